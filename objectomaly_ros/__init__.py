@@ -1,0 +1,20 @@
+"""Finds the obstacles that no training set named, in camera images, with and without ROS 2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Objectomaly", "Refinement", "__version__"]
+
+if TYPE_CHECKING:
+    from objectomaly_ros.pipeline import Objectomaly, Refinement
+
+
+def __getattr__(name: str) -> Any:
+    """Import the pipeline when first asked for, so that `import objectomaly_ros` stays quick."""
+    if name in ("Objectomaly", "Refinement"):
+        from objectomaly_ros import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

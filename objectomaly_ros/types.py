@@ -1,0 +1,50 @@
+"""Types that the stages of the pipeline hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""An RGB image, (H, W, 3) uint8."""
+
+ScoreMap: TypeAlias = npt.NDArray[np.float32]
+"""An anomaly score per pixel, (H, W) float32; higher is more anomalous, any range."""
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+"""One region, (H, W) bool."""
+
+Masks: TypeAlias = npt.NDArray[np.bool_]
+"""N regions, (N, h, w) bool, at any resolution."""
+
+
+class Detector(Protocol):
+    """The coarse stage (CAS): scores every pixel of an image for anomaly."""
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return the anomaly score of `image`, (H, W) float32."""
+        ...
+
+
+class MaskGenerator(Protocol):
+    """A source of class-agnostic object masks."""
+
+    def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
+        """Return the masks of `image`, (N, h, w) bool; `score` may guide where to look."""
+        ...
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a detector says of one image.
+
+    Attributes:
+        score: anomaly score, (H, W) float32.
+        road: where the detector sees drivable ground, (H, W) bool; None if it does not know.
+    """
+
+    score: ScoreMap
+    road: Mask | None = None
