@@ -1,0 +1,69 @@
+"""Detectors: the coarse stage (CAS), an anomaly score for every pixel of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+from objectomaly_ros.types import Detection, Detector, Image
+
+# Name -> "module:constructor". Modules are imported when asked for, so that one detector's
+# dependencies are not everybody's; a constructor takes (checkpoint, device, **options).
+DETECTORS: dict[str, str] = {
+    "embedded": "objectomaly_ros.detectors.embedded:EmbeddedDetector",
+}
+
+
+def load_detector(
+    name: str,
+    checkpoint: str | PathLike[str] | None = None,
+    device: str = "cpu",
+    **options: Any,
+) -> Detector:
+    """Load a detector by name.
+
+    Args:
+        name: one of `DETECTORS`, or "module:Class" for a detector of the user's own; its class
+            is called as `Class(checkpoint=..., device=..., **options)`.
+        checkpoint: path of the weights; None for the detector's default where it has one.
+        device: a torch device, e.g. "cpu" or "cuda:0".
+        **options: passed on to the detector.
+
+    Raises:
+        ValueError: the name is unknown.
+        ImportError: the module does not import, or has no such class.
+        TypeError: the detector has no `score` method, or does not know an option.
+    """
+    constructor = _constructor(DETECTORS.get(name, name))
+    detector: Detector = constructor(checkpoint=checkpoint, device=device, **options)
+    if not callable(getattr(detector, "score", None)):
+        raise TypeError(
+            f"detector {name!r} gave a {type(detector).__name__} without a `score(image)` method"
+        )
+    return detector
+
+
+def detect(detector: Detector, image: Image) -> Detection:
+    """Run a detector once: its own `detect` where it has one, else `score` with no road."""
+    own = getattr(detector, "detect", None)
+    if callable(own):
+        detection: Detection = own(image)
+        return detection
+    return Detection(score=detector.score(image), road=None)
+
+
+def _constructor(target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        known = ", ".join(sorted(DETECTORS))
+        raise ValueError(
+            f"unknown detector {target!r}; known: {known}, or 'module:Class' for your own"
+        )
+    module = import_module(module_name)
+    try:
+        constructor: Callable[..., Any] = getattr(module, attribute)
+    except AttributeError as error:
+        raise ImportError(f"module {module_name!r} has no {attribute!r}") from error
+    return constructor
