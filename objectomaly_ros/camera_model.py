@@ -1,0 +1,141 @@
+"""A camera's intrinsics and lens distortion: from pixels to viewing rays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+_PINHOLE = ("plumb_bob", "rational_polynomial", "")
+_FISHEYE = ("equidistant", "fisheye")
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """Intrinsics of a camera, as `sensor_msgs/CameraInfo` gives them.
+
+    Attributes:
+        fx, fy: focal lengths in pixels.
+        cx, cy: principal point in pixels; (0, 0) is the centre of the upper left pixel.
+        width, height: size in pixels of the image that these numbers are for.
+        distortion: coefficients D in the order of the message; empty or zeros for none.
+        distortion_model: `plumb_bob`, `rational_polynomial` (OpenCV's pinhole models), or
+            `equidistant` (also called `fisheye`; Kannala and Brandt, 4 coefficients).
+
+    Raises:
+        ValueError: numbers that no calibrated camera has, or an unknown distortion model.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    distortion: tuple[float, ...] = ()
+    distortion_model: str = "plumb_bob"
+
+    def __post_init__(self) -> None:
+        numbers = [self.fx, self.fy, self.cx, self.cy]
+        if not (self.fx > 0 and self.fy > 0 and np.isfinite(numbers).all()):
+            raise ValueError(
+                f"fx, fy, cx, cy = {numbers} are those of no calibrated camera; "
+                "calibrate it, or publish a camera_info that is filled in"
+            )
+        if self.distortion_model not in _PINHOLE + _FISHEYE:
+            raise ValueError(
+                f"distortion model {self.distortion_model!r} is not known; "
+                "use plumb_bob, rational_polynomial or equidistant, or rectify the image"
+            )
+        allowed = (0, 4) if self.distortion_model in _FISHEYE else (0, 4, 5, 8, 12, 14)
+        if len(self.distortion) not in allowed:
+            raise ValueError(
+                f"distortion model {self.distortion_model!r} has {len(self.distortion)} "
+                f"coefficients; it takes {' or '.join(map(str, allowed))}"
+            )
+
+    @classmethod
+    def from_camera_info(
+        cls,
+        k: npt.ArrayLike,
+        d: npt.ArrayLike = (),
+        distortion_model: str = "plumb_bob",
+        *,
+        width: int,
+        height: int,
+    ) -> CameraModel:
+        """Make a model of CameraInfo's fields: `k` is K by rows (9 numbers), `d` is D."""
+        matrix = np.asarray(k, np.float64).reshape(3, 3)
+        return cls(
+            fx=float(matrix[0, 0]),
+            fy=float(matrix[1, 1]),
+            cx=float(matrix[0, 2]),
+            cy=float(matrix[1, 2]),
+            width=width,
+            height=height,
+            distortion=tuple(float(v) for v in np.asarray(d, np.float64).ravel()),
+            distortion_model=distortion_model,
+        )
+
+    def resized(self, width: int, height: int) -> CameraModel:
+        """The same camera for its image resized to `width` x `height`."""
+        sx, sy = width / self.width, height / self.height
+        return CameraModel(
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            # pixel centres are whole numbers: what scales is the distance from the corner
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
+            width=width,
+            height=height,
+            distortion=self.distortion,
+            distortion_model=self.distortion_model,
+        )
+
+    def rays(self, pixels: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Directions of pixels in the optical frame.
+
+        Args:
+            pixels: (M, 2) x, y.
+
+        Returns:
+            (M, 3) float64 with z = 1; NaN where the lens model has no inverse.
+        """
+        points = np.asarray(pixels, np.float64).reshape(-1, 1, 2)
+        matrix = np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
+        if not len(points) or not any(self.distortion):
+            plane = (points.reshape(-1, 2) - matrix[:2, 2]) / [self.fx, self.fy]
+        elif self.distortion_model in _FISHEYE:
+            found = cv2.fisheye.undistortPoints(points, matrix, np.array(self.distortion))
+            plane = found.reshape(-1, 2)
+            plane = np.where(np.abs(plane) < 1e3, plane, np.nan)
+        else:
+            plane = _undistort(points, matrix, np.array(self.distortion))
+        return np.column_stack([plane, np.ones(len(plane))])
+
+
+def _undistort(
+    points: npt.NDArray[np.float64],
+    matrix: npt.NDArray[np.float64],
+    distortion: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Normalised coordinates (M, 2) of distorted pixels (M, 1, 2); NaN where the iteration does not
+    converge.
+
+    OpenCV stops after a fixed number of rounds (five before version 5), too few towards the corners
+    of wide lenses; the same fixed-point iteration goes on here until the pixel is met.
+    """
+    focal = np.array([matrix[0, 0], matrix[1, 1]])
+    target = points.reshape(-1, 2)
+    plane = np.asarray(cv2.undistortPoints(points, matrix, distortion), np.float64).reshape(-1, 2)
+    still = np.zeros(3)
+    for _ in range(40):
+        solid = np.column_stack([plane, np.ones(len(plane))])
+        seen = cv2.projectPoints(solid, still, still, matrix, distortion)[0].reshape(-1, 2)
+        error = target - seen
+        if np.abs(error).max() < 1e-9:
+            break
+        plane = plane + error / focal
+    return np.where(np.abs(error).max(axis=1, keepdims=True) < 0.01, plane, np.nan)

@@ -1,0 +1,145 @@
+"""Masks that follow the image between keyframes: dense optical flow moves their ids."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.types import Image
+
+Ids = TypeVar("Ids", bound=npt.NDArray[np.generic])
+Field = npt.NDArray[np.float32]
+"""(h, w, 2) float32, displacement x, y in pixels of the flow's size."""
+
+MAX_TRACKS = 8
+"""Tracks alive at once; a further one ends the oldest, so a caller that forgets to drop is
+harmless."""
+
+
+class FlowPropagation:
+    """Carries region ids from a keyframe to the frames after it.
+
+    Every frame costs one backward flow (frame to the frame before it; Kroeger et al., "Fast Optical
+    Flow using Dense Inverse Search", ECCV 2016), whatever the number of keyframes. Each track
+    composes these flows into one displacement per pixel, from the current frame to its keyframe.
+    Displacements are interpolated; ids are sampled once, from the keyframe, with the nearest pixel,
+    so nothing is ever blended: interpolated ids are meaningless and interpolated scores destroy the
+    plateaus that the boundary step looks for.
+
+    Several tracks may live at once: the one whose masks are in use, and the one whose masks are
+    still being made. Not safe for use from several threads at once.
+
+    Args:
+        scale: the flow is computed at this fraction of the image's size, 0 to 1.
+        max_side: and with the longer side at most this many pixels.
+    """
+
+    def __init__(self, scale: float = 0.5, max_side: int = 320) -> None:
+        if not 0.0 < scale <= 1.0:
+            raise ValueError(f"scale is {scale}; it must lie above 0 and not above 1")
+        if max_side < 32:
+            raise ValueError(f"max_side is {max_side}; it must be 32 or more")
+        self._scale = scale
+        self._max_side = max_side
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._next_key = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last frame and all tracks; their keys stay invalid for good."""
+        self._previous: npt.NDArray[np.uint8] | None = None
+        self._shape: tuple[int, int] | None = None
+        self._tracks: dict[int, Field] = {}
+
+    def step(self, image: Image) -> None:
+        """Take the next frame and move every track to it. An image of another size resets first.
+
+        Args:
+            image: (H, W, 3) uint8.
+        """
+        shape = image.shape[:2]
+        if shape != self._shape:
+            self.reset()
+            self._shape = shape
+        current = self._shrink(image)
+        if self._previous is not None and self._tracks:
+            backward = self._flow.calc(current, self._previous, None)  # type: ignore[call-overload]
+            positions = backward + _grid(current.shape)
+            for key, displacement in self._tracks.items():
+                self._tracks[key] = backward + cv2.remap(  # type: ignore[call-overload]
+                    displacement, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+                )
+        self._previous = current
+
+    def start(self) -> int:
+        """Make the current frame a keyframe.
+
+        Returns:
+            Its key, for `warp` and `drop`; keys are never used twice.
+
+        Raises:
+            RuntimeError: no frame has been seen yet.
+        """
+        if self._previous is None:
+            raise RuntimeError("there is no frame to start from; call step(image) first")
+        while len(self._tracks) >= MAX_TRACKS:
+            del self._tracks[next(iter(self._tracks))]
+        key = self._next_key
+        self._next_key += 1
+        self._tracks[key] = np.zeros((*self._previous.shape, 2), np.float32)
+        return key
+
+    def drop(self, key: int) -> None:
+        """End a track; one that has already ended is no error."""
+        self._tracks.pop(key, None)
+
+    def __contains__(self, key: int) -> bool:
+        """Whether the track is alive: a reset, a new image size and `drop` end it."""
+        return key in self._tracks
+
+    def warp(self, key: int, ids: Ids) -> Ids:
+        """Move ids made at a keyframe to the current frame.
+
+        Args:
+            key: the keyframe, from `start`.
+            ids: (h, w) of any resolution that shows the keyframe's whole image; int32, or any type
+                that `cv2.remap` takes.
+
+        Returns:
+            The ids moved, of the resolution and type of `ids`; 0 where the keyframe did not show
+            the place.
+
+        Raises:
+            KeyError: the track has ended (see `in`).
+        """
+        try:
+            displacement = self._tracks[key]
+        except KeyError:
+            raise KeyError(
+                f"track {key} has ended (dropped, reset or a new image size); start a new one"
+            ) from None
+        height, width = ids.shape
+        rows, columns = displacement.shape[:2]
+        positions = cv2.resize(displacement, (width, height), interpolation=cv2.INTER_LINEAR)
+        stretch = np.array([width / columns, height / rows], np.float32)
+        positions = _grid((height, width)) + positions * stretch
+        return cv2.remap(  # type: ignore[call-overload, no-any-return]
+            ids, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+        )
+
+    def _shrink(self, image: Image) -> npt.NDArray[np.uint8]:
+        """The image in grey at the flow's size."""
+        height, width = image.shape[:2]
+        factor = min(self._scale, self._max_side / max(height, width))
+        size = (max(16, round(width * factor)), max(16, round(height * factor)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _grid(shape: tuple[int, ...]) -> Field:
+    """The pixel positions of an image, (h, w, 2) float32 x, y."""
+    rows, columns = np.indices(shape[:2], np.float32)
+    return np.stack([columns, rows], axis=-1)
