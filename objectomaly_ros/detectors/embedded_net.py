@@ -38,13 +38,11 @@ class NetConfig:
         widths: channels at stride 2, 4, 8, 16 and 32.
         depths: bottleneck blocks at stride 4, 8, 16 and 32.
         decoder: channels of the decoder at stride 4 and coarser.
-        head: channels of the last feature map, at stride 2.
     """
 
-    widths: tuple[int, int, int, int, int] = (24, 48, 96, 160, 256)
-    depths: tuple[int, int, int, int] = (1, 3, 4, 2)
-    decoder: int = 48
-    head: int = 32
+    widths: tuple[int, int, int, int, int] = (32, 64, 96, 160, 256)
+    depths: tuple[int, int, int, int] = (1, 3, 5, 2)
+    decoder: int = 64
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain values, for JSON."""
@@ -114,7 +112,7 @@ class EmbeddedNet(nn.Module):
         super().__init__()
         self.config = config or NetConfig()
         widths, depths = self.config.widths, self.config.depths
-        decoder, head = self.config.decoder, self.config.head
+        decoder = self.config.decoder
         self.stem = ConvNorm(3, widths[0], 3, stride=2)
         stages = []
         for index, depth in enumerate(depths):
@@ -129,10 +127,9 @@ class EmbeddedNet(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.laterals = nn.ModuleList(ConvNorm(w, decoder, 1, act=False) for w in widths[1:])
         self.smooth = nn.ModuleList(ConvNorm(decoder, decoder, 3) for _ in widths[1:-1])
-        self.reduce = ConvNorm(decoder, head, 1, act=False)
-        self.detail = ConvNorm(widths[0], head, 1, act=False)
-        self.last = ConvNorm(head, head, 3)
-        self.output = nn.Conv2d(head, len(CLASSES) + 1, 1)
+        self.reduce = ConvNorm(decoder, widths[0], 1, act=False)
+        self.last = ConvNorm(widths[0], widths[0], 3)
+        self.output = nn.Conv2d(widths[0], len(CLASSES) + 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         fine = self.stem((x - 0.45) * 4.0)
@@ -145,7 +142,7 @@ class EmbeddedNet(nn.Module):
         for index in range(len(features) - 2, -1, -1):
             side = self.laterals[index](features[index])
             y = self.smooth[index](F.relu(side + enlarge(y, side), inplace=True))
-        y = F.relu(self.detail(fine) + enlarge(self.reduce(y), fine), inplace=True)
+        y = F.relu(fine + enlarge(self.reduce(y), fine), inplace=True)
         logits: Tensor = self.output(self.last(y))
         return logits
 

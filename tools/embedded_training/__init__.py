@@ -1,0 +1,1 @@
+"""Parts of the embedded detector's training: data, outliers, pasting, losses, evaluation."""

@@ -1,0 +1,23 @@
+"""Export of trained weights: safetensors, with the network's shape and figures as metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from objectomaly_ros.detectors.embedded_net import EmbeddedNet
+
+
+def export(net: EmbeddedNet, path: Path, meta: dict[str, object]) -> None:
+    """Write the weights, kernels as float16 and the rest as float32, with JSON metadata."""
+    tensors = {}
+    for name, value in net.state_dict().items():
+        if value.is_floating_point():
+            dtype = torch.float16 if value.ndim == 4 else torch.float32
+            tensors[name] = value.detach().to("cpu", dtype).contiguous().clone()
+    texts = {"format": "objectomaly_ros.embedded/1", "config": json.dumps(net.config.as_dict())}
+    texts |= {key: json.dumps(value) for key, value in meta.items()}
+    save_file(tensors, path, texts)

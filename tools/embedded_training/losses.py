@@ -1,0 +1,43 @@
+"""Losses: classes by cross-entropy; outliers by weighted, hard-mined binary loss and Dice."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from objectomaly_ros.detectors.embedded_net import CLASSES
+
+IGNORE = 255
+# Rare and thin classes count more; road, building, sky and tree fill the images by themselves.
+CLASS_WEIGHTS = {"sky": 0.6, "building": 0.7, "road": 0.6, "tree": 0.8, "pole": 2.0, "sign": 2.0,
+                 "pedestrian": 2.0, "bicyclist": 2.0, "fence": 1.5}  # fmt: skip
+
+
+def class_weights() -> Tensor:
+    """Weights of the classes in the cross-entropy, (11,) float32."""
+    return torch.tensor([CLASS_WEIGHTS.get(name, 1.0) for name in CLASSES])
+
+
+def class_loss(logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy of (B, 11, h, w) logits at half resolution with (B, H, W) class ids."""
+    target = label[:, ::2, ::2].long()
+    return F.cross_entropy(logits, target, weight=weights, ignore_index=IGNORE)
+
+
+def outlier_loss(logit: Tensor, outlier: Tensor, weight: Tensor) -> Tensor:
+    """Loss of (B, H, W) outlier logits.
+
+    Binary cross-entropy with positives counted 4 times and by size, plus the mean of the
+    hardest 2 % of the normal pixels (it is the tail of the normal pixels that decides FPR95 and
+    AuPRC), plus Dice over the batch.
+    """
+    valid = outlier != IGNORE
+    z, y, w = logit[valid], (outlier[valid] == 1).to(logit.dtype), weight[valid]
+    each = F.binary_cross_entropy_with_logits(z, y, reduction="none") * w
+    base = (each * (1 + 3 * y)).mean()
+    normal = each[y == 0]
+    hard = normal.topk(max(1, normal.numel() // 50)).values.mean()
+    p = torch.sigmoid(z) * w
+    dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + (w * y).sum() + 1)
+    return base * 4 + 0.3 * hard + 0.5 * dice

@@ -1,0 +1,170 @@
+"""Outliers of many kinds: cut-outs, warped, in parts, retextured, and drawn shapes.
+
+Outlier exposure (Hendrycks et al., ICLR 2019) learns the outliers that it is shown; variety of
+shape and texture, more than the number of photographs, is what carries over to unseen objects.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .frames import Cutout, Frame
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+Rng = np.random.Generator
+
+
+def make_outlier(cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> Cutout:
+    """Make one outlier: photographed 50 %, retextured 25 %, drawn 25 %."""
+    kind = rng.random()
+    if kind < 0.75:
+        source = cutouts[rng.integers(len(cutouts))]
+        rgb, alpha = _warp(source.rgb, source.alpha, rng)
+        if rng.random() < 0.12:
+            alpha = alpha * _shape(alpha.shape[0], alpha.shape[1], rng)
+        if kind > 0.50:
+            rgb = _shade(_texture(alpha.shape, cutouts, frames, rng), alpha, rng)
+    else:
+        h, w = int(rng.integers(40, 110)), int(rng.integers(40, 130))
+        alpha = _shape(h, w, rng)
+        rgb = _shade(_texture((h, w), cutouts, frames, rng), alpha, rng)
+        if rng.random() < 0.35:  # a second part of another material
+            part = _shape(h, w, rng)[..., None]
+            other = _shade(_texture((h, w), cutouts, frames, rng), alpha, rng)
+            rgb = (rgb * (1 - part) + other * part).astype(np.uint8)
+    rgb = _recolour(rgb, rng)
+    height = float(np.exp(rng.uniform(np.log(0.25), np.log(1.9))))
+    return _trim(rgb, alpha, height)
+
+
+def _trim(rgb: U8, alpha: F32, height: float) -> Cutout:
+    rows, columns = np.nonzero(alpha > 0.3)
+    if len(rows) < 30:
+        alpha = np.ones_like(alpha)
+        rows, columns = np.nonzero(alpha)
+    part = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    return Cutout(rgb[part], alpha[part], height)
+
+
+def _warp(rgb: U8, alpha: F32, rng: Rng) -> tuple[U8, F32]:
+    """Mirror, turn, stretch, and (40 %) bend smoothly."""
+    h, w = alpha.shape
+    scale = min(1.0, 110 / max(h, w))
+    angle = rng.normal(0, 12) if rng.random() < 0.85 else rng.uniform(-180, 180)
+    stretch = np.exp(rng.normal(0, 0.18))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    turn = np.deg2rad(angle)
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    linear = linear @ np.diag([mirror * scale * stretch, scale / stretch])
+    corners = np.abs(linear) @ np.array([w, h])
+    out_w, out_h = int(corners[0]) + 4, int(corners[1]) + 4
+    shift = np.array([out_w / 2, out_h / 2]) - linear @ np.array([w / 2, h / 2])
+    matrix = np.column_stack([linear, shift])
+    size = (out_w, out_h)
+    rgb = cv2.warpAffine(rgb, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR)
+    if rng.random() < 0.4:
+        bend = rng.normal(0, 0.12 * max(size), (2, 4, 4)).astype(np.float32)
+        dx, dy = (cv2.resize(b, size, interpolation=cv2.INTER_CUBIC) for b in bend)
+        xs, ys = np.meshgrid(np.arange(out_w, dtype=np.float32), np.arange(out_h, dtype=np.float32))
+        rgb = cv2.remap(rgb, xs + dx, ys + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        alpha = cv2.remap(alpha, xs + dx, ys + dy, cv2.INTER_LINEAR)
+    return rgb, alpha
+
+
+def _shape(h: int, w: int, rng: Rng) -> F32:
+    """Draw a mask: blob, polygon, box, ellipse, or thin legs under a body."""
+    mask = np.zeros((h, w), np.uint8)
+    kind = rng.integers(5)
+    cx, cy = w / 2, h / 2
+    if kind == 0:
+        angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+        radius = np.ones_like(angle)
+        for harmonic in range(2, 7):
+            radius += rng.normal(0, 0.5 / harmonic) * np.cos(
+                harmonic * angle + rng.uniform(0, 2 * np.pi)
+            )
+        radius = np.clip(radius, 0.25, 1.4) / 1.4
+        points = np.column_stack([cx + cx * radius * np.cos(angle), cy + cy * radius * np.sin(angle)])
+        cv2.fillPoly(mask, [points.astype(np.int32)], 1)
+    elif kind == 1:
+        angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 9)))
+        radius = rng.uniform(0.6, 1.0, len(angle))
+        points = np.column_stack([cx + cx * radius * np.cos(angle), cy + cy * radius * np.sin(angle)])
+        cv2.fillPoly(mask, [points.astype(np.int32)], 1)
+    elif kind == 2:
+        slant = rng.uniform(-0.2, 0.2) * w
+        points = np.array([[0.1 * w + slant, 1], [0.9 * w + slant, 1], [0.9 * w, h], [0.1 * w, h]])
+        cv2.fillPoly(mask, [points.astype(np.int32)], 1)
+    elif kind == 3:
+        cv2.ellipse(mask, (int(cx), int(cy)), (int(cx) - 1, int(cy) - 1), 0, 0, 360, 1, -1)
+        if rng.random() < 0.3:  # a ring, as a tyre
+            inner = rng.uniform(0.3, 0.6)
+            axes = (int(cx * inner), int(cy * inner))
+            cv2.ellipse(mask, (int(cx), int(cy)), axes, 0, 0, 360, 0, -1)
+    else:
+        axes = (int(cx) - 1, max(3, int(h * rng.uniform(0.2, 0.35))))
+        cv2.ellipse(mask, (int(cx), int(h * 0.4)), axes, rng.normal(0, 10), 0, 360, 1, -1)
+        for _ in range(rng.integers(2, 6)):
+            x = int(rng.uniform(0.1, 0.9) * w)
+            end = (int(x + rng.normal(0, 4)), int(h * rng.uniform(0.8, 1.0)))
+            cv2.line(mask, (x, int(h * 0.4)), end, 1, int(rng.integers(2, 9)))
+    soft: F32 = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8)
+    return soft
+
+
+def _texture(shape: tuple[int, ...], cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> U8:
+    """A texture of (h, w): from a cut-out, from a street, or drawn."""
+    h, w = shape[:2]
+    kind = rng.random()
+    if kind < 0.5:
+        if kind < 0.35:
+            source = cutouts[rng.integers(len(cutouts))]
+            sh, sw = source.alpha.shape
+            part = source.rgb[sh // 5 : sh - sh // 5, sw // 5 : sw - sw // 5]
+        else:
+            part = frames[rng.integers(len(frames))].image
+        size = np.maximum(8, (np.array(part.shape[:2]) * rng.uniform(0.2, 0.6)).astype(int))
+        size = np.minimum(size, part.shape[:2])
+        y, x = (int(rng.integers(0, n - s + 1)) for n, s in zip(part.shape[:2], size, strict=True))
+        patch = part[y : y + size[0], x : x + size[1]]
+        return cv2.resize(patch, (w, h), interpolation=cv2.INTER_LINEAR)
+    base = rng.uniform(10, 245, 3)
+    canvas = np.broadcast_to(base, (h, w, 3)).astype(np.float32)
+    for cells in (3, 8, 24):
+        amount = rng.exponential(14)
+        noise = rng.normal(0, amount, (cells, cells, 3 if rng.random() < 0.3 else 1))
+        grown = cv2.resize(noise.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
+        canvas = canvas + (grown[..., None] if grown.ndim == 2 else grown)
+    if rng.random() < 0.3:  # stripes or checks
+        turn, period = rng.uniform(0, np.pi), rng.uniform(4, 25)
+        ys, xs = np.mgrid[:h, :w]
+        wave = np.sin((xs * np.cos(turn) + ys * np.sin(turn)) * 2 * np.pi / period) > rng.uniform(-0.5, 0.5)
+        if rng.random() < 0.4:
+            wave ^= np.sin((ys * np.cos(turn) - xs * np.sin(turn)) * 2 * np.pi / period) > 0
+        canvas = np.where(wave[..., None], canvas, rng.uniform(10, 245, 3))
+    return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _shade(rgb: U8, alpha: F32, rng: Rng) -> U8:
+    """Light the shape from above or a side, rounder towards its border."""
+    h, w = alpha.shape
+    down, right = rng.normal(-0.25, 0.2), rng.normal(0, 0.2)
+    light = 1 + down * np.linspace(-1, 1, h)[:, None] + right * np.linspace(-1, 1, w)[None]
+    inside = cv2.GaussianBlur((alpha > 0.5).astype(np.float32), (0, 0), max(1.0, 0.12 * min(h, w)))
+    light = light * (1 - rng.uniform(0, 0.5) * (1 - inside))
+    return np.clip(rgb * light[..., None], 0, 255).astype(np.uint8)
+
+
+def _recolour(rgb: U8, rng: Rng) -> U8:
+    if rng.random() < 0.15:
+        rgb = rgb[..., rng.permutation(3)]
+    if rng.random() < 0.35:
+        hsv = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + int(rng.integers(0, 180))) % 180
+        hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.2, 1.4), 0, 255)
+        rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return np.ascontiguousarray(rgb)

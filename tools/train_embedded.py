@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Train the embedded detector: CamVid streets, with pasted outliers (outlier exposure).
+
+    python tools/train_embedded.py --minutes 60 --work runs/first
+    python tools/train_embedded.py --minutes 60 --work runs/first --resume
+
+Writes `checkpoint.pt` (to resume), `log.jsonl` and `embedded.safetensors` (the running mean of
+the weights, ready for `EmbeddedDetector`) into the work folder, the last with every evaluation,
+so that any moment leaves usable weights. A GPU is used where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import datetime as dt
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools")]
+
+from embedded_training.evaluate import evaluate, false_alarms  # noqa: E402
+from embedded_training.export import export  # noqa: E402
+from embedded_training.frames import VOID, cut_known, load_frames, load_outliers  # noqa: E402
+from embedded_training.losses import class_loss, class_weights, outlier_loss  # noqa: E402
+from embedded_training.samples import Batches  # noqa: E402
+
+from objectomaly_ros.detectors.embedded import EmbeddedDetector  # noqa: E402
+from objectomaly_ros.detectors.embedded_net import CLASSES, EmbeddedNet, enlarge  # noqa: E402
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    shared = Path(os.environ.get("OBJECTOMALY_SHARED", REPOSITORY.parent / "shared"))
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--data", type=Path, default=shared / "data", help="camvid, ood_objects, ...")
+    p.add_argument("--work", type=Path, default=Path("runs/embedded"), help="folder of the run")
+    p.add_argument("--resume", action="store_true", help="go on from the work folder's checkpoint")
+    p.add_argument("--minutes", type=float, default=60, help="length of the whole schedule")
+    p.add_argument("--steps", type=int, help="length in steps, in place of --minutes")
+    p.add_argument("--batch", type=int, help="default 8, on a GPU 32")
+    p.add_argument("--crop", type=int, nargs=2, default=(256, 320), metavar=("H", "W"))
+    p.add_argument("--lr", type=float, default=2.5e-3, help="highest learning rate")
+    p.add_argument("--decay", type=float, default=0.02, help="weight decay")
+    p.add_argument("--ema", type=float, default=0.998, help="decay of the mean of the weights")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--workers", type=int, help="loader processes; default 1, on a GPU 8")
+    p.add_argument("--threads", type=int, default=0, help="torch threads, 0 as torch likes")
+    p.add_argument("--evaluate-minutes", type=float, default=8, help="between evaluations")
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--init", type=Path, help="start from these weights (safetensors)")
+    return p.parse_args(argv)
+
+
+class Trainer:
+    """The state of one run: network, mean of the weights, optimiser, progress."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.device = torch.device(args.device)
+        torch.manual_seed(args.seed)
+        self.net = EmbeddedNet()
+        if args.init:
+            self.net.load_state_dict(EmbeddedDetector(args.init, fuse=False).net.state_dict())
+        self.net.to(self.device, memory_format=torch.channels_last)
+        self.mean = copy.deepcopy(self.net).eval().requires_grad_(False)
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        groups = [{"params": plain, "weight_decay": 0.0}, {"params": decayed}]
+        self.optimizer = torch.optim.AdamW(groups, lr=args.lr, weight_decay=args.decay)
+        self.weights = class_weights().to(self.device)
+        self.step, self.seconds = 0, 0.0
+        if args.resume:
+            self.load()
+
+    @property
+    def progress(self) -> float:
+        """Share of the schedule that is done, 0 to 1."""
+        if self.args.steps:
+            return min(1.0, self.step / self.args.steps)
+        return min(1.0, self.seconds / (60 * self.args.minutes))
+
+    def save(self) -> None:
+        """Write the state, atomically."""
+        path = self.args.work / "checkpoint.pt"
+        state = {
+            "net": self.net.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        torch.save(state, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def load(self) -> None:
+        """Take up the state that `save` wrote."""
+        path = self.args.work / "checkpoint.pt"
+        if not path.exists():
+            raise SystemExit(f"--resume: no checkpoint {path}; leave --resume out to start anew")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def train_step(self, batch: dict[str, torch.Tensor]) -> tuple[float, float]:
+        """One step; returns the class and the outlier loss."""
+        warm = min(1.0, (self.step + 1) / 150)
+        rate = self.args.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+        image = batch["image"].contiguous(memory_format=torch.channels_last).float() / 255
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.net(image)
+        logits = logits.float()
+        outlier = enlarge(logits[:, -1:], image)[:, 0]
+        first = class_loss(logits[:, :-1], batch["label"], self.weights)
+        second = outlier_loss(outlier, batch["outlier"], batch["weight"])
+        self.optimizer.zero_grad(set_to_none=True)
+        (first + second).backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimizer.step()
+        self.step += 1
+        self._average()
+        return float(first), float(second)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.args.ema, (1 + self.step) / (10 + self.step))
+        new = self.net.state_dict()
+        for name, value in self.mean.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(new[name], 1 - decay)
+            else:
+                value.copy_(new[name])
+
+    def report(self, final: bool = False) -> None:
+        """Evaluate the mean weights on street_ood/dev, export them, print and log the figures."""
+        args, path = self.args, self.args.work / "embedded.safetensors"
+        export(self.mean, path, {"threshold": 0.5})
+        folder = args.data / "street_ood" / "dev"
+        meta: dict[str, object] = {"threshold": 0.5}
+        if folder.exists():
+            detector = EmbeddedDetector(path, device=args.device)
+            found = evaluate(detector.score, folder, every=1 if final else 3)
+            meta = {
+                "threshold": found.threshold_best_f1,
+                "threshold_recall95": found.threshold_recall95,
+                "dev_auprc": found.auprc,
+                "dev_fpr95": found.fpr95,
+                "dev_best_f1": found.best_f1,
+            }
+            if final:
+                val = args.data / "camvid" / "val"
+                meta["false_alarms_at_recall95"] = false_alarms(
+                    detector.score, val, found.threshold_recall95, CLASSES, VOID
+                )
+        meta |= {
+            "date": dt.datetime.now(dt.timezone.utc).date().isoformat(),
+            "steps": self.step,
+            "minutes": round(self.seconds / 60, 1),
+            "recipe": {
+                k: str(v) for k, v in vars(args).items() if k not in ("data", "work", "init")
+            },
+        }
+        export(self.mean, path, meta)
+        with (args.work / "log.jsonl").open("a") as log:
+            log.write(json.dumps(meta) + "\n")
+        shown = {k: v for k, v in meta.items() if k != "recipe"}
+        tqdm.write(json.dumps(shown, indent=2 if final else None))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train."""
+    args = parse(argv)
+    cuda = args.device.startswith("cuda")
+    args.batch = args.batch or (32 if cuda else 8)
+    args.workers = args.workers if args.workers is not None else (8 if cuda else 1)
+    args.work.mkdir(parents=True, exist_ok=True)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    held_out = {p.stem for p in (args.data / "street_ood/dev_extra/images").glob("*.jpg")}
+    if len(held_out) != 40:
+        raise SystemExit(f"want the 40 frames of {args.data}/street_ood/dev_extra to leave out")
+    frames = load_frames(args.data / "camvid" / "train", held_out)
+    outliers, known = load_outliers(args.data / "ood_objects"), cut_known(frames)
+    print(f"{len(frames)} frames, {len(outliers)} outliers, {len(known)} known objects")
+    trainer = Trainer(args)
+    batches = Batches(
+        frames,
+        outliers,
+        known,
+        batch=args.batch,
+        crop=tuple(args.crop),
+        seed=args.seed + trainer.step,
+    )
+    loader = DataLoader(batches, batch_size=None, num_workers=args.workers, pin_memory=cuda)
+    last = saved = time.monotonic()
+    bar = tqdm(total=1000, unit="‰", mininterval=5)
+    means = np.zeros(2)
+    tick = time.monotonic()
+    for batch in loader:
+        losses = trainer.train_step(batch)
+        now = time.monotonic()
+        trainer.seconds += now - tick
+        tick = now
+        means += 0.02 * (np.array(losses) - means)
+        bar.n = int(1000 * trainer.progress)
+        bar.set_postfix_str(f"step {trainer.step} class {means[0]:.3f} outlier {means[1]:.3f}")
+        if trainer.progress >= 1:
+            break
+        if now - saved > 60:
+            trainer.save()
+            saved = now
+        if now - last > 60 * args.evaluate_minutes:
+            trainer.report()
+            last = tick = time.monotonic()
+    bar.close()
+    trainer.save()
+    trainer.report(final=True)
+
+
+if __name__ == "__main__":
+    main()
