@@ -135,7 +135,7 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         self._average()
-        return float(first), float(second)
+        return first.item(), second.item()
 
     @torch.no_grad()
     def _average(self) -> None:

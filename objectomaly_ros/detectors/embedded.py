@@ -1,0 +1,164 @@
+"""The embedded detector: a small street network whose weights come with the package."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from objectomaly_ros.detectors.embedded_net import ROAD, EmbeddedNet, NetConfig, enlarge
+from objectomaly_ros.types import Detection, Image, ScoreMap
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "embedded.safetensors"
+FORMAT = "objectomaly_ros.embedded/1"
+# A very long image is scaled to this many pixels rather than to the wanted short side.
+MAX_PIXELS_PER_SIDE2 = 8
+
+
+class EmbeddedDetector:
+    """Scores anomaly in [0, 1] with an outlier-exposed segmentation network; knows the road.
+
+    Thread-safe: the network keeps no state between calls.
+
+    Attributes:
+        threshold: score above which a pixel is taken for an obstacle (best F1 on the
+            development set that the checkpoint names).
+        metadata: what the checkpoint says of its training, decoded from JSON.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | PathLike[str] | None = None,
+        device: str = "cpu",
+        *,
+        input_size: int = 360,
+        precision: Literal["float32", "float16"] = "float32",
+        fuse: bool = True,
+    ) -> None:
+        """Load the weights.
+
+        Args:
+            checkpoint: a safetensors file of `tools/train_embedded.py`; None for the packaged.
+            device: torch device.
+            input_size: short side, in pixels, that images are scaled to for the network.
+            precision: "float16" only on CUDA.
+            fuse: fold the batch normalisations into the convolutions (equal, and faster).
+
+        Raises:
+            FileNotFoundError: there is no such checkpoint.
+            ValueError: the file is no checkpoint of this network, or an option is wrong.
+        """
+        if input_size < 32:
+            raise ValueError(f"input_size is {input_size}; want the short side in pixels, >= 32")
+        if precision not in ("float32", "float16"):
+            raise ValueError(f"precision is {precision!r}; want 'float32' or 'float16'")
+        self.device = torch.device(device)
+        if precision == "float16" and self.device.type != "cuda":
+            raise ValueError(f"precision 'float16' needs a CUDA device, not {device!r}")
+        self.input_size = input_size
+        self.checkpoint = Path(checkpoint) if checkpoint is not None else WEIGHTS
+        self.net, self.metadata = load_network(self.checkpoint)
+        if fuse:
+            self.net.fuse()
+        self.dtype = torch.float16 if precision == "float16" else torch.float32
+        self.net.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.threshold = float(str(self.metadata.get("threshold", 0.5)))
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return the anomaly score of an RGB uint8 image (H, W, 3): (H, W) float32 in [0, 1]."""
+        return self.detect(image).score
+
+    @torch.inference_mode()
+    def detect(self, image: Image) -> Detection:
+        """Return the anomaly score and the road of an RGB uint8 image (H, W, 3), in one pass.
+
+        Raises:
+            ValueError: the image has another shape or type.
+        """
+        check_image(image)
+        shape = image.shape[:2]
+        height, width = network_size(shape, self.input_size)
+        if (height, width) != shape:
+            mode = cv2.INTER_AREA if height < shape[0] else cv2.INTER_LINEAR
+            image = cv2.resize(image, (width, height), interpolation=mode)  # type: ignore[assignment]
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)[None]
+        x = pixels.permute(0, 3, 1, 2).to(self.dtype) / 255
+        logits = self.net(x).float()
+        classes = logits[:, :-1]
+        other = torch.cat([classes[:, :ROAD], classes[:, ROAD + 1 :]], dim=1).amax(1, keepdim=True)
+        maps = torch.cat([logits[:, -1:], classes[:, ROAD : ROAD + 1] - other], dim=1)
+        maps = enlarge(maps, x)[0]
+        score = torch.sigmoid(maps[0]).cpu().numpy()
+        margin = maps[1].cpu().numpy()
+        if (height, width) != shape:
+            size = (shape[1], shape[0])
+            score = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
+            margin = cv2.resize(margin, size, interpolation=cv2.INTER_LINEAR)
+        return Detection(score=score, road=margin > 0)
+
+
+def check_image(image: Image) -> None:
+    """Raise ValueError unless `image` is an RGB uint8 array of shape (H, W, 3), H, W > 0."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image is a {type(image).__name__}; want a numpy array (H, W, 3) uint8")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
+        raise ValueError(
+            f"image has shape {image.shape} and dtype {image.dtype}; want RGB (H, W, 3) uint8"
+        )
+
+
+def network_size(shape: tuple[int, ...], short_side: int) -> tuple[int, int]:
+    """Return the (height, width) that an image of `shape` is scaled to."""
+    height, width = shape[:2]
+    scale = short_side / min(height, width)
+    most = MAX_PIXELS_PER_SIDE2 * short_side * short_side
+    scale = min(scale, (most / (height * width)) ** 0.5)
+    return max(8, round(height * scale)), max(8, round(width * scale))
+
+
+def load_network(path: Path) -> tuple[EmbeddedNet, dict[str, object]]:
+    """Load a network, in evaluation mode, and its checkpoint's metadata.
+
+    Raises:
+        FileNotFoundError: there is no file `path`.
+        ValueError: it is no safetensors file, or one of another network; names the tensors.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no checkpoint {path}; leave `checkpoint` out for the packaged weights, or train "
+            "one with tools/train_embedded.py"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            texts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file: {error}") from error
+    if texts.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} is no checkpoint of the embedded detector: its metadata say format "
+            f"{texts.get('format')!r}, want {FORMAT!r}"
+        )
+    metadata = {key: json.loads(value) for key, value in texts.items() if key != "format"}
+    config = {k: tuple(v) if isinstance(v, list) else v for k, v in metadata["config"].items()}
+    net = EmbeddedNet(NetConfig(**config))
+    expected = {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
+    missing, unknown = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
+    wrong = [
+        f"{name} {tuple(tensors[name].shape)}, want {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    if missing or unknown or wrong:
+        raise ValueError(
+            f"{path} does not fit the embedded network: missing {missing[:5]}, "
+            f"unknown {unknown[:5]}, wrong shape {wrong[:5]}"
+        )
+    net.load_state_dict(tensors, strict=False)
+    return net.eval(), metadata

@@ -1,0 +1,150 @@
+"""Anomaly scores of mask-classification networks: class and mask logits of Q queries in, one map out.
+
+Every function takes
+
+* `class_logits`, (Q, K+1) float32, the last column "no object";
+* `mask_logits`, (Q, h, w) float32, at a quarter of the padded network input;
+* `geometry`, the sizes to go through on the way back to the image;
+
+and returns the score at the output size, (H, W) float32 on the logits' device, higher is more anomalous. The masks are
+enlarged a few queries at a time, so memory stays bounded; the sums are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+_CHUNK = 10
+
+# Maskomaly: queries of the Swin-L Cityscapes checkpoint, ranked by its authors on validation data (arXiv 2305.16972).
+MASKOMALY_ANOMALY_QUERIES = (49, 31, 83, 32)
+MASKOMALY_ROAD_QUERIES = (19, 24)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes (height, width) between network and image.
+
+    Attributes:
+        padded: the network's input, a multiple of 32.
+        valid: the part of it that shows the image, top left.
+        output: what the score is asked for, usually the image's own size.
+    """
+
+    padded: tuple[int, int]
+    valid: tuple[int, int]
+    output: tuple[int, int]
+
+
+def mask2anomaly(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """One minus the strongest class (Objectomaly eq. 1, Mask2Anomaly sec. 3); can be negative, since classes add up."""
+    return 1.0 - semantic_maps(class_logits, mask_logits, geometry).amax(0)
+
+
+def rba(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Rejected by all: minus the sum of tanh over the classes (arXiv 2211.14293), in (-K, 0]."""
+    return -semantic_maps(class_logits, mask_logits, geometry).tanh().sum(0)
+
+
+def uno(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Uncertainty with negative objectness (arXiv 2402.15374).
+
+    The last class before "no object" is the outlier class: a mask lowers the score as far as its best known class
+    is more probable than that.
+    """
+    probability = class_logits.softmax(-1)
+    outlier = class_logits.shape[1] - 2
+    weight = probability[:, :outlier].amax(1) - probability[:, outlier]
+    return -_weighted_masks(weight, mask_logits, geometry)
+
+
+def eam(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Ensemble over masks (arXiv 2301.03407): one minus the sum of masks, each by its best class's probability."""
+    return 1.0 - _weighted_masks(class_logits.softmax(-1)[:, :-1].amax(1), mask_logits, geometry)
+
+
+def maskomaly(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Maskomaly's combination of rejection and anomaly queries (arXiv 2305.16972), in [0, 1].
+
+    The padding is not cropped before the final resize by area, as in its evaluation.
+    """
+    void = class_logits.shape[1] - 1
+    confidence, label = class_logits.softmax(-1).max(-1)
+    kept = label != void
+    sure = kept & (confidence > 0.7)
+
+    shape = geometry.padded
+    anomaly = mask_logits.new_zeros(shape)
+    rejected = mask_logits.new_ones(shape)
+    overlaps = torch.zeros(shape, dtype=torch.int16, device=mask_logits.device)
+    for queries, logits in _enlarged(mask_logits, shape):
+        for query, mask in zip(queries, logits.sigmoid(), strict=True):
+            present = mask * confidence[query]
+            if query in MASKOMALY_ANOMALY_QUERIES:
+                torch.maximum(anomaly, present, out=anomaly)
+            if sure[query]:
+                torch.minimum(rejected, 1.0 - present, out=rejected)
+            if kept[query]:
+                overlaps += mask > 0.1
+    rejected[overlaps >= 2] = 0.0
+    for query in MASKOMALY_ROAD_QUERIES:
+        road = _resize(mask_logits[query : query + 1], shape)[0].sigmoid()
+        torch.minimum(rejected, 1.0 - road * confidence[query], out=rejected)
+    score = 0.6 * rejected + 0.4 * anomaly
+    if geometry.output == shape:
+        return score
+    height, width = geometry.output
+    small = cv2.resize(score.double().cpu().numpy(), (width, height), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(small.astype(np.float32)).to(score.device)
+
+
+def semantic_maps(
+    class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry, classes: int | None = None
+) -> torch.Tensor:
+    """Return the sum over queries of class probability times mask, (classes, H, W) float32.
+
+    Args:
+        class_logits: see the module.
+        mask_logits: see the module.
+        geometry: see the module.
+        classes: how many of the first classes; default all but "no object".
+    """
+    probability = class_logits.softmax(-1)[:, : classes or -1]
+    height, width = geometry.padded
+    maps = mask_logits.new_zeros((probability.shape[1], height * width))
+    for queries, logits in _enlarged(mask_logits, geometry.padded):
+        maps.addmm_(probability[queries.start : queries.stop].T, logits.sigmoid_().flatten(1))
+    return _resize(_crop(maps.unflatten(1, (height, width)), geometry.valid), geometry.output)
+
+
+def _weighted_masks(weight: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Sum the masks by `weight` (Q,); here the logits, not the masks, are resized to the output."""
+    total = mask_logits.new_zeros(geometry.output)
+    for queries, logits in _enlarged(mask_logits, geometry.padded):
+        masks = _resize(_crop(logits, geometry.valid), geometry.output).sigmoid()
+        total += torch.tensordot(weight[queries.start : queries.stop], masks, dims=1)
+    return total
+
+
+def _enlarged(mask_logits: torch.Tensor, size: tuple[int, int]) -> Iterator[tuple[range, torch.Tensor]]:
+    for start in range(0, len(mask_logits), _CHUNK):
+        queries = range(start, min(start + _CHUNK, len(mask_logits)))
+        # A copy even where nothing is enlarged: the caller may work in place.
+        logits = mask_logits[start : queries.stop]
+        yield queries, logits.clone() if tuple(logits.shape[1:]) == size else _resize(logits, size)
+
+
+def _crop(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return maps[:, : size[0], : size[1]]
+
+
+def _resize(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(maps.shape[1:]) == size:
+        return maps
+    return F.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
