@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
+
+# colcon installs the generated objectomaly_ros.msg; a checkout or a pip installation of the
+# core earlier on the path must not hide it.
+__path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"
 __all__ = ["Objectomaly", "Refinement", "__version__"]

@@ -1,0 +1,33 @@
+# make demo: the node over a replayed drive; make test: everything that must hold.
+# ROS_DISTRO=jazzy|kilted chooses the ROS 2 wheels of make env and make demo.
+ROS_DISTRO ?= jazzy
+export ROS_DISTRO
+RUN = scripts/env
+DEMO_OUT ?= demo_output
+
+.PHONY: env demo test lint bench clean
+
+env:
+	@scripts/build_env
+
+demo: env
+	@$(RUN) python -m objectomaly_ros.demo --out $(DEMO_OUT) $(if $(BAG),--bag $(BAG)) $(if $(TOPIC),--topic $(TOPIC))
+
+# The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv.
+test:
+	@ROS_DISTRO=jazzy scripts/build_env
+	@$(MAKE) --no-print-directory lint
+	@ROS_DISTRO=kilted scripts/build_env
+	@ROS_DISTRO=jazzy $(RUN) python -m pytest
+	@ROS_DISTRO=kilted $(RUN) python -m pytest -m ros
+
+lint: env
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+bench: env
+	@$(RUN) python tools/bench.py
+
+clean:
+	rm -rf build install log .venv .venv-jazzy .venv-kilted demo_output
