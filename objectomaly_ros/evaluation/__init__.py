@@ -1,0 +1,1 @@
+"""How good an anomaly score is, measured as the public benchmarks measure it."""

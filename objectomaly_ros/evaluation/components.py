@@ -1,0 +1,283 @@
+"""Component metrics of an anomaly score: sIoU, PPV and F1 over segments, not pixels.
+
+Definitions: SegmentMeIfYouCan (Chan et al., NeurIPS Datasets 2021), section 4 "component level",
+with the choices that its official code makes where the text leaves them open:
+
+- predicted is `score > threshold`, strictly; ignored pixels (255) are never predicted;
+- components are 8-connected; predicted ones smaller than the track's limit vanish; ground-truth
+  ones smaller than its limit become ignored, which cuts them out of the predictions too, but
+  after these were measured against their own limit;
+- a ground-truth component is found (tp) where its sIoU reaches the sIoU threshold, else missed
+  (fn); a predicted component is false (fp) where its precision stays below that threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.evaluation.frames import (
+    ANOMALY,
+    IGNORE,
+    Labels,
+    can_be_walked_twice,
+    check_frame,
+    paired_frames,
+)
+from objectomaly_ros.evaluation.pixel import pixel_metrics
+from objectomaly_ros.types import Mask
+
+SIOU_THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.linspace(0.25, 0.75, 11))
+"""The eleven sIoU thresholds that F1 is averaged over."""
+
+
+@dataclass(frozen=True)
+class SizeLimits:
+    """Fewest pixels that a component must have, predicted and in the ground truth."""
+
+    predicted: int
+    truth: int
+
+
+TRACKS: dict[str, SizeLimits] = {
+    "AnomalyTrack": SizeLimits(predicted=500, truth=100),
+    "ObstacleTrack": SizeLimits(predicted=50, truth=10),
+}
+"""The official size limits of the SegmentMeIfYouCan tracks."""
+
+
+@dataclass(frozen=True)
+class FrameComponents:
+    """The components of one frame.
+
+    Attributes:
+        siou: (G,) float64, adjusted IoU of every ground-truth component.
+        truth_size: (G,) int64, their pixels.
+        predicted_siou: (P,) float64, adjusted IoU of every predicted component.
+        ppv: (P,) float64, share of every predicted component that lies on ground truth.
+        predicted_size: (P,) int64, their pixels.
+    """
+
+    siou: npt.NDArray[np.float64]
+    truth_size: npt.NDArray[np.int64]
+    predicted_siou: npt.NDArray[np.float64]
+    ppv: npt.NDArray[np.float64]
+    predicted_size: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ComponentMetrics:
+    """Component metrics over all components of all frames. Fractions, 0 to 1, or NaN.
+
+    Undefined cases: without any ground-truth component `siou` is NaN; without any predicted one
+    `ppv` is NaN; without either there is nothing to be right or wrong about, and `f1` and its
+    list are NaN too (the official code divides by zero there). Ground truth without predictions has
+    f1 0, and so have predictions without ground truth.
+
+    Attributes:
+        siou: mean adjusted IoU of the ground-truth components.
+        ppv: mean precision of the predicted components.
+        f1: mean F1 over the sIoU thresholds.
+        siou_thresholds: 0.25, 0.30, ..., 0.75.
+        f1_per_threshold: F1 at each of them.
+        tp: ground-truth components found, at each of them.
+        fn: ground-truth components missed.
+        fp: predicted components that are false.
+        predicted_siou: mean adjusted IoU of the predicted components.
+        threshold: the score threshold used (`score > threshold`).
+        track: whose size limits were used.
+        frames: the single components, frame by frame.
+    """
+
+    siou: float
+    ppv: float
+    f1: float
+    siou_thresholds: tuple[float, ...]
+    f1_per_threshold: tuple[float, ...]
+    tp: tuple[int, ...]
+    fn: tuple[int, ...]
+    fp: tuple[int, ...]
+    predicted_siou: float
+    threshold: float
+    track: str
+    frames: tuple[FrameComponents, ...]
+
+
+class ComponentAccumulator:
+    """Component metrics of any number of frames, one frame at a time.
+
+    Exact; keeps a few numbers a component, no maps.
+    """
+
+    def __init__(self, threshold: float, track: str = "AnomalyTrack") -> None:
+        self.threshold = float(threshold)
+        self.track = track
+        self._limits = _limits_of(track)
+        self._frames: list[FrameComponents] = []
+
+    def update(self, score: npt.ArrayLike, labels: npt.ArrayLike) -> FrameComponents:
+        """Add one frame: score (H, W), labels (H, W) of 0, 1, 255; return its components.
+
+        Raises:
+            ValueError: the shapes differ, a label is unknown, or a score is not finite.
+        """
+        score_map, label_map = check_frame(score, labels, f"frame {len(self._frames)}")
+        frame = frame_components(score_map > self.threshold, label_map, self._limits)
+        self._frames.append(frame)
+        return frame
+
+    def compute(self) -> ComponentMetrics:
+        """Return the metrics of all frames so far; more frames may follow."""
+        siou = _joined([f.siou for f in self._frames])
+        ppv = _joined([f.ppv for f in self._frames])
+        predicted_siou = _joined([f.predicted_siou for f in self._frames])
+        limits = np.array(SIOU_THRESHOLDS)[:, None]
+        tp = np.count_nonzero(siou >= limits, axis=1)
+        fn = np.count_nonzero(siou < limits, axis=1)
+        fp = np.count_nonzero(ppv < limits, axis=1)
+        if siou.size or ppv.size:
+            # tp + fn + fp may be 0 only where every prediction is right and there is no truth,
+            # which cannot be: precision needs truth
+            f1 = 2 * tp / (2 * tp + fn + fp)
+        else:
+            f1 = np.full(len(SIOU_THRESHOLDS), np.nan)
+        return ComponentMetrics(
+            siou=_mean(siou),
+            ppv=_mean(ppv),
+            f1=float(f1.mean()),
+            siou_thresholds=SIOU_THRESHOLDS,
+            f1_per_threshold=tuple(float(value) for value in f1),
+            tp=tuple(int(value) for value in tp),
+            fn=tuple(int(value) for value in fn),
+            fp=tuple(int(value) for value in fp),
+            predicted_siou=_mean(predicted_siou),
+            threshold=self.threshold,
+            track=self.track,
+            frames=tuple(self._frames),
+        )
+
+
+def component_metrics(
+    scores: npt.ArrayLike | Iterable[npt.ArrayLike],
+    labels: npt.ArrayLike | Iterable[npt.ArrayLike],
+    threshold: float | None = None,
+    track: str = "AnomalyTrack",
+) -> ComponentMetrics:
+    """Measure an anomaly score against ground truth, object by object.
+
+    Args:
+        scores: (N, H, W) or (H, W) array, or an iterable of (H, W) frames; higher is more
+            anomalous.
+        labels: the same shapes; 0 normal, 1 anomaly, 255 ignore.
+        threshold: predicted is `score > threshold`. None takes the best-F1 threshold of the pixel
+            metrics, between two scores, so that no plateau is lost to the strict comparison
+            (see `PixelMetrics.best_f1_threshold`); that walks the frames twice.
+        track: "AnomalyTrack" or "ObstacleTrack", for the size limits.
+
+    Returns:
+        Fractions (0 to 1), see `ComponentMetrics`, also for the undefined cases. If no pixel is
+        anomalous and no threshold is given, nothing is predicted (threshold infinity).
+
+    Raises:
+        ValueError: frames do not pair up, shapes differ, unknown labels, scores not finite, or an
+            unknown track.
+        TypeError: the frames come from a generator, which cannot be walked twice, and no threshold
+            is given.
+    """
+    _limits_of(track)
+    if threshold is None:
+        if not (can_be_walked_twice(scores) and can_be_walked_twice(labels)):
+            raise TypeError(
+                "without a threshold the frames are needed twice, which a generator cannot give: "
+                "pass a threshold, or a list or array"
+            )
+        threshold = pixel_metrics(scores, labels).best_f1_threshold
+        if np.isnan(threshold):
+            threshold = float("inf")
+    accumulator = ComponentAccumulator(threshold, track)
+    for score, label in paired_frames(scores, labels):
+        accumulator.update(score, label)
+    return accumulator.compute()
+
+
+def frame_components(predicted: Mask, labels: Labels, limits: SizeLimits) -> FrameComponents:
+    """Match the predicted with the ground-truth components of one frame.
+
+    Args:
+        predicted: (H, W) bool.
+        labels: (H, W) uint8 of 0, 1, 255.
+        limits: fewest pixels of a component.
+    """
+    predicted_ids = _components(predicted & (labels != IGNORE), limits.predicted)
+    everything = _components(labels == ANOMALY, 1)
+    truth_ids = _without_small(everything, limits.truth)
+    predicted_ids[(everything > 0) & (truth_ids == 0)] = 0  # too small to be asked for: ignored
+
+    columns = int(predicted_ids.max(initial=0)) + 1
+    rows = int(truth_ids.max(initial=0)) + 1
+    pairs = np.bincount((truth_ids * columns + predicted_ids).ravel(), minlength=rows * columns)
+    shared = pairs.reshape(rows, columns)
+    overlap = shared[1:, 1:]  # pixels that truth g and prediction p have in common, (G, P)
+    truth_size = shared[1:].sum(axis=1)
+    predicted_size = shared[:, 1:].sum(axis=0)
+    kept = predicted_size > 0  # cutting out small truth may have left nothing of a prediction
+    overlap, predicted_size = overlap[:, kept], predicted_size[kept]
+    on_truth = overlap.sum(axis=0)
+    return FrameComponents(
+        siou=_adjusted_iou(overlap, truth_size, predicted_size),
+        truth_size=truth_size,
+        predicted_siou=_adjusted_iou(overlap.T, predicted_size, truth_size),
+        ppv=on_truth / np.maximum(predicted_size, 1),
+        predicted_size=predicted_size,
+    )
+
+
+def _adjusted_iou(
+    overlap: npt.NDArray[np.int64],
+    own_size: npt.NDArray[np.int64],
+    other_size: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """IoU of each row with the union of the columns that touch it (sIoU).
+
+    Parts of those columns that lie on other rows are taken out of the union, so that one
+    prediction that covers two objects is not held against either.
+    """
+    touches = overlap > 0
+    intersection = overlap.sum(axis=1)
+    on_rows = overlap.sum(axis=0)
+    outside = touches @ (other_size - on_rows)  # parts of the touching columns on no row at all
+    union = own_size + outside
+    return np.asarray(intersection / np.maximum(union, 1), dtype=np.float64)
+
+
+def _components(mask: Mask, min_size: int) -> npt.NDArray[np.int64]:
+    """Number the 8-connected components of at least `min_size` pixels 1, 2, ...; 0 elsewhere."""
+    _, ids = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    return _without_small(ids.astype(np.int64), min_size)
+
+
+def _without_small(ids: npt.NDArray[np.int64], min_size: int) -> npt.NDArray[np.int64]:
+    """Number anew, without the components of fewer than `min_size` pixels."""
+    sizes = np.bincount(ids.ravel())
+    keep = sizes >= min_size
+    keep[0] = False
+    renumbered = np.where(keep, np.cumsum(keep), 0)
+    return np.asarray(renumbered[ids], dtype=np.int64)
+
+
+def _limits_of(track: str) -> SizeLimits:
+    if track not in TRACKS:
+        raise ValueError(f"unknown track {track!r}, choose one of {', '.join(TRACKS)}")
+    return TRACKS[track]
+
+
+def _joined(parts: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else float("nan")
