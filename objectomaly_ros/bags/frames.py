@@ -1,0 +1,122 @@
+"""Finds the frames of a folder and the time of each."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from objectomaly_ros.bags.errors import BagError
+
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Length of an integer time stamp of our decades -> its factor to nanoseconds.
+_UNITS = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}
+
+
+def find_frames(folder: Path) -> list[Path]:
+    """List the JPEG and PNG files of a folder in natural order: frame2 before frame10.
+
+    Raises:
+        BagError: no such folder, or no frame in it.
+    """
+    if not folder.exists():
+        raise BagError(f"no frames at {folder}: there is no such folder")
+    if not folder.is_dir():
+        raise BagError(f"{folder} is a file; give the folder that holds the frames")
+    files = sorted(folder.iterdir())
+    frames = [file for file in files if file.suffix.lower() in FRAME_SUFFIXES and file.is_file()]
+    if not frames:
+        names = [file.name for file in files]
+        holds = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "nothing"
+        raise BagError(f"no frame (.jpg, .jpeg or .png) in {folder}; it holds {holds}")
+    return sorted(frames, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
+def stamps_from_rate(count: int, rate: float, start_ns: int) -> list[int]:
+    """Return `count` stamps in nanoseconds, `rate` a second, from `start_ns` on.
+
+    Raises:
+        BagError: the rate is not positive.
+    """
+    if not rate > 0:
+        raise BagError(f"a rate of {rate} frames a second makes no sense; give one above 0")
+    return [start_ns + round(index * 1e9 / rate) for index in range(count)]
+
+
+def stamps_from_names(frames: Sequence[Path]) -> list[int]:
+    """Read the stamps out of file names.
+
+    Seconds with a fraction (1600000000.25.png), seconds and nanoseconds (1600000000_250000000.png),
+    or an integer of 10, 13, 16 or 19 digits: seconds, milli-, micro- or nanoseconds.
+
+    Raises:
+        BagError: a name is none of these, or the stamps do not grow.
+    """
+    return _growing(frames, [_stamp_of_name(frame) for frame in frames])
+
+
+def _stamp_of_name(frame: Path) -> int:
+    stem = frame.stem
+    if match := re.fullmatch(r"(\d+)_(\d{9})", stem):
+        return int(match[1]) * 1_000_000_000 + int(match[2])
+    if re.fullmatch(r"\d+\.\d+", stem):
+        return _nanoseconds(stem)
+    if stem.isdigit() and len(stem) in _UNITS:
+        return int(stem) * _UNITS[len(stem)]
+    raise BagError(
+        f"the file name {frame.name} is no time stamp (expected SECONDS.FRACTION, "
+        "SECONDS_NANOSECONDS or an integer of 10, 13, 16 or 19 digits); "
+        "give a rate or a CSV file of stamps instead"
+    )
+
+
+def stamps_from_csv(frames: Sequence[Path], table: Path) -> list[int]:
+    """Read the stamps from a CSV file: columns `file` and `stamp` (seconds) or `stamp_ns`.
+
+    Raises:
+        BagError: no such file or columns, a frame is not in it, or the stamps do not grow.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines, skipinitialspace=True)
+            columns = reader.fieldnames or []
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BagError(f"the stamps in {table} cannot be read: {error}") from error
+    unit = next((name for name in ("stamp_ns", "stamp") if name in columns), None)
+    if "file" not in columns or unit is None:
+        raise BagError(
+            f"{table} needs the columns 'file' and 'stamp' (seconds) or 'stamp_ns', "
+            f"it has {list(columns)}"
+        )
+    stamps: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            text = row[unit] or ""
+            stamps[Path(row["file"]).name] = int(text) if unit == "stamp_ns" else _nanoseconds(text)
+        except (ValueError, TypeError, InvalidOperation):
+            raise BagError(f"line {number} of {table}: {row[unit]!r} is no time stamp") from None
+    if missing := [frame.name for frame in frames if frame.name not in stamps]:
+        raise BagError(f"{table} has no stamp for {len(missing)} frames, such as {missing[0]}")
+    return _growing(frames, [stamps[frame.name] for frame in frames])
+
+
+def _nanoseconds(seconds: str) -> int:
+    return int(Decimal(seconds) * 1_000_000_000)  # a float would lose the last digits
+
+
+def _growing(frames: Sequence[Path], stamps: list[int]) -> list[int]:
+    for index in range(1, len(stamps)):
+        if stamps[index] <= stamps[index - 1]:
+            raise BagError(
+                f"the stamps do not grow: {frames[index].name} ({stamps[index]} ns) comes after "
+                f"{frames[index - 1].name} ({stamps[index - 1]} ns)"
+            )
+    return stamps

@@ -1,0 +1,191 @@
+"""Makes a bag from a folder of frames: `python -m objectomaly_ros.bags.make FRAMES BAG`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from objectomaly_ros.bags import frames as folder_frames
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.messages import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    Intrinsics,
+    camera_info_message,
+    compressed_message,
+    image_message,
+    jpeg,
+)
+from objectomaly_ros.bags.writer import STORAGES, BagWriter
+from objectomaly_ros.types import Image
+
+ENCODINGS = ("rgb8", "bgr8", "jpeg")
+
+
+def write_frames_bag(
+    frames: Path | Sequence[Path],
+    bag: Path | str,
+    *,
+    topic: str = "/image",
+    rate: float = 10.0,
+    stamps: Sequence[int] | None = None,
+    start_ns: int | None = None,
+    frame_id: str = "camera",
+    encoding: str = "rgb8",
+    camera: Intrinsics | None = None,
+    storage: str = "mcap",
+    progress: bool = False,
+) -> int:
+    """Write image files into a new bag, one message each, logged at its stamp.
+
+    Args:
+        frames: a folder of .jpg and .png files, or the files in order.
+        bag: the bag folder to make.
+        topic: image topic; with encoding jpeg it gains "/compressed", as image_transport has it.
+        rate: frames a second, where no stamps are given.
+        stamps: one stamp in nanoseconds a frame.
+        start_ns: stamp of the first frame where the rate is used; now by default.
+        frame_id: frame of the camera.
+        encoding: rgb8 or bgr8 for sensor_msgs/Image; jpeg for CompressedImage, where JPEG files are
+            taken over as they are.
+        camera: intrinsics, published on camera_info beside the image topic with every frame.
+        storage: mcap or sqlite3.
+        progress: show a progress bar.
+
+    Returns:
+        The number of frames written.
+
+    Raises:
+        BagError: no frames, an unreadable frame, wrong arguments, or the bag exists.
+    """
+    files = folder_frames.find_frames(frames) if isinstance(frames, Path) else list(frames)
+    if encoding not in ENCODINGS:
+        raise BagError(
+            f"frames cannot be written as {encoding!r}; use one of {', '.join(ENCODINGS)}"
+        )
+    if stamps is None:
+        start = time.time_ns() if start_ns is None else start_ns
+        stamps = folder_frames.stamps_from_rate(len(files), rate, start)
+    if len(stamps) != len(files):
+        raise BagError(f"{len(files)} frames but {len(stamps)} stamps")
+    base = topic.removesuffix("/compressed")
+    info_topic = f"{base.rpartition('/')[0]}/camera_info"
+    name = f"{base}/compressed" if encoding == "jpeg" else topic
+    with BagWriter(bag, storage=storage) as writer:
+        writer.add_topic(name, COMPRESSED_IMAGE if encoding == "jpeg" else IMAGE)
+        if camera is not None:
+            writer.add_topic(info_topic, CAMERA_INFO)
+        pairs = zip(files, stamps, strict=True)
+        for file, stamp in tqdm(pairs, total=len(files), unit="frame", disable=not progress):
+            image = _read_frame(file)
+            if camera is not None and image.shape[:2] != (camera.height, camera.width):
+                raise BagError(
+                    f"{file} has {image.shape[1]} x {image.shape[0]} pixels, "
+                    f"the intrinsics are for {camera.width} x {camera.height}"
+                )
+            if encoding == "jpeg":
+                as_is = file.suffix.lower() in (".jpg", ".jpeg")
+                data = file.read_bytes() if as_is else jpeg(image)
+                message = compressed_message(writer.store, data, stamp, frame_id)
+            else:
+                message = image_message(writer.store, image, stamp, frame_id, encoding)
+            writer.write(name, message, stamp)
+            if camera is not None:
+                info = camera_info_message(writer.store, camera, stamp, frame_id)
+                writer.write(info_topic, info, stamp)
+    return len(files)
+
+
+def _read_frame(file: Path) -> Image:
+    try:
+        data = np.frombuffer(file.read_bytes(), np.uint8)
+    except OSError as error:
+        raise BagError(f"the frame {file} cannot be read: {error}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise BagError(f"the frame {file} is no image that can be decoded ({data.size} bytes)")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _intrinsics(text: str) -> Intrinsics:
+    numbers = [float(part) for part in text.split(",")]
+    if len(numbers) not in (6, 11):
+        raise argparse.ArgumentTypeError("expected FX,FY,CX,CY,WIDTH,HEIGHT[,K1,K2,P1,P2,K3]")
+    fx, fy, cx, cy, width, height, *rest = numbers
+    distortion = (rest[0], rest[1], rest[2], rest[3], rest[4]) if rest else (0.0,) * 5
+    return Intrinsics(fx, fy, cx, cy, int(width), int(height), distortion)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m objectomaly_ros.bags.make",
+        description="Make a bag from a folder of frames.",
+    )
+    parser.add_argument("frames", type=Path, help="folder of .jpg and .png files")
+    parser.add_argument("bag", type=Path, help="bag folder to make")
+    parser.add_argument("--topic", default="/image", help="image topic (default: %(default)s)")
+    times = parser.add_mutually_exclusive_group()
+    times.add_argument(
+        "--rate", type=float, default=10.0, help="frames a second (default: %(default)s)"
+    )
+    times.add_argument("--stamps-from-names", action="store_true", help="file names are the stamps")
+    times.add_argument(
+        "--stamps", type=Path, metavar="CSV", help="columns file and stamp or stamp_ns"
+    )
+    parser.add_argument(
+        "--frame-id", default="camera", help="frame of the camera (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--encoding", choices=ENCODINGS, default="rgb8", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--camera",
+        type=_intrinsics,
+        metavar="FX,FY,CX,CY,WIDTH,HEIGHT[,K1,K2,P1,P2,K3]",
+        help="also write camera_info beside the image topic",
+    )
+    parser.add_argument(
+        "--storage", choices=tuple(STORAGES), default="mcap", help="default: %(default)s"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0 when done, 1 if something is wrong with the frames or the bag."""
+    options = _parser().parse_args(argv)
+    try:
+        files = folder_frames.find_frames(options.frames)
+        stamps = None
+        if options.stamps_from_names:
+            stamps = folder_frames.stamps_from_names(files)
+        elif options.stamps:
+            stamps = folder_frames.stamps_from_csv(files, options.stamps)
+        count = write_frames_bag(
+            files,
+            options.bag,
+            topic=options.topic,
+            rate=options.rate,
+            stamps=stamps,
+            frame_id=options.frame_id,
+            encoding=options.encoding,
+            camera=options.camera,
+            storage=options.storage,
+            progress=True,
+        )
+    except BagError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{count} frames in {options.bag}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Builds sensor_msgs messages of rosbags from arrays, to be written into bags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.types import Image
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+_DTYPES = {"rgb8": "uint8", "bgr8": "uint8", "mono8": "uint8", "32FC1": "float32"}
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera, in pixels, with plumb_bob distortion (k1, k2, p1, p2, k3)."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def header(store: Any, stamp_ns: int, frame_id: str) -> Any:
+    """Return a std_msgs/Header; the stamp is given in nanoseconds."""
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    time = store.types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
+    return store.types["std_msgs/msg/Header"](stamp=time, frame_id=frame_id)
+
+
+def image_message(
+    store: Any, array: npt.NDArray[Any], stamp_ns: int, frame_id: str, encoding: str = "rgb8"
+) -> Any:
+    """Return a sensor_msgs/Image.
+
+    Args:
+        store: rosbags Typestore.
+        array: (H,W,3) uint8 RGB for rgb8 and bgr8 (its channels are turned round for bgr8), (H,W)
+            uint8 for mono8, (H,W) float32 for 32FC1.
+        stamp_ns: time of acquisition in nanoseconds.
+        frame_id: frame of the camera.
+        encoding: rgb8, bgr8, mono8 or 32FC1.
+
+    Raises:
+        BagError: the array does not fit the encoding.
+    """
+    if encoding not in _DTYPES:
+        raise BagError(f"images cannot be written as {encoding!r}; use one of {', '.join(_DTYPES)}")
+    colour = encoding in ("rgb8", "bgr8")
+    shape_fits = array.ndim == 3 and array.shape[2] == 3 if colour else array.ndim == 2
+    if not shape_fits or array.dtype != _DTYPES[encoding] or not array.size:
+        raise BagError(
+            f"an array of shape {array.shape} and type {array.dtype} is no {encoding} image; "
+            f"expected {'(H,W,3)' if colour else '(H,W)'} {_DTYPES[encoding]}"
+        )
+    if encoding == "bgr8":
+        array = array[:, :, ::-1]
+    return store.types[IMAGE](
+        header=header(store, stamp_ns, frame_id),
+        height=array.shape[0],
+        width=array.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=array[0].nbytes,
+        data=np.ascontiguousarray(array).reshape(-1).view(np.uint8),
+    )
+
+
+def jpeg(image: Image, quality: int = 95) -> bytes:
+    """Encode (H,W,3) RGB uint8 as JPEG."""
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    if not done:
+        raise BagError(f"an image of shape {image.shape} cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+def compressed_message(store: Any, data: bytes, stamp_ns: int, frame_id: str) -> Any:
+    """Return a sensor_msgs/CompressedImage of JPEG bytes."""
+    return store.types[COMPRESSED_IMAGE](
+        header=header(store, stamp_ns, frame_id),
+        format="jpeg",
+        data=np.frombuffer(data, dtype=np.uint8),
+    )
+
+
+def camera_info_message(store: Any, camera: Intrinsics, stamp_ns: int, frame_id: str) -> Any:
+    """Return the CameraInfo of an unrectified monocular camera (R identity, P = [K 0])."""
+    fx, fy, cx, cy = camera.fx, camera.fy, camera.cx, camera.cy
+    region = store.types["sensor_msgs/msg/RegionOfInterest"](
+        x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+    )
+    return store.types[CAMERA_INFO](
+        header=header(store, stamp_ns, frame_id),
+        height=camera.height,
+        width=camera.width,
+        distortion_model="plumb_bob",
+        d=np.array(camera.distortion),
+        k=np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1], dtype=np.float64),
+        r=np.eye(3).reshape(-1),
+        p=np.array([fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1, 0], dtype=np.float64),
+        binning_x=0,
+        binning_y=0,
+        roi=region,
+    )

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from objectomaly_ros.bags import Bag, BagError, Intrinsics, read_images, write_frames_bag
+from objectomaly_ros.bags.make import main
+
+START = 1_700_000_000_000_000_000
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])
+def test_frames_come_back_exactly_with_stamps_and_frame_id(tmp_path, frames, storage, encoding):
+    folder, arrays = frames
+    count = write_frames_bag(
+        folder,
+        tmp_path / "bag",
+        topic="/front/image",
+        rate=20.0,
+        start_ns=START,
+        frame_id="front",
+        encoding=encoding,
+        storage=storage,
+    )
+    assert count == 4
+    back = list(read_images(tmp_path / "bag", "/front/image"))
+    assert [frame.stamp_ns for frame in back] == [START + i * 50_000_000 for i in range(4)]
+    assert [frame.log_time for frame in back] == [frame.stamp_ns for frame in back]
+    assert {frame.frame_id for frame in back} == {"front"}
+    for frame, array in zip(back, arrays, strict=True):
+        np.testing.assert_array_equal(frame.array, array)
+
+
+def test_jpeg_files_are_taken_over_byte_by_byte(tmp_path, frames):
+    _, arrays = frames
+    folder = tmp_path / "jpegs"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "0.jpg"), arrays[0][:, :, ::-1])
+    write_frames_bag(folder, tmp_path / "bag", topic="/cam/image", encoding="jpeg", start_ns=START)
+    with Bag(tmp_path / "bag") as bag:
+        (message,) = [bag.decode(raw) for raw in bag.messages(["/cam/image/compressed"])]
+        assert message.data.tobytes() == (folder / "0.jpg").read_bytes()
+        assert message.format == "jpeg"
+        (frame,) = read_images(bag)
+    expected = cv2.imread(str(folder / "0.jpg"))[:, :, ::-1]
+    np.testing.assert_array_equal(frame.array, expected)
+
+
+def test_png_files_are_encoded_as_jpeg(tmp_path):
+    columns, rows = np.meshgrid(np.arange(96), np.arange(64))
+    smooth = np.dstack([columns, rows, np.full_like(rows, 90)])
+    folder = tmp_path / "smooth"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), smooth[:, :, ::-1].astype(np.uint8))
+    write_frames_bag(folder, tmp_path / "bag", encoding="jpeg", start_ns=START)
+    (frame,) = read_images(tmp_path / "bag")
+    assert np.abs(frame.array.astype(int) - smooth).max() < 12  # colours in their places
+
+
+def test_camera_info_stands_beside_the_image_topic(tmp_path, frames):
+    folder, _ = frames
+    camera = Intrinsics(50.0, 51.0, 24.0, 16.0, 48, 32, (0.1, 0.01, 0.0, 0.0, 0.0))
+    write_frames_bag(folder, tmp_path / "bag", topic="/front/image", camera=camera, start_ns=START)
+    with Bag(tmp_path / "bag") as bag:
+        infos = [bag.decode(raw) for raw in bag.messages(["/front/camera_info"])]
+        stamps = [frame.stamp_ns for frame in read_images(bag)]
+    assert [i.header.stamp.sec * 10**9 + i.header.stamp.nanosec for i in infos] == stamps
+    np.testing.assert_array_equal(infos[0].k, [50, 0, 24, 0, 51, 16, 0, 0, 1])
+    np.testing.assert_array_equal(infos[0].p, [50, 0, 24, 0, 0, 51, 16, 0, 0, 0, 1, 0])
+    assert (infos[0].width, infos[0].height, infos[0].distortion_model) == (48, 32, "plumb_bob")
+    np.testing.assert_allclose(infos[0].d, [0.1, 0.01, 0, 0, 0])
+
+
+def test_intrinsics_of_another_size_are_refused(tmp_path, frames):
+    camera = Intrinsics(50.0, 51.0, 24.0, 16.0, 640, 480)
+    with pytest.raises(BagError, match=r"48 x 32 pixels, the intrinsics are for 640 x 480"):
+        write_frames_bag(frames[0], tmp_path / "bag", camera=camera)
+
+
+def test_one_stamp_a_frame(tmp_path, frames):
+    with pytest.raises(BagError, match="4 frames but 2 stamps"):
+        write_frames_bag(frames[0], tmp_path / "bag", stamps=[1, 2])
+
+
+def test_unknown_encodings_are_refused(tmp_path, frames):
+    with pytest.raises(BagError, match=r"'yuv'; use one of rgb8, bgr8, jpeg"):
+        write_frames_bag(frames[0], tmp_path / "bag", encoding="yuv")
+
+
+def test_the_command_makes_a_bag(tmp_path, frames, capsys):
+    bag = tmp_path / "bag"
+    status = main(
+        [
+            str(frames[0]),
+            str(bag),
+            "--rate",
+            "5",
+            "--camera",
+            "50,50,24,16,48,32",
+            "--topic",
+            "/a/b",
+        ]
+    )
+    assert status == 0
+    assert "4 frames" in capsys.readouterr().out
+    with Bag(bag) as opened:
+        assert {name: topic.count for name, topic in opened.topics.items()} == {
+            "/a/b": 4,
+            "/a/camera_info": 4,
+        }
+        assert opened.duration == pytest.approx(0.6)
+
+
+def test_the_command_says_what_is_wrong_and_returns_1(tmp_path, frames, capsys):
+    assert main([str(frames[0]), str(tmp_path)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main([str(tmp_path / "nowhere"), str(tmp_path / "bag")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+    assert main([str(frames[0]), str(tmp_path / "bag"), "--stamps-from-names"]) == 1
+    assert "frame0.png is no time stamp" in capsys.readouterr().err
+
+
+def test_real_frames(tmp_path, shared_dir):
+    folder = shared_dir / "data" / "street_ood" / "clip_dev" / "images"
+    if not folder.is_dir():
+        pytest.skip(f"no clip at {folder}")
+    count = write_frames_bag(folder, tmp_path / "clip", rate=15.0, encoding="jpeg", start_ns=START)
+    frames = list(read_images(tmp_path / "clip"))
+    assert len(frames) == count == 36
+    assert frames[0].array.shape == (360, 480, 3)
