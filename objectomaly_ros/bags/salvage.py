@@ -10,12 +10,16 @@ import io
 import shutil
 import sqlite3
 import struct
-from contextlib import closing
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from rosbags.rosbag2.storage_mcap import decompress
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
-_CHUNK, _LAST_OPCODE = 0x06, 0x0F
+_CHUNK_OPCODE, _DATA_END_OPCODE = 0x06, 0x0F
+_GIVE_UP_AFTER = 10_000  # unreadable rows one after the other
 _DATA_END = struct.pack("<BQI", 0x0F, 4, 0)  # no checksum of the data section
 _FOOTER = struct.pack("<BQQQI", 0x02, 20, 0, 0, 0)  # no summary section, so readers scan
 
@@ -60,7 +64,7 @@ class McapPrefix:
 
 
 def _good_bytes(path: Path, size: int) -> int:
-    """Count the bytes up to the end of the last complete record of the data section."""
+    """Count the bytes up to the end of the last sound record of the data section."""
     with path.open("rb") as file:
         if file.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
             raise ValueError("it does not begin with the MCAP magic bytes")
@@ -68,11 +72,30 @@ def _good_bytes(path: Path, size: int) -> int:
         while len(head := file.read(9)) == 9:
             opcode, length = struct.unpack("<BQ", head)
             # DataEnd closes the data section; zeros are what a power failure leaves behind.
-            if not 0 < opcode < _LAST_OPCODE or good + 9 + length > size:
+            if not 0 < opcode < _DATA_END_OPCODE or good + 9 + length > size:
+                break
+            if opcode == _CHUNK_OPCODE and not _is_sound(file.read(length)):
                 break
             good += 9 + length
             file.seek(good)
     return good
+
+
+def _is_sound(chunk: bytes) -> bool:
+    """Tell whether the content of a chunk record unpacks into whole records."""
+    try:
+        _, _, size, crc, name_size = struct.unpack_from("<QQQII", chunk)
+        name = chunk[32 : 32 + name_size].decode()
+        records = decompress(chunk[40 + name_size :], name, size, crc)
+    except Exception:  # rosbags, struct, zstd and lz4 have each their own
+        return False
+    at = 0
+    while at + 9 <= len(records):
+        opcode, length = struct.unpack_from("<BQ", records, at)
+        if not opcode:
+            return False
+        at += 9 + length
+    return at == len(records)
 
 
 class _WithTail(io.RawIOBase):
@@ -113,7 +136,7 @@ def salvage_sqlite(path: Path, folder: Path) -> Path:
     """Copy the readable messages of a damaged SQLite bag file.
 
     A copy with its journal lets SQLite undo the transaction that was open; where pages are gone,
-    messages are taken one by one in the order they were written until the damage begins.
+    the messages that do not need them are taken one by one.
 
     Args:
         path: the damaged file.
@@ -130,24 +153,35 @@ def salvage_sqlite(path: Path, folder: Path) -> Path:
         if (part := path.with_name(path.name + suffix)).exists():
             shutil.copyfile(part, broken.with_name(broken.name + suffix))
     with closing(sqlite3.connect(broken)) as old, closing(sqlite3.connect(sound)) as new:
+        # Without this SQLite refuses a file that is shorter than its header says.
+        old.execute("PRAGMA writable_schema = ON")
         tables = dict(
             old.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
         )
         if not {"topics", "messages"} <= tables.keys():
             raise sqlite3.DatabaseError("it has no tables 'topics' and 'messages'")
-        for table in sorted(tables, key=lambda name: name == "messages"):  # the large one last
+        for table in tables.keys() - {"messages"}:
             new.execute(tables[table])
-            _copy_rows(old, new, table)
+            _insert(new, table, old.execute(f'SELECT * FROM "{table}"'))
+        new.execute(tables["messages"])
+        _copy_messages(old, new)
         new.commit()
     return sound
 
 
-def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    rows = old.execute(f'SELECT * FROM "{table}" ORDER BY rowid')
-    places = ",".join("?" * len(rows.description))
-    try:
-        for row in rows:
-            new.execute(f'INSERT INTO "{table}" VALUES ({places})', row)
-    except sqlite3.DatabaseError:
-        if table != "messages":
-            raise
+def _copy_messages(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+    row, failures = 0, 0
+    while failures < _GIVE_UP_AFTER:
+        row += 1
+        failures += 1
+        # A missing page of the tree hides the rows below it, not those beside.
+        with suppress(sqlite3.DatabaseError):
+            found = old.execute("SELECT * FROM messages WHERE rowid = ?", (row,)).fetchall()
+            if found:
+                _insert(new, "messages", found)
+                failures = 0
+
+
+def _insert(new: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    for row in rows:
+        new.execute(f'INSERT INTO "{table}" VALUES ({",".join("?" * len(row))})', row)

@@ -27,15 +27,15 @@ def frames(tmp_path):
 
 @pytest.fixture
 def make_bag(tmp_path):
-    """A function that writes a bag of `count` 640 x 480 images of noise; returns its folder."""
+    """A function that writes a bag of `count` images of noise; returns its folder."""
 
-    def make(storage="mcap", count=8, name="drive"):
+    def make(storage="mcap", count=8, name="drive", size=(480, 640)):
         random = np.random.default_rng(5)
         with BagWriter(tmp_path / name, storage=storage) as writer:
             writer.add_topic("/image", "sensor_msgs/msg/Image")
             writer.add_topic("/words", "std_msgs/msg/String")
             for index in range(count):
-                array = random.integers(0, 256, (480, 640, 3), dtype=np.uint8)
+                array = random.integers(0, 256, (*size, 3), dtype=np.uint8)
                 stamp = START + index * STEP
                 writer.write("/image", image_message(writer.store, array, stamp, "camera"), stamp)
                 word = writer.store.types["std_msgs/msg/String"](data=f"frame {index}")

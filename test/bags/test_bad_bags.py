@@ -1,0 +1,251 @@
+"""Bags, folders and topics that are wrong, each in another way: each must say what is wrong."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+
+import cv2
+import numpy as np
+import pytest
+
+from objectomaly_ros.bags import Bag, BagError, BagWriter, read_images, write_frames_bag
+from objectomaly_ros.bags.messages import image_message
+
+
+def missing_path(folder, make_bag):
+    return lambda: Bag(folder / "nowhere"), ["no bag at", "nowhere"]
+
+
+def empty_folder(folder, make_bag):
+    (folder / "empty").mkdir()
+    return lambda: Bag(folder / "empty"), ["no metadata.yaml", "no .mcap or .db3", "nothing"]
+
+
+def folder_of_frames_as_bag(folder, make_bag):
+    (folder / "0.png").touch()
+    return lambda: Bag(folder), ["it is no bag", "0.png"]
+
+
+def text_file_named_mcap(folder, make_bag):
+    (folder / "notes.mcap").write_text("this is a shopping list, not a recording\n" * 5)
+    return lambda: Bag(folder / "notes.mcap"), ["cannot be read as a .mcap bag", "magic"]
+
+
+def empty_file_named_mcap(folder, make_bag):
+    (folder / "empty.mcap").touch()
+    return lambda: Bag(folder / "empty.mcap"), ["cannot be read as a .mcap bag"]
+
+
+def mcap_cut_in_its_first_record(folder, make_bag):
+    (file,) = make_bag("mcap").glob("*.mcap")
+    os.truncate(file, 20)
+    return lambda: Bag(file), ["cannot be read as a .mcap bag"]
+
+
+def mcap_cut_before_its_first_message(folder, make_bag):
+    (file,) = make_bag("mcap").glob("*.mcap")
+    os.truncate(file, 80)
+    return lambda: Bag(file), ["damaged and holds no readable message"]
+
+
+def text_file_named_db3(folder, make_bag):
+    (folder / "notes.db3").write_text("this is a shopping list, not a recording\n" * 50)
+    return lambda: Bag(folder / "notes.db3"), ["cannot be read as a .db3 bag"]
+
+
+def sqlite_without_tables(folder, make_bag):
+    with closing(sqlite3.connect(folder / "other.db3")) as database:
+        database.execute("CREATE TABLE groceries(name TEXT)")
+        database.commit()
+    return lambda: Bag(folder / "other.db3"), ["no tables 'topics' and 'messages'"]
+
+
+def unknown_suffix(folder, make_bag):
+    (folder / "drive.avi").touch()
+    return lambda: Bag(folder / "drive.avi"), ["'.avi'", "expected a bag folder, .mcap or .db3"]
+
+
+def ros1_bag(folder, make_bag):
+    (folder / "drive.bag").write_text("#ROSBAG V2.0\n")
+    return lambda: Bag(folder / "drive.bag"), ["'.bag'", "rosbags-convert"]
+
+
+def metadata_is_no_yaml_and_nothing_else(folder, make_bag):
+    (folder / "metadata.yaml").write_text("{[ broken")
+    return lambda: Bag(folder), ["metadata.yaml", "no .mcap or .db3"]
+
+
+def metadata_names_a_missing_file(folder, make_bag):
+    bag = make_bag("sqlite3")
+    next(bag.glob("*.db3")).unlink()
+    return lambda: Bag(bag), ["database files are missing", "no .mcap or .db3"]
+
+
+def topic_missing(folder, make_bag):
+    bag = make_bag()
+    return (
+        lambda: list(read_images(bag, "/imagee")),
+        ["topic /imagee is not in", "did you mean /image?", "sensor_msgs/msg/Image, 8"],
+    )
+
+
+def topic_is_no_image(folder, make_bag):
+    bag = make_bag()
+    return (
+        lambda: list(read_images(bag, "/words")),
+        ["/words", "std_msgs/msg/String, which is no image", "image topics: /image"],
+    )
+
+
+def no_image_topic(folder, make_bag):
+    with BagWriter(folder / "words") as writer:
+        writer.add_topic("/words", "std_msgs/msg/String")
+    return (
+        lambda: list(read_images(folder / "words")),
+        ["no image topic", "/words [std_msgs/msg/String, 0]"],
+    )
+
+
+def empty_topic(folder, make_bag):
+    with BagWriter(folder / "silent") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+    return lambda: list(read_images(folder / "silent")), ["no image on topic /image", "it is empty"]
+
+
+def _one_image(folder, **changes):
+    with BagWriter(folder / "odd") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        pixels = np.zeros((4, 6, 3), np.uint8)
+        message = image_message(writer.store, pixels, 1, "camera")
+        for name, value in changes.items():
+            setattr(message, name, value)
+        writer.write("/image", message, 1)
+    return lambda: list(read_images(folder / "odd"))
+
+
+def unknown_encoding(folder, make_bag):
+    return _one_image(folder, encoding="jpeg2000xyz"), ["'jpeg2000xyz' is not supported"]
+
+
+def score_map_as_image(folder, make_bag):
+    changed = {"encoding": "32FC1", "step": 24, "data": np.zeros(96, np.uint8)}
+    return _one_image(folder, **changed), ["'32FC1' cannot be read as rgb8"]
+
+
+def image_without_size(folder, make_bag):
+    return _one_image(folder, width=0), ["an empty image (0 x 4)"]
+
+
+def image_with_a_wrong_step(folder, make_bag):
+    return _one_image(folder, step=6), ["needs a step of 18", "it has a step of 6"]
+
+
+def image_cut_short(folder, make_bag):
+    return _one_image(folder, data=np.zeros(10, np.uint8)), ["72 bytes", "and 10 bytes"]
+
+
+def compressed_image_that_is_none(folder, make_bag):
+    with BagWriter(folder / "odd") as writer:
+        writer.add_topic("/image/compressed", "sensor_msgs/msg/CompressedImage")
+        header = image_message(writer.store, np.zeros((1, 1, 3), np.uint8), 1, "camera").header
+        compressed = writer.store.types["sensor_msgs/msg/CompressedImage"]
+        junk = compressed(header=header, format="jpeg", data=np.arange(50, dtype=np.uint8))
+        writer.write("/image/compressed", junk, 1)
+    return lambda: list(read_images(folder / "odd")), ["50 bytes) cannot be decoded"]
+
+
+def bytes_of_another_type(folder, make_bag):
+    with BagWriter(folder / "odd") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        writer.write_raw("/image", b"\x00\x01\x00\x00\xff\xff", 1)
+    return lambda: list(read_images(folder / "odd")), ["/image", "cannot be decoded"]
+
+
+def no_frames_folder(folder, make_bag):
+    return lambda: write_frames_bag(folder / "no", folder / "bag"), ["there is no such folder"]
+
+
+def frames_folder_is_empty(folder, make_bag):
+    (folder / "frames").mkdir()
+    return lambda: write_frames_bag(folder / "frames", folder / "bag"), ["no frame", "nothing"]
+
+
+def frames_folder_without_images(folder, make_bag):
+    (folder / "frames").mkdir()
+    (folder / "frames" / "readme.txt").touch()
+    return lambda: write_frames_bag(folder / "frames", folder / "bag"), ["no frame", "readme.txt"]
+
+
+def frame_that_is_no_image(folder, make_bag):
+    (folder / "frames").mkdir()
+    cv2.imwrite(str(folder / "frames" / "0.png"), np.zeros((4, 4, 3), np.uint8))
+    (folder / "frames" / "1.png").write_text("no picture")
+    return lambda: write_frames_bag(folder / "frames", folder / "bag"), ["1.png", "10 bytes"]
+
+
+def bag_exists(folder, make_bag):
+    bag = make_bag()
+    return lambda: BagWriter(bag), ["exists already", "choose another name"]
+
+
+def unknown_storage(folder, make_bag):
+    return lambda: BagWriter(folder / "bag", storage="zip"), ["'zip'", "mcap, sqlite3"]
+
+
+CASES = [
+    missing_path,
+    empty_folder,
+    folder_of_frames_as_bag,
+    text_file_named_mcap,
+    empty_file_named_mcap,
+    mcap_cut_in_its_first_record,
+    mcap_cut_before_its_first_message,
+    text_file_named_db3,
+    sqlite_without_tables,
+    unknown_suffix,
+    ros1_bag,
+    metadata_is_no_yaml_and_nothing_else,
+    metadata_names_a_missing_file,
+    topic_missing,
+    topic_is_no_image,
+    no_image_topic,
+    empty_topic,
+    unknown_encoding,
+    score_map_as_image,
+    image_without_size,
+    image_with_a_wrong_step,
+    image_cut_short,
+    compressed_image_that_is_none,
+    bytes_of_another_type,
+    no_frames_folder,
+    frames_folder_is_empty,
+    frames_folder_without_images,
+    frame_that_is_no_image,
+    bag_exists,
+    unknown_storage,
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_bad_bag_gives_a_clear_message(tmp_path, make_bag, case):
+    use, words = case(tmp_path, make_bag)
+    with pytest.raises(BagError) as info:
+        use()
+    message = str(info.value)
+    for word in words:
+        assert word in message, message
+
+
+def test_one_bad_frame_among_good_ones_is_skipped(tmp_path, caplog):
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        for index in range(3):
+            pixels = np.full((4, 6, 3), index, np.uint8)
+            message = image_message(writer.store, pixels, index, "camera")
+            if index == 1:
+                message.encoding = "odd"
+            writer.write("/image", message, index)
+    assert [frame.stamp_ns for frame in read_images(tmp_path / "bag")] == [0, 2]
+    assert "frame 2 skipped" in caplog.text
