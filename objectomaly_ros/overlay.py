@@ -17,6 +17,11 @@ _OUTLINE = (255, 255, 255)
 _BOX = (255, 220, 0)
 _TEXT = (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_TURBO = cv2.cvtColor(
+    cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO),
+    cv2.COLOR_BGR2RGB,
+)
+_SHARE = np.clip(np.linspace(-_OPACITY, _OPACITY, 256, dtype=np.float32), 0, None)
 
 
 def score_colormap(score: ScoreMap, limits: tuple[float, float] | None = None) -> Image:
@@ -30,8 +35,7 @@ def score_colormap(score: ScoreMap, limits: tuple[float, float] | None = None) -
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    colours = cv2.applyColorMap(_levels(score, limits), cv2.COLORMAP_TURBO)
-    return cast(Image, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB))
+    return cast(Image, cv2.applyColorMap(_levels(score, limits), _TURBO))
 
 
 def draw_overlay(
@@ -66,9 +70,7 @@ def draw_overlay(
     height, width = image.shape[:2]
     unit = max(1.0, min(height, width) / 360)
     line = max(1, round(unit))
-    canvas = image.copy()
-    if score is not None:
-        canvas = _blend(canvas, score, limits)
+    canvas = image.copy() if score is None else _blend(image, score, limits)
     if mask is not None:
         sized = _fit(mask.astype(np.uint8), (width, height), cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(sized, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
@@ -98,19 +100,18 @@ def _levels(score: ScoreMap, limits: tuple[float, float] | None) -> npt.NDArray[
         raise ValueError(f"the score's limits are {low}, {high}; the first must not be the larger")
     if not low < high < np.inf:  # nothing to tell apart: a flat map, or none at all
         return np.zeros(score.shape, np.uint8)
-    levels = np.where(known, (score - low) * (255.0 / (high - low)), 0.0)
-    return np.asarray(np.clip(levels, 0, 255), np.uint8)
+    gain = 255.0 / (high - low)
+    above = np.where(known, np.clip(score, low, high), low) - low  # never negative
+    return cast(npt.NDArray[np.uint8], cv2.convertScaleAbs(above, alpha=gain))
 
 
 def _blend(image: Image, score: ScoreMap, limits: tuple[float, float] | None) -> Image:
     """Mix the coloured score into the image; the share rises over the upper half of the limits."""
     height, width = image.shape[:2]
     levels = _fit(_levels(score, limits), (width, height), cv2.INTER_LINEAR)
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)
-    share = np.clip(np.linspace(-_OPACITY, _OPACITY, 256, dtype=np.float32), 0, None)
-    alpha = cv2.LUT(levels, share)
-    colours = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
-    return cast(Image, cv2.blendLinear(colours, image, alpha, 1 - alpha))
+    share = cv2.LUT(levels, _SHARE)
+    colours = cv2.applyColorMap(levels, _TURBO)
+    return cast(Image, cv2.blendLinear(colours, image, share, 1 - share))
 
 
 def _fit(
@@ -131,10 +132,12 @@ def _label(track_id: int | None, range_m: float | None) -> str:
 def _write(
     canvas: Image, words: str, origin: tuple[int, int], colour: tuple[int, int, int], scale: float
 ) -> None:
-    """Write text that stays inside the image, light with a dark rim to read it on any ground."""
+    """Write text, kept inside the image, on a darkened plate so that it reads on any ground."""
     thickness = max(1, round(scale * 1.5))
     (wide, tall), below = cv2.getTextSize(words, _FONT, scale, thickness)
-    x = min(max(0, origin[0]), max(0, canvas.shape[1] - wide))
-    y = min(max(tall, origin[1]), canvas.shape[0] - below)
-    cv2.putText(canvas, words, (x, y), _FONT, scale, (0, 0, 0), thickness + 2, cv2.LINE_AA)
+    rim = 1 + thickness
+    x = max(rim, min(origin[0] + rim, canvas.shape[1] - wide - rim))
+    y = max(tall + rim, min(origin[1], canvas.shape[0] - below - rim))
+    plate = canvas[y - tall - rim : y + below + rim, x - rim : x + wide + rim]
+    plate //= 3
     cv2.putText(canvas, words, (x, y), _FONT, scale, colour, thickness, cv2.LINE_AA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeVar
 
 import cv2
@@ -45,6 +46,12 @@ class FlowPropagation:
         self._scale = scale
         self._max_side = max_side
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # The presets stop at half or a quarter of the size they are given, where a distant obstacle
+        # is a few pixels; going on to the full (already reduced) size follows it better per ms.
+        self._flow.setFinestScale(0)
+        self._flow.setPatchStride(5)
+        self._flow.setGradientDescentIterations(6)
+        self._flow.setVariationalRefinementIterations(0)
         self._next_key = 0
         self.reset()
 
@@ -67,7 +74,7 @@ class FlowPropagation:
         current = self._shrink(image)
         if self._previous is not None and self._tracks:
             backward = self._flow.calc(current, self._previous, None)  # type: ignore[call-overload]
-            positions = backward + _grid(current.shape)
+            positions = cv2.add(backward, _grid(current.shape))
             for key, displacement in self._tracks.items():
                 self._tracks[key] = backward + cv2.remap(  # type: ignore[call-overload]
                     displacement, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -123,9 +130,9 @@ class FlowPropagation:
             ) from None
         height, width = ids.shape
         rows, columns = displacement.shape[:2]
-        positions = cv2.resize(displacement, (width, height), interpolation=cv2.INTER_LINEAR)
-        stretch = np.array([width / columns, height / rows], np.float32)
-        positions = _grid((height, width)) + positions * stretch
+        scaled = displacement * np.array([width / columns, height / rows], np.float32)
+        positions = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
+        positions = cv2.add(positions, _grid((height, width)))
         return cv2.remap(  # type: ignore[call-overload, no-any-return]
             ids, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0
         )
@@ -139,7 +146,10 @@ class FlowPropagation:
         return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+@lru_cache(maxsize=8)
 def _grid(shape: tuple[int, ...]) -> Field:
-    """The pixel positions of an image, (h, w, 2) float32 x, y."""
+    """The pixel positions of an image, (h, w, 2) float32 x, y; kept for a few sizes, read-only."""
     rows, columns = np.indices(shape[:2], np.float32)
-    return np.stack([columns, rows], axis=-1)
+    grid = np.stack([columns, rows], axis=-1)
+    grid.flags.writeable = False
+    return grid
