@@ -1,0 +1,92 @@
+"""What the package says of itself agrees with what is in it."""
+
+import configparser
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+import objectomaly_ros
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_one_version_everywhere():
+    assert ET.parse(ROOT / "package.xml").findtext("version") == objectomaly_ros.__version__
+
+
+def test_package_xml_declares_every_ros_package_that_is_imported():
+    declared = {
+        element.text
+        for tag in ("depend", "exec_depend", "buildtool_depend")
+        for element in ET.parse(ROOT / "package.xml").iter(tag)
+    }
+    ros = re.compile(
+        r"^\s*(?:from|import) ((?:rclpy|cv_bridge|tf2_ros|launch|launch_ros|sensor_msgs_py|"
+        r"\w+_msgs|\w+_interfaces|std_srvs)\b)",
+        re.MULTILINE,
+    )
+    sources = [*ROOT.glob("objectomaly_ros/**/*.py"), *ROOT.glob("launch/*.py")]
+    imported = {name for path in sources for name in ros.findall(path.read_text())}
+    imported.discard("builtin_interfaces")  # part of std_msgs
+    assert {"rclpy", "sensor_msgs", "launch_ros"} <= imported
+    assert imported <= declared
+
+
+def test_only_the_ros_folder_imports_ros():
+    ros = re.compile(r"^\s*(?:from|import) (rclpy|cv_bridge|tf2_ros|\w+_msgs)\b", re.MULTILINE)
+    offenders = [
+        path.relative_to(ROOT)
+        for path in ROOT.glob("objectomaly_ros/**/*.py")
+        if path.relative_to(ROOT).parts[1] != "ros" and ros.search(path.read_text())
+    ]
+    assert offenders == []
+
+
+def test_every_message_is_generated():
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    assert {f'"msg/{path.name}"' for path in ROOT.glob("msg/*.msg")} == set(
+        re.findall(r'"msg/\w+\.msg"', cmake)
+    )
+
+
+@pytest.mark.parametrize("name", ["refine_node", "play_bag", "record_bag", "objectomaly"])
+def test_every_executable_has_its_main(name):
+    script = ROOT / "scripts" / "nodes" / name
+    module = re.search(r"from ([\w.]+) import main", script.read_text())[1]
+    path = ROOT / (module.replace(".", "/") + ".py")
+    assert re.search(r"^def main\(", path.read_text(), re.MULTILINE)
+    assert script.stat().st_mode & 0o111
+
+
+def test_pinned_requirements_cover_what_pip_asks_for():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    asked = {re.split(r"[>=<]", line)[0] for line in config["options"]["install_requires"].split()}
+    pinned = {
+        line.partition("==")[0]
+        for line in (ROOT / "requirements" / "core.txt").read_text().splitlines()
+        if "==" in line
+    }
+    assert asked <= pinned
+
+
+def test_no_file_is_too_large_for_git():
+    for path in ROOT.glob("objectomaly_ros/**/*"):
+        assert not path.is_file() or path.stat().st_size < 10_000_000, path
+
+
+@pytest.mark.ros
+def test_colcon_installed_what_launch_needs():
+    pytest.importorskip("rclpy")
+    from ament_index_python.packages import get_package_prefix, get_package_share_directory
+
+    share = Path(get_package_share_directory("objectomaly_ros"))
+    installed = {
+        path.name for folder in ("launch", "config") for path in (share / folder).iterdir()
+    }
+    wanted = {path.name for folder in ("launch", "config") for path in (ROOT / folder).iterdir()}
+    assert wanted - {"__pycache__"} <= installed
+    nodes = Path(get_package_prefix("objectomaly_ros")) / "lib" / "objectomaly_ros"
+    assert {"refine_node", "play_bag", "record_bag"} <= {path.name for path in nodes.iterdir()}
