@@ -1,0 +1,61 @@
+"""Mask generators: class-agnostic regions and objects that OASC calibrates the score with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+from objectomaly_ros.types import MaskGenerator
+
+# Name -> "module:constructor". Modules are imported when asked for, so that one generator's
+# dependencies are not everybody's; a constructor takes (checkpoint, device, **options).
+MASK_GENERATORS: dict[str, str] = {
+    "regions": "objectomaly_ros.masks.regions:RegionMasks",
+}
+
+
+def load_mask_generator(
+    name: str,
+    checkpoint: str | PathLike[str] | None = None,
+    device: str = "cpu",
+    **options: Any,
+) -> MaskGenerator:
+    """Load a mask generator by name.
+
+    Args:
+        name: one of `MASK_GENERATORS`, or "module:Class" for a generator of the user's own; its
+            class is called as `Class(checkpoint=..., device=..., **options)`.
+        checkpoint: path of the weights, for those that have any.
+        device: a torch device, e.g. "cpu" or "cuda:0".
+        **options: passed on to the generator.
+
+    Raises:
+        ValueError: the name is unknown.
+        ImportError: the module does not import, or has no such class.
+        TypeError: the generator has no `generate` method, or does not know an option.
+    """
+    constructor = _constructor(MASK_GENERATORS.get(name, name))
+    generator: MaskGenerator = constructor(checkpoint=checkpoint, device=device, **options)
+    if not callable(getattr(generator, "generate", None)):
+        raise TypeError(
+            f"mask generator {name!r} gave a {type(generator).__name__} "
+            "without a `generate(image, score=None)` method"
+        )
+    return generator
+
+
+def _constructor(target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        known = ", ".join(sorted(MASK_GENERATORS))
+        raise ValueError(
+            f"unknown mask generator {target!r}; known: {known}, or 'module:Class' for your own"
+        )
+    module = import_module(module_name)
+    try:
+        constructor: Callable[..., Any] = getattr(module, attribute)
+    except AttributeError as error:
+        raise ImportError(f"module {module_name!r} has no {attribute!r}") from error
+    return constructor
