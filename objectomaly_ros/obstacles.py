@@ -8,6 +8,7 @@ from typing import cast
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
 
 from objectomaly_ros.roi import polygon_roi, road_roi
 from objectomaly_ros.types import Mask, ScoreMap
@@ -38,7 +39,7 @@ class Region:
         area: number of pixels.
         contour: outer contour, (N, 2) int32 x, y, simplified to within 1 px.
         centroid: centre of gravity x, y in pixels.
-        contact: the lowest pixel of every column, (M, 2) int32 x, y; empty where it is not known.
+        contact: its contact edge, (M, 2) int32 x, y (`contact_edge`); empty where it is not known.
     """
 
     score: float
@@ -148,10 +149,12 @@ def find_regions(mask: Mask, score: ScoreMap) -> list[Region]:
 
 
 def contact_edge(region: Region | Mask) -> npt.NDArray[np.int32]:
-    """The lowest pixel in each column: where an obstacle meets the ground.
+    """Where an obstacle meets the ground: the lowest pixel of each column that does not overhang.
 
     Only this edge may be projected on the ground: the pixels above it show the obstacle's height,
-    and on flat ground they would smear backwards to the horizon.
+    and on flat ground they would smear backwards to the horizon. So would the lowest pixels of
+    columns that hang in the air (a head, a branch, the flank of a ball): a column counts as such
+    where the edge drops by more than a quarter of the obstacle's height within as many columns.
 
     Args:
         region: a region, or the mask of one obstacle, (H, W) bool.
@@ -161,9 +164,15 @@ def contact_edge(region: Region | Mask) -> npt.NDArray[np.int32]:
     """
     if isinstance(region, Region):
         return region.contact
-    columns = np.flatnonzero(region.any(axis=0))
-    rows = region.shape[0] - 1 - region[::-1, columns].argmax(axis=0)
-    return np.stack([columns, rows], axis=1).astype(np.int32)
+    spanned = np.flatnonzero(region.any(axis=1))
+    if not spanned.size:
+        return _NO_EDGE.copy()
+    occupied = region.any(axis=0)
+    lowest = np.where(occupied, region.shape[0] - 1 - region[::-1].argmax(axis=0), -1)
+    reach = max(2, int(spanned[-1] - spanned[0] + 1) // 4)
+    drop = maximum_filter1d(lowest, 2 * reach + 1, mode="nearest") - lowest
+    columns = np.flatnonzero(occupied & (drop <= reach))
+    return np.stack([columns, lowest[columns]], axis=1).astype(np.int32)
 
 
 def _components(

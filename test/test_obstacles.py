@@ -134,18 +134,30 @@ def test_regions_partition_any_mask(seed):
     for region in regions:
         x, y, w, h = region.box
         assert mask[region.contact[:, 1], region.contact[:, 0]].all()
-        assert len(region.contact) == w
+        assert 0 < len(region.contact) <= w
+        assert region.contact[:, 1].max() == y + h - 1
         assert (region.contour >= (x, y)).all()
         assert (region.contour < (x + w, y + h)).all()
         assert mask[region.contour[:, 1], region.contour[:, 0]].all()
 
 
 def test_contact_edge_is_the_lowest_pixel_of_each_column():
-    mask = np.zeros((10, 10), bool)
-    mask[2:6, 3] = True
-    mask[1:9, 5] = True
-    np.testing.assert_array_equal(contact_edge(mask), [(3, 5), (5, 8)])
+    mask = np.zeros((20, 20), bool)
+    mask[2:16, 3:6] = True
+    mask[2:17, 6] = True
+    np.testing.assert_array_equal(contact_edge(mask), [(3, 15), (4, 15), (5, 15), (6, 16)])
     assert contact_edge(np.zeros((4, 4), bool)).shape == (0, 2)
+
+
+def test_contact_edge_leaves_out_what_hangs_in_the_air():
+    mask = np.zeros((60, 120), bool)
+    mask[10:50, 20:40] = True
+    mask[10:20, 12:48] = True  # arms, 30 rows above the foot
+    np.testing.assert_array_equal(contact_edge(mask)[:, 0], np.arange(20, 40))
+    wall = np.zeros((60, 120), bool)
+    for x in range(120):  # a wall that runs away from the camera touches the ground all along
+        wall[20 : 58 - x // 4, x] = True
+    assert len(contact_edge(wall)) == 120
 
 
 def test_polygon_is_in_fractions_of_any_image():
