@@ -13,6 +13,15 @@ from objectomaly_ros.types import Detection, Detector, Image
 # dependencies are not everybody's; a constructor takes (checkpoint, device, **options).
 DETECTORS: dict[str, str] = {
     "embedded": "objectomaly_ros.detectors.embedded:EmbeddedDetector",
+    "mask2anomaly": "objectomaly_ros.detectors.mask_classification:mask2anomaly",
+    "rba": "objectomaly_ros.detectors.mask_classification:rba",
+    "uno": "objectomaly_ros.detectors.mask_classification:uno",
+    "eam": "objectomaly_ros.detectors.mask_classification:eam",
+    "maskomaly": "objectomaly_ros.detectors.mask_classification:maskomaly",
+    "rpl": "objectomaly_ros.detectors.rpl:load",
+    "semantic": "objectomaly_ros.detectors.semantic:SemanticDetector",
+    "precomputed": "objectomaly_ros.detectors.precomputed:PrecomputedDetector",
+    "detectron2": "objectomaly_ros.detectors.detectron2:Detectron2Detector",
 }
 
 

@@ -1,4 +1,6 @@
-"""Mask2Anomaly's global mask attention: every query looks at its foreground and at its background, separately."""
+"""Mask2Anomaly's global mask attention: every query looks at its foreground and at its background,
+separately.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from torch import nn
 
 
 class GlobalMaskAttention(nn.Module):
-    """Stands in a decoder layer's place for masked cross-attention (Mask2Anomaly, arXiv 2307.13316, section 3.2).
+    """Stands in a decoder layer's place for masked cross-attention (Mask2Anomaly, arXiv 2307.13316,
+    section 3.2).
 
     Args:
         width: channels of queries and features.
@@ -27,14 +30,15 @@ class GlobalMaskAttention(nn.Module):
         attn_mask: torch.Tensor,
         key_padding_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, None]:
-        """Return the sum of what the two attentions read, (Q, B, C), and None in the weights' place.
+        """Return the sum of what the two attentions read, (Q, B, C), and None in the weights'
+        place.
 
         Args:
             query: (Q, B, C).
             key: (S, B, C).
             value: (S, B, C).
-            attn_mask: (B * heads, Q, S) bool, True where the foreground attention must not look; a query with no
-                foreground at all comes with a row of False and looks everywhere.
+            attn_mask: (B * heads, Q, S) bool, True where the foreground attention must not look; a
+                query with no foreground at all comes with a row of False and looks everywhere.
             key_padding_mask: must be None; the networks here never mask padding.
         """
         hidden = ~attn_mask

@@ -1,12 +1,20 @@
-"""The network of Mask2Anomaly, RbA, UNO, EAM and Maskomaly, built on transformers' Mask2Former from numbers alone."""
+"""The network of Mask2Anomaly, RbA, UNO, EAM and Maskomaly, built on transformers' Mask2Former from
+numbers alone.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig, SwinConfig
+from transformers import (
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
+    ResNetConfig,
+    SwinConfig,
+)
 from transformers.initialization import no_init_weights
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention as DeformableAttention,
@@ -24,7 +32,8 @@ class Prediction(NamedTuple):
     Attributes:
         class_logits: (B, Q, K+1).
         mask_logits: (B, Q, h, w), a quarter of the input's size.
-        layer_class_logits: the class logits before the first and after every decoder layer; the last are `class_logits`.
+        layer_class_logits: the class logits before the first and after every decoder layer; the
+            last are `class_logits`.
     """
 
     class_logits: torch.Tensor
@@ -49,7 +58,9 @@ class Mask2FormerNetwork(nn.Module):
                 _use_one_level(self.segmenter.model, architecture)
             if architecture.two_sided:
                 for layer in self.segmenter.model.transformer_module.decoder.layers:
-                    layer.cross_attn = GlobalMaskAttention(architecture.hidden, architecture.attention_heads)
+                    layer.cross_attn = GlobalMaskAttention(
+                        architecture.hidden, architecture.attention_heads
+                    )
         # Only training needs the loss, its matcher and its buffers.
         del self.segmenter.criterion
         self.eval()
@@ -59,10 +70,15 @@ class Mask2FormerNetwork(nn.Module):
         model = self.segmenter.model
         pixels = model.pixel_level_module(images)
         decoded = model.transformer_module(
-            multi_scale_features=pixels.decoder_hidden_states, mask_features=pixels.decoder_last_hidden_state
+            multi_scale_features=pixels.decoder_hidden_states,
+            mask_features=pixels.decoder_last_hidden_state,
         )
-        # One small layer for ten states of 100 queries: cheaper than a flag that only tests would set.
-        layers = [self.segmenter.class_predictor(s.transpose(0, 1)) for s in decoded.intermediate_hidden_states]
+        # One small layer for ten states of 100 queries: cheaper than a flag that only tests would
+        # set.
+        layers = [
+            self.segmenter.class_predictor(s.transpose(0, 1))
+            for s in decoded.intermediate_hidden_states
+        ]
         return Prediction(layers[-1], decoded.masks_queries_logits[-1], layers)
 
 
@@ -84,6 +100,10 @@ def _config(architecture: Architecture) -> Mask2FormerConfig:
             drop_path_rate=0.0,
             out_features=_STAGES,
         )
+    # transformers warns that it never tried ResNet here; the goldens say that it is right.
+    logging.getLogger("transformers.models.mask2former.configuration_mask2former").setLevel(
+        logging.ERROR
+    )
     return Mask2FormerConfig(
         backbone_config=backbone,
         feature_size=architecture.hidden,
@@ -97,20 +117,25 @@ def _config(architecture: Architecture) -> Mask2FormerConfig:
         num_queries=architecture.queries,
         num_labels=architecture.classes,
         use_auxiliary_loss=False,
-        # With one level the pixel decoder starts at stride 32, so that its pyramid climbs over three maps, not one.
+        # With one level the pixel decoder starts at stride 32, so that its pyramid climbs over
+        # three maps, not one.
         feature_strides=[4, 8, 16, 32] if architecture.levels == 3 else [4, 32, 32, 32],
     )
 
 
 def _use_one_level(model: nn.Module, architecture: Architecture) -> None:
-    """Leave the decoders only the stride-32 map, as RbA does; transformers fixes three levels in four places."""
+    """Leave the decoders only the stride-32 map, as RbA does; transformers fixes three levels in
+    four places.
+    """
     parts: Any = model
     pixel_decoder = parts.pixel_level_module.decoder
     pixel_decoder.num_feature_levels = 1
     pixel_decoder.input_projections = pixel_decoder.input_projections[:1]
     pixel_decoder.level_embed = nn.Parameter(torch.empty(1, architecture.hidden))
     for layer in pixel_decoder.encoder.layers:
-        layer.self_attn = DeformableAttention(architecture.hidden, architecture.attention_heads, n_levels=1, n_points=4)
+        layer.self_attn = DeformableAttention(
+            architecture.hidden, architecture.attention_heads, n_levels=1, n_points=4
+        )
     transformer = parts.transformer_module
     transformer.num_feature_levels = 1
     transformer.decoder.num_feature_levels = 1

@@ -1,4 +1,6 @@
-"""Puts official (detectron2) tensors into the transformers network, and says exactly what does not fit."""
+"""Puts official (detectron2) tensors into the transformers network, and says exactly what does not
+fit.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from objectomaly_ros.checkpoints.errors import CheckpointError
-
-_SHOWN = 8
+from objectomaly_ros.checkpoints.names import complain
 
 # From our network's name to the official one; applied in order, each as often as it matches.
 _RULES = [
@@ -22,7 +22,10 @@ _RULES = [
         (r"^model\.transformer_module\.(decoder\.)?", "sem_seg_head.predictor."),
         (r"^class_predictor\.", "sem_seg_head.predictor.class_embed."),
         # Swin
-        (r"^backbone\.swin\.embeddings\.patch_embeddings\.projection\.", "backbone.patch_embed.proj."),
+        (
+            r"^backbone\.swin\.embeddings\.patch_embeddings\.projection\.",
+            "backbone.patch_embed.proj.",
+        ),
         (r"^backbone\.swin\.embeddings\.norm\.", "backbone.patch_embed.norm."),
         (r"^backbone\.swin\.encoder\.layers\.", "backbone.layers."),
         (r"^(backbone\.layers\..*)\.layernorm_before\.", r"\1.norm1."),
@@ -50,24 +53,46 @@ _RULES = [
         (r"\.predictor\.queries_features\.", ".predictor.query_feat."),
         (r"\.predictor\.queries_embedder\.", ".predictor.query_embed."),
         (r"\.predictor\.layernorm\.", ".predictor.decoder_norm."),
-        (r"\.predictor\.mask_predictor\.mask_embedder\.(\d)\.0\.", r".predictor.mask_embed.layers.\1."),
+        (
+            r"\.predictor\.mask_predictor\.mask_embedder\.(\d)\.0\.",
+            r".predictor.mask_embed.layers.\1.",
+        ),
         (
             r"\.predictor\.layers\.(\d+)\.self_attn\.[qkv]_proj\.",
             r".predictor.transformer_self_attention_layers.\1.self_attn.in_proj_",
         ),
-        (r"\.predictor\.layers\.(\d+)\.self_attn\.", r".predictor.transformer_self_attention_layers.\1.self_attn."),
-        (r"\.predictor\.layers\.(\d+)\.self_attn_layer_norm\.", r".predictor.transformer_self_attention_layers.\1.norm."),
+        (
+            r"\.predictor\.layers\.(\d+)\.self_attn\.",
+            r".predictor.transformer_self_attention_layers.\1.self_attn.",
+        ),
+        (
+            r"\.predictor\.layers\.(\d+)\.self_attn_layer_norm\.",
+            r".predictor.transformer_self_attention_layers.\1.norm.",
+        ),
         (
             r"\.predictor\.layers\.(\d+)\.cross_attn\.(foreground|background)\.",
             r".predictor.transformer_cross_attention_layers.\1.multihead_attn_\2.",
         ),
-        (r"\.predictor\.layers\.(\d+)\.cross_attn\.", r".predictor.transformer_cross_attention_layers.\1.multihead_attn."),
-        (r"\.predictor\.layers\.(\d+)\.cross_attn_layer_norm\.", r".predictor.transformer_cross_attention_layers.\1.norm."),
-        (r"\.predictor\.layers\.(\d+)\.final_layer_norm\.", r".predictor.transformer_ffn_layers.\1.norm."),
-        (r"\.predictor\.layers\.(\d+)\.fc(\d)\.", r".predictor.transformer_ffn_layers.\1.linear\2."),
+        (
+            r"\.predictor\.layers\.(\d+)\.cross_attn\.",
+            r".predictor.transformer_cross_attention_layers.\1.multihead_attn.",
+        ),
+        (
+            r"\.predictor\.layers\.(\d+)\.cross_attn_layer_norm\.",
+            r".predictor.transformer_cross_attention_layers.\1.norm.",
+        ),
+        (
+            r"\.predictor\.layers\.(\d+)\.final_layer_norm\.",
+            r".predictor.transformer_ffn_layers.\1.norm.",
+        ),
+        (
+            r"\.predictor\.layers\.(\d+)\.fc(\d)\.",
+            r".predictor.transformer_ffn_layers.\1.linear\2.",
+        ),
     )
 ]
-# Numbers that start elsewhere: stages of ResNet from res2, its convolutions from conv1, Swin's norms from norm0.
+# Numbers that start elsewhere: stages of ResNet from res2, its convolutions from conv1, Swin's
+# norms from norm0.
 _SHIFTS = [
     (re.compile(r"^backbone\.stage(\d)\."), "backbone.res{}.", 2),
     (re.compile(r"conv<(\d)>"), "conv{}", 1),
@@ -83,13 +108,16 @@ def official_name(name: str) -> tuple[str, int | None]:
     """Translate the name of one tensor of `Mask2FormerNetwork`.
 
     Returns:
-        The official name, and which third of its rows (0 query, 1 key, 2 value), or None for the whole tensor.
+        The official name, and which third of its rows (0 query, 1 key, 2 value), or None for the
+        whole tensor.
     """
     part = _PART_OF_THREE.search(name)
     for pattern, replacement in _RULES:
         name = pattern.sub(replacement, name)
     for pattern, template, offset in _SHIFTS:
-        name = pattern.sub(lambda found, t=template, o=offset: t.format(int(found[1]) + o), name)  # type: ignore[misc]
+        found = pattern.search(name)
+        if found:
+            name = pattern.sub(template.format(int(found[1]) + offset), name)
     return name, "qkv".index(part[1]) if part else None
 
 
@@ -102,7 +130,8 @@ def load_official(network: nn.Module, tensors: Mapping[str, torch.Tensor], sourc
         source: the file's name, for messages.
 
     Raises:
-        CheckpointError: tensors are missing, have another shape, or are left over (a network of another size).
+        CheckpointError: tensors are missing, have another shape, or are left over (a network of
+        another size).
     """
     missing: list[str] = []
     misshaped: list[str] = []
@@ -118,23 +147,19 @@ def load_official(network: nn.Module, tensors: Mapping[str, torch.Tensor], sourc
         if tensor is None:
             missing.append(official)
             continue
-        expected = list(current.shape) if part is None else [3 * current.shape[0], *current.shape[1:]]
+        expected = (
+            list(current.shape) if part is None else [3 * current.shape[0], *current.shape[1:]]
+        )
         if list(tensor.shape) != expected:
             misshaped.append(f"{official} {list(tensor.shape)} instead of {expected}")
             continue
-        loaded[name] = (tensor if part is None else tensor.chunk(3)[part]).to(current.dtype, copy=True)
-    extra = [name for name in tensors if name.startswith(_WEIGHTS) and name not in used and not _UNUSED.search(name)]
+        loaded[name] = (tensor if part is None else tensor.chunk(3)[part]).to(
+            current.dtype, copy=True
+        )
+    extra = [
+        name
+        for name in tensors
+        if name.startswith(_WEIGHTS) and name not in used and not _UNUSED.search(name)
+    ]
     complain(source, missing, misshaped, extra)
     network.load_state_dict(loaded, assign=True)
-
-
-def complain(source: str, missing: list[str], misshaped: list[str], extra: list[str]) -> None:
-    """Raise a `CheckpointError` that names what is wrong with a file's tensors; return where nothing is."""
-    problems = []
-    for what, names in (("missing", missing), ("of another shape", misshaped), ("unknown", extra)):
-        distinct = list(dict.fromkeys(names))
-        if distinct:
-            more = f" and {len(distinct) - _SHOWN} more" if len(distinct) > _SHOWN else ""
-            problems.append(f"{len(distinct)} {what}: {', '.join(distinct[:_SHOWN])}{more}")
-    if problems:
-        raise CheckpointError(f"{source} does not fit the network; tensors {'; '.join(problems)}")

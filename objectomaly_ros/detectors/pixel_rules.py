@@ -1,4 +1,6 @@
-"""Anomaly scores of per-pixel networks: logits of K classes in, one map out; higher is more anomalous."""
+"""Anomaly scores of per-pixel networks: logits of K classes in, one map out; higher is more
+anomalous.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from torch.nn import functional as F
 
 
 def msp(logits: torch.Tensor) -> torch.Tensor:
-    """One minus the maximum softmax probability, (K, H, W) -> (H, W) in [0, 1) (arXiv 1610.02136)."""
+    """One minus the maximum softmax probability, (K, H, W) -> (H, W) in [0, 1) (arXiv
+    1610.02136).
+    """
     return 1.0 - logits.softmax(0).amax(0)
 
 
@@ -39,10 +43,19 @@ RULES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def smooth(score: torch.Tensor) -> torch.Tensor:
-    """Blur a map, (H, W), with a 7x7 Gaussian of sigma 1, borders mirrored: part of RPL's score (arXiv 2211.14512)."""
+    """Blur a map, (H, W), with a 7x7 Gaussian of sigma 1, borders mirrored: part of RPL's score
+    (arXiv 2211.14512).
+    """
     offsets = torch.arange(-3, 4, dtype=score.dtype, device=score.device)
     kernel = torch.exp(-0.5 * offsets**2)
     kernel = kernel / kernel.sum()
     padded = F.pad(score[None, None], (3, 3, 3, 3), mode="reflect")
     rows = F.conv2d(padded, kernel.view(1, 1, 7, 1))
     return F.conv2d(rows, kernel.view(1, 1, 1, 7))[0, 0]
+
+
+def resized(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize maps, (K, h, w), to (height, width), bilinear."""
+    if tuple(logits.shape[1:]) == size:
+        return logits
+    return F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]

@@ -1,4 +1,5 @@
-"""Anomaly scores of mask-classification networks: class and mask logits of Q queries in, one map out.
+"""Anomaly scores of mask-classification networks: class and mask logits of Q queries in, one map
+out.
 
 Every function takes
 
@@ -6,8 +7,9 @@ Every function takes
 * `mask_logits`, (Q, h, w) float32, at a quarter of the padded network input;
 * `geometry`, the sizes to go through on the way back to the image;
 
-and returns the score at the output size, (H, W) float32 on the logits' device, higher is more anomalous. The masks are
-enlarged a few queries at a time, so memory stays bounded; the sums are the same.
+and returns the score at the output size, (H, W) float32 on the logits' device, higher is more
+anomalous. The masks are enlarged a few queries at a time, so memory stays bounded; the sums are the
+same.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from torch.nn import functional as F
 
 _CHUNK = 10
 
-# Maskomaly: queries of the Swin-L Cityscapes checkpoint, ranked by its authors on validation data (arXiv 2305.16972).
+# Maskomaly: queries of the Swin-L Cityscapes checkpoint, ranked by its authors on validation data
+# (arXiv 2305.16972).
 MASKOMALY_ANOMALY_QUERIES = (49, 31, 83, 32)
 MASKOMALY_ROAD_QUERIES = (19, 24)
 
@@ -42,8 +45,12 @@ class Geometry:
     output: tuple[int, int]
 
 
-def mask2anomaly(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """One minus the strongest class (Objectomaly eq. 1, Mask2Anomaly sec. 3); can be negative, since classes add up."""
+def mask2anomaly(
+    class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry
+) -> torch.Tensor:
+    """One minus the strongest class (Objectomaly eq. 1, Mask2Anomaly sec. 3); can be negative,
+    since classes add up.
+    """
     return 1.0 - semantic_maps(class_logits, mask_logits, geometry).amax(0)
 
 
@@ -55,8 +62,8 @@ def rba(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometr
 def uno(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """Uncertainty with negative objectness (arXiv 2402.15374).
 
-    The last class before "no object" is the outlier class: a mask lowers the score as far as its best known class
-    is more probable than that.
+    The last class before "no object" is the outlier class: a mask lowers the score as far as its
+    best known class is more probable than that.
     """
     probability = class_logits.softmax(-1)
     outlier = class_logits.shape[1] - 2
@@ -65,11 +72,15 @@ def uno(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometr
 
 
 def eam(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Ensemble over masks (arXiv 2301.03407): one minus the sum of masks, each by its best class's probability."""
+    """Ensemble over masks (arXiv 2301.03407): one minus the sum of masks, each by its best class's
+    probability.
+    """
     return 1.0 - _weighted_masks(class_logits.softmax(-1)[:, :-1].amax(1), mask_logits, geometry)
 
 
-def maskomaly(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+def maskomaly(
+    class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry
+) -> torch.Tensor:
     """Maskomaly's combination of rejection and anomaly queries (arXiv 2305.16972), in [0, 1].
 
     The padding is not cropped before the final resize by area, as in its evaluation.
@@ -105,7 +116,10 @@ def maskomaly(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: G
 
 
 def semantic_maps(
-    class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry, classes: int | None = None
+    class_logits: torch.Tensor,
+    mask_logits: torch.Tensor,
+    geometry: Geometry,
+    classes: int | None = None,
 ) -> torch.Tensor:
     """Return the sum over queries of class probability times mask, (classes, H, W) float32.
 
@@ -117,13 +131,16 @@ def semantic_maps(
     """
     probability = class_logits.softmax(-1)[:, : classes or -1]
     height, width = geometry.padded
-    maps = mask_logits.new_zeros((probability.shape[1], height * width))
+    count = probability.shape[1]
+    maps = mask_logits.new_zeros((count, height * width))
     for queries, logits in _enlarged(mask_logits, geometry.padded):
         maps.addmm_(probability[queries.start : queries.stop].T, logits.sigmoid_().flatten(1))
-    return _resize(_crop(maps.unflatten(1, (height, width)), geometry.valid), geometry.output)
+    return _resize(_crop(maps.view(count, height, width), geometry.valid), geometry.output)
 
 
-def _weighted_masks(weight: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+def _weighted_masks(
+    weight: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry
+) -> torch.Tensor:
     """Sum the masks by `weight` (Q,); here the logits, not the masks, are resized to the output."""
     total = mask_logits.new_zeros(geometry.output)
     for queries, logits in _enlarged(mask_logits, geometry.padded):
@@ -132,7 +149,9 @@ def _weighted_masks(weight: torch.Tensor, mask_logits: torch.Tensor, geometry: G
     return total
 
 
-def _enlarged(mask_logits: torch.Tensor, size: tuple[int, int]) -> Iterator[tuple[range, torch.Tensor]]:
+def _enlarged(
+    mask_logits: torch.Tensor, size: tuple[int, int]
+) -> Iterator[tuple[range, torch.Tensor]]:
     for start in range(0, len(mask_logits), _CHUNK):
         queries = range(start, min(start + _CHUNK, len(mask_logits)))
         # A copy even where nothing is enlarged: the caller may work in place.

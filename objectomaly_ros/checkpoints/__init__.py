@@ -1,0 +1,1 @@
+"""Published checkpoints: where they are, how to get them, and how to read them safely."""

@@ -1,0 +1,96 @@
+"""Tensor names: one spelling for the variants found in published files, and whose file it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+
+_SHOWN = 8
+_SEGMENTER = "sem_seg_head."
+_DOUBLED = "sem_seg_head.pixel_decoder.pixel_decoder."
+
+
+class _Shaped(Protocol):
+    @property
+    def shape(self) -> Iterable[int]: ...
+
+
+T = TypeVar("T")
+
+
+def canonical_name(name: str) -> str:
+    """Return the name that today's official code gives a tensor.
+
+    Undone are `module.` of data-parallel training, the doubled `pixel_decoder.` that a detectron2
+    upgrade hook leaves, names of a pixel decoder from before it had a prefix, and `static_query`,
+    the former name of `query_feat`.
+    """
+    while name.startswith("module."):
+        name = name.removeprefix("module.")
+    while name.startswith(_DOUBLED):
+        name = name.replace(_DOUBLED, f"{_SEGMENTER}pixel_decoder.", 1)
+    if name.startswith(_SEGMENTER):
+        rest = name.removeprefix(_SEGMENTER)
+        if not rest.startswith(("predictor.", "pixel_decoder.")):
+            name = f"{_SEGMENTER}pixel_decoder.{rest}"
+    return name.replace(".static_query.", ".query_feat.")
+
+
+def canonical(tensors: Mapping[str, T]) -> dict[str, T]:
+    """Return the tensors under their canonical names."""
+    return {canonical_name(name): tensor for name, tensor in tensors.items()}
+
+
+def owner(tensors: Mapping[str, _Shaped]) -> str:
+    """Say in words whose checkpoint this is, by names and shapes alone.
+
+    Args:
+        tensors: under canonical names.
+
+    Returns:
+        A name of DESIGN's list of detectors and mask generators (`mask2anomaly`, `rba`, `uno`,
+        `eam`, `rpl`, `sam`); `eam` stands for every closed-set Mask2Former with Swin-L (EAM and
+        Maskomaly: same tensors); `unknown` else.
+    """
+    if any(name.startswith("branch1.mod") for name in tensors):
+        return "rpl"
+    if any(name.startswith("image_encoder.") for name in tensors):
+        return "sam"
+    if not any(name.startswith("sem_seg_head.") for name in tensors):
+        return "unknown"
+    if any("multihead_attn_background" in name for name in tensors):
+        return "mask2anomaly"
+    levels = _rows(tensors, "sem_seg_head.predictor.level_embed.weight")
+    if levels == 1:
+        return "rba"
+    return "uno" if _rows(tensors, "sem_seg_head.predictor.class_embed.weight") == 21 else "eam"
+
+
+def check_owner(name: str, tensors: Mapping[str, _Shaped], source: str) -> None:
+    """Raise a `CheckpointError` where a file is recognised as another detector's."""
+    # EAM and Maskomaly run the same closed-set network.
+    expected = "eam" if name == "maskomaly" else name
+    found = owner(tensors)
+    if found not in (expected, "unknown"):
+        also = " (or maskomaly)" if found == "eam" else ""
+        raise CheckpointError(f"{source} is a checkpoint of {found}{also}, not of {name}")
+
+
+def complain(source: str, missing: list[str], misshaped: list[str], extra: list[str]) -> None:
+    """Raise a `CheckpointError` that names what is wrong with a file's tensors; return where
+    nothing is.
+    """
+    problems = []
+    for what, names in (("missing", missing), ("of another shape", misshaped), ("unknown", extra)):
+        distinct = list(dict.fromkeys(names))
+        if distinct:
+            more = f" and {len(distinct) - _SHOWN} more" if len(distinct) > _SHOWN else ""
+            problems.append(f"{len(distinct)} {what}: {', '.join(distinct[:_SHOWN])}{more}")
+    if problems:
+        raise CheckpointError(f"{source} does not fit the network; tensors {'; '.join(problems)}")
+
+
+def _rows(tensors: Mapping[str, _Shaped], name: str) -> int | None:
+    return next(iter(tensors[name].shape), None) if name in tensors else None

@@ -1,0 +1,171 @@
+"""Reads the tensors of a checkpoint file, whatever its container, without ever running its code."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.pickles import read_array_pickle
+
+# The first object of the format that torch.save wrote before version 1.6.
+_LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_WRAPPERS = ("model", "model_state", "state_dict")
+
+
+def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read every tensor of a checkpoint by name, on the CPU.
+
+    Understood are `torch.save` files (both formats), detectron2's `.pkl` of numpy arrays and
+    safetensors, told apart by their content. The wrappers `model`, `model_state` and `state_dict`
+    are peeled in this order; what is not a tensor (optimizer, iteration, author) is left out.
+
+    Args:
+        path: the file.
+
+    Returns:
+        name -> tensor, dtypes as stored, names as stored.
+
+    Raises:
+        CheckpointError: no such file, truncated, not a checkpoint, or a pickle that wants to run
+        code (it has not).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"no checkpoint at {path}; `objectomaly checkpoints list` says where each one comes "
+            "from"
+        )
+    tensors = _tensors_of(_peel(_read(path)))
+    if not tensors:
+        raise CheckpointError(
+            f"{path} can be read but holds no tensors (looked under {', '.join(_WRAPPERS)} too)"
+        )
+    return tensors
+
+
+def _read(path: Path) -> Any:
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head.startswith(b"PK\x03\x04"):
+            return _read_torch(path)
+        if head.startswith(_LEGACY_TORCH):
+            return _read_torch(path)
+        if _looks_like_safetensors(head):
+            return _read_safetensors(path)
+        if head[:1] == b"\x80":
+            file.seek(0)
+            return read_array_pickle(file, path)
+    raise CheckpointError(f"{path} is not a checkpoint: {_what_it_is(head)}")
+
+
+def _what_it_is(head: bytes) -> str:
+    if not head:
+        return "the file is empty"
+    if head.lstrip()[:1] == b"<":
+        return "it is a web page (a login or quota page in the file's place?). Download it again."
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer; `git lfs pull` fetches the file itself"
+    return f"it begins with {head[:8]!r}; expected a .pth, a detectron2 .pkl or a .safetensors"
+
+
+def _read_torch(path: Path) -> Any:
+    archived = zipfile.is_zipfile(path)
+    if archived:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        inner = [name for name in names if name.endswith((".pth", ".pkl", ".pt", ".safetensors"))]
+        if inner and not any(name.endswith("data.pkl") for name in names):
+            raise CheckpointError(
+                f"{path} is an archive that holds {', '.join(inner)}: unpack it and name that file"
+            )
+        if any("/code/" in name for name in names):
+            raise CheckpointError(
+                f"{path} is a TorchScript program, not weights; the detector `semantic` runs such "
+                "files"
+            )
+    try:
+        with torch.serialization.safe_globals(_plain_numpy()):
+            # Memory mapping keeps the optimizer's state, often two thirds of the file, out of
+            # memory.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=archived)
+    except UnpicklingError as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it asks for {asked.group(1)}" if asked else str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path} is refused: {reason}, which plain weights never need. Files that run code on "
+            "loading are not loaded; get the official file, or save its state dict alone with "
+            "torch.save on a machine you can throw away."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or damaged ({path.stat().st_size:,} bytes: "
+            f"{str(error).splitlines()[0]}). "
+            "Download it again; `objectomaly checkpoints verify` checks a file."
+        ) from error
+
+
+def _plain_numpy() -> list[Any]:
+    """Numpy's numbers and arrays, which training loops leave beside the weights; they are data, not
+    code.
+    """
+    multiarray: Any = getattr(np, "_core", None) or np.core  # type: ignore[attr-defined]
+    multiarray = multiarray.multiarray
+    dtypes = [
+        type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
+    ]
+    renamed = [
+        (function, f"numpy.{core}.multiarray.{function.__name__}")
+        for core in ("core", "_core")
+        for function in (multiarray.scalar, multiarray._reconstruct)
+    ]
+    return [np.dtype, np.ndarray, *dtypes, *renamed]
+
+
+def _looks_like_safetensors(head: bytes) -> bool:
+    if len(head) < 9 or head[8:9] != b"{":
+        return False
+    return bool(0 < struct.unpack("<Q", head[:8])[0] <= 100_000_000)
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise CheckpointError(
+            f"{path} is a safetensors file; `pip install safetensors` reads it"
+        ) from error
+    try:
+        return load_file(path)
+    except Exception as error:  # the library has its own error class, raised from Rust
+        raise CheckpointError(
+            f"{path} is a truncated or damaged safetensors file: {error}"
+        ) from error
+
+
+def _peel(content: Any) -> Any:
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    return content
+
+
+def _tensors_of(content: Any) -> dict[str, torch.Tensor]:
+    if not isinstance(content, Mapping):
+        return {}
+    tensors = {}
+    for name, value in content.items():
+        if isinstance(value, torch.Tensor):
+            tensors[str(name)] = value.detach()
+        elif isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
+            native = np.array(value, dtype=value.dtype.newbyteorder("="))
+            tensors[str(name)] = torch.from_numpy(native)
+    return tensors

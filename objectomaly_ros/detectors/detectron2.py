@@ -1,0 +1,116 @@
+"""Any detectron2 model with a semantic output, where detectron2 is installed.
+
+Written from detectron2's documented interface; it has not been run on the development machines,
+where detectron2 is not installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.names import canonical_name, complain
+from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.detectors import pixel_rules
+from objectomaly_ros.detectors.devices import device_of
+from objectomaly_ros.detectors.preprocessing import check_image, resize
+from objectomaly_ros.types import Detection, Image, ScoreMap
+
+
+class Detectron2Detector:
+    """Scores images by the `sem_seg` output of a detectron2 model.
+
+    Args:
+        checkpoint: its weights, .pth or .pkl; read by us, so no pickle runs code.
+        device: torch device.
+        config: its configuration, a .yaml file.
+        extend: `module:function` of the project that adds its keys to the configuration, for
+            example `mask2former:add_maskformer2_config`; several separated by commas.
+        rule: see `pixel_rules`; `max_logit` also ranks pixels rightly where the output is a sum
+            of masks (Mask2Former) and not logits.
+        road: the index of the drivable class, or None.
+
+    Raises:
+        ImportError: detectron2, or a module of `extend`, does not import.
+        CheckpointError: the weights cannot be read or do not fit.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path | None = None,
+        device: str = "cpu",
+        *,
+        config: str | Path,
+        extend: str = "",
+        rule: str = "max_logit",
+        road: int | None = 0,
+    ) -> None:
+        try:
+            from detectron2.config import get_cfg
+            from detectron2.data.transforms import ResizeShortestEdge
+            from detectron2.modeling import build_model
+        except ImportError as error:
+            raise ImportError(
+                "detectron2 does not import; see detectron2.readthedocs.io for how to install it. "
+                "mask2anomaly, rba, uno, eam and maskomaly run here without it."
+            ) from error
+        if checkpoint is None:
+            raise CheckpointError("detectron2 needs the model's weights as its checkpoint")
+        if rule not in pixel_rules.RULES:
+            raise ValueError(f"no rule {rule!r}; there are {', '.join(pixel_rules.RULES)}")
+        settings = get_cfg()
+        for target in filter(None, extend.split(",")):
+            module, _, function = target.strip().partition(":")
+            getattr(import_module(module), function)(settings)
+        settings.merge_from_file(str(config))
+        settings.MODEL.DEVICE = str(device_of(device))
+        self._model = build_model(settings).eval()
+        self._load(read_tensors(checkpoint), str(checkpoint))
+        test = settings.INPUT
+        self._resizing = ResizeShortestEdge(
+            [test.MIN_SIZE_TEST, test.MIN_SIZE_TEST], test.MAX_SIZE_TEST
+        )
+        self._bgr = test.FORMAT == "BGR"
+        self._rule = pixel_rules.RULES[rule]
+        self._road = road
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return the anomaly score of an RGB image, (H, W) float32; its range is the rule's."""
+        return self.detect(image).score
+
+    def detect(self, image: Image) -> Detection:
+        """Return the score and where the strongest class is road."""
+        check_image(image)
+        height, width = image.shape[:2]
+        transform = self._resizing.get_transform(image)
+        small = resize(image, (transform.new_h, transform.new_w))
+        pixels = np.ascontiguousarray(small[:, :, ::-1] if self._bgr else small)
+        entry = {
+            "image": torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)),
+            "height": height,
+            "width": width,
+        }
+        with torch.inference_mode():
+            output: dict[str, Any] = self._model([entry])[0]
+            if "sem_seg" not in output:
+                raise ValueError(f"the model gives {', '.join(output)}, and no sem_seg")
+            maps = output["sem_seg"].float()
+            road = None if self._road is None else (maps.argmax(0) == self._road).cpu().numpy()
+            return Detection(self._rule(maps).cpu().numpy(), road)
+
+    def _load(self, tensors: dict[str, torch.Tensor], source: str) -> None:
+        expected = self._model.state_dict()
+        named = {name if name in expected else canonical_name(name): tensors[name] for name in
+        tensors} missing = [name for name in expected if name not in named and "num_batches" not in
+        name] misshaped = [
+            f"{name} {list(named[name].shape)} instead of {list(expected[name].shape)}"
+            for name in expected
+            if name in named and named[name].shape != expected[name].shape
+        ]
+        complain(source, missing, misshaped, [])
+        self._model.load_state_dict(named, strict=False)

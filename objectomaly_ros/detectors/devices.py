@@ -1,0 +1,48 @@
+"""Where and how precisely a network runs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, cast
+
+import torch
+from torch import nn
+
+Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def device_of(name: str) -> torch.device:
+    """Return the torch device; a ValueError says so where it is not there."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device {name!r} is not one that torch knows; use cpu, cuda or cuda:N"
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use cpu"
+        )
+    return device
+
+
+def placed(network: nn.Module, device: torch.device, *, compiled: bool = False) -> Any:
+    """Return the network on its device, ready to predict: channels-last on a GPU, compiled where
+    asked.
+    """
+    network = network.eval().requires_grad_(False).to(device)
+    if device.type == "cuda":
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return torch.compile(network) if compiled else network
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context in which matrix products and convolutions take `precision`; weights stay
+    float32.
+    """
+    if precision not in _DTYPES:
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
+    return torch.autocast(
+        device.type, dtype=cast(Any, _DTYPES[precision]), enabled=precision != "float32"
+    )

@@ -1,0 +1,207 @@
+"""Detectors on a mask-classification network: Mask2Anomaly, RbA, UNO, EAM, Maskomaly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.names import canonical, check_owner
+from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.detectors import architectures, score_rules
+from objectomaly_ros.detectors.architectures import Architecture
+from objectomaly_ros.detectors.devices import Precision, autocast, device_of, placed
+from objectomaly_ros.detectors.mask2former import Mask2FormerNetwork
+from objectomaly_ros.detectors.name_conversion import load_official
+from objectomaly_ros.detectors.preprocessing import (
+    InputSize,
+    check_image,
+    network_size,
+    normalised,
+    resize,
+)
+from objectomaly_ros.detectors.score_rules import Geometry
+from objectomaly_ros.types import Detection, Image, ScoreMap
+
+Rule = Callable[[torch.Tensor, torch.Tensor, Geometry], torch.Tensor]
+
+_ROAD = 0
+_CITYSCAPES_CLASSES = 19
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the authors of a detector use its network.
+
+    Attributes:
+        architectures: the networks that its checkpoints come in.
+        rule: the anomaly score.
+        input_size: the published size policy.
+        flip: whether the published score is averaged with the mirrored image's.
+    """
+
+    architectures: tuple[Architecture, ...]
+    rule: Rule
+    input_size: int | None
+    flip: bool = False
+
+
+RECIPES = {
+    "mask2anomaly": Recipe(
+        (architectures.MASK2ANOMALY,), score_rules.mask2anomaly, 1024, flip=True
+    ),
+    "rba": Recipe((architectures.RBA_SWIN_B, architectures.RBA_SWIN_L), score_rules.rba, None),
+    "uno": Recipe((architectures.UNO,), score_rules.uno, 1024),
+    "eam": Recipe((architectures.SWIN_L,), score_rules.eam, 1024),
+    "maskomaly": Recipe((architectures.SWIN_L,), score_rules.maskomaly, 1024),
+}
+
+
+class MaskClassificationDetector:
+    """Scores images by the masks and classes that a network predicts.
+
+    Args:
+        network: with its weights loaded.
+        recipe: score, size policy and flip of the detector.
+        device: torch device, such as `cpu`, `cuda`, `cuda:1`.
+        precision: `float32`, or `float16` | `bfloat16` for the network's matrix products; scores
+            are float32 always.
+        flip: average with the mirrored image's score; default as published.
+        input_size: see `preprocessing.InputSize`; default as published.
+        compiled: run the network through `torch.compile`; the first image of every size then takes
+            minutes.
+    """
+
+    def __init__(
+        self,
+        network: Mask2FormerNetwork,
+        recipe: Recipe,
+        *,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        flip: bool | None = None,
+        input_size: InputSize = "published",
+        compiled: bool = False,
+    ) -> None:
+        self._device = device_of(device)
+        self._network = placed(network, self._device, compiled=compiled)
+        self._precision: Precision = precision
+        self._rule = recipe.rule
+        self._flip = recipe.flip if flip is None else flip
+        self._policy = recipe.input_size if input_size == "published" else input_size
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return the anomaly score of an RGB image, (H, W) float32; its range depends on the
+        detector's rule.
+        """
+        scores: ScoreMap = self.score_tensor(image).cpu().numpy()
+        return scores
+
+    def score_tensor(self, image: Image) -> torch.Tensor:
+        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        check_image(image)
+        with torch.inference_mode():
+            return self._mean_score(image, *self.predict(image))
+
+    def detect(self, image: Image) -> Detection:
+        """Return the score and where the network's strongest class is road."""
+        check_image(image)
+        with torch.inference_mode():
+            classes, masks, geometry = self.predict(image)
+            score = self._mean_score(image, classes, masks, geometry)
+            maps = score_rules.semantic_maps(classes, masks, geometry, classes=_CITYSCAPES_CLASSES)
+            road = maps.argmax(0) == _ROAD
+        return Detection(score.cpu().numpy(), road.cpu().numpy())
+
+    def predict(self, image: Image) -> tuple[torch.Tensor, torch.Tensor, Geometry]:
+        """Return the class logits (Q, K+1), the mask logits (Q, h, w) and the sizes from there to
+        the image.
+        """
+        shape = image.shape[0], image.shape[1]
+        size = network_size(shape, self._policy)
+        pixels = normalised(resize(image, size), self._device, multiple=32)
+        if self._device.type == "cuda":
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), autocast(self._device, self._precision):
+            prediction = self._network(pixels)
+        padded = int(pixels.shape[2]), int(pixels.shape[3])
+        return (
+            prediction.class_logits[0].float(),
+            prediction.mask_logits[0].float(),
+            Geometry(padded, size, shape),
+        )
+
+    def _mean_score(
+        self, image: Image, classes: torch.Tensor, masks: torch.Tensor, geometry: Geometry
+    ) -> torch.Tensor:
+        score = self._rule(classes, masks, geometry)
+        if not self._flip:
+            return score
+        mirrored = self._rule(*self.predict(np.ascontiguousarray(image[:, ::-1])))
+        return (score + mirrored.flip(1)) / 2
+
+
+def load(
+    name: str,
+    checkpoint: str | Path | None,
+    device: str = "cpu",
+    *,
+    precision: Precision = "float32",
+    flip: bool | None = None,
+    input_size: InputSize = "published",
+    compiled: bool = False,
+) -> MaskClassificationDetector:
+    """Build the detector `name` from the file that its authors publish.
+
+    Args:
+        name: a key of `RECIPES`.
+        checkpoint: the file, as it comes (.pth, .pkl) or converted (.safetensors).
+        device: see `MaskClassificationDetector`, as the further options.
+        precision: see there.
+        flip: see there.
+        input_size: see there.
+        compiled: see there.
+
+    Raises:
+        CheckpointError: no file, an unsafe or damaged one, another detector's, or tensors that do
+        not fit.
+    """
+    recipe = RECIPES[name]
+    if checkpoint is None:
+        raise CheckpointError(
+            f"{name} needs a checkpoint; `objectomaly checkpoints list` says where to get it"
+        )
+    tensors = canonical(read_tensors(checkpoint))
+    check_owner(name, tensors, str(checkpoint))
+    network = Mask2FormerNetwork(_best_fit(recipe.architectures, tensors))
+    load_official(network, tensors, str(checkpoint))
+    return MaskClassificationDetector(
+        network,
+        recipe,
+        device=device,
+        precision=precision,
+        flip=flip,
+        input_size=input_size,
+        compiled=compiled,
+    )
+
+
+mask2anomaly = partial(load, "mask2anomaly")
+rba = partial(load, "rba")
+uno = partial(load, "uno")
+eam = partial(load, "eam")
+maskomaly = partial(load, "maskomaly")
+
+
+def _best_fit(known: tuple[Architecture, ...], tensors: dict[str, torch.Tensor]) -> Architecture:
+    """Choose by the width of the backbone's first layer; where none fits the first, whose check
+    then names the misfit.
+    """
+    stem = tensors.get("backbone.patch_embed.proj.weight")
+    fitting = [a for a in known if stem is not None and a.width == stem.shape[0]]
+    return fitting[0] if fitting else known[0]

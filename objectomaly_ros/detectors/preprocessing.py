@@ -1,0 +1,86 @@
+"""From an RGB image to a network's input: size policy, normalisation, padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+from torch.nn import functional as F
+
+from objectomaly_ros.types import Image
+
+Size: TypeAlias = tuple[int, int]
+InputSize: TypeAlias = int | Size | Literal["published"] | None
+"""The image's size at the network: a short side (the long side at most twice that), (height,
+width), None for the image's own size, or `published` for what the detector's authors evaluated
+with."""
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def check_image(image: Image) -> None:
+    """Raise a ValueError unless `image` is (H, W, 3) uint8 with H and W at least 1."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(
+            f"a detector takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
+        )
+
+
+def network_size(shape: Size, policy: int | Size | None) -> Size:
+    """Return the (height, width) that an image of `shape` is resized to.
+
+    A short side is scaled as detectron2's `ResizeShortestEdge` does it: to exactly that side unless
+    the other would exceed twice that, halves rounded up.
+    """
+    if policy is None:
+        return shape
+    if isinstance(policy, tuple):
+        return policy
+    scale = policy / min(shape)
+    sides = [float(policy) if side == min(shape) else scale * side for side in shape]
+    if max(sides) > 2 * policy:
+        scale = 2 * policy / max(sides)
+        sides = [scale * side for side in sides]
+    return int(sides[0] + 0.5), int(sides[1] + 0.5)
+
+
+def resize(image: Image, size: Size) -> Image:
+    """Resize an image to (height, width) with Pillow's bilinear filter, which antialiases: what the
+    authors used.
+    """
+    if image.shape[:2] == size:
+        return image
+    small = PillowImage.fromarray(image).resize((size[1], size[0]), PillowImage.Resampling.BILINEAR)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def normalised(
+    image: Image,
+    device: torch.device,
+    *,
+    multiple: int = 1,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> torch.Tensor:
+    """Return an image as a network's input.
+
+    Args:
+        image: RGB, (H, W, 3) uint8.
+        device: where the result is made; the image travels there as bytes.
+        multiple: the sides are padded to a multiple of this, right and bottom, with zeros after
+            normalisation.
+        mean: subtracted, a value a channel, in 0..255.
+        std: divides then.
+
+    Returns:
+        (1, 3, h, w) float32.
+    """
+    pixels = torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1).float()
+    centre = torch.tensor(mean, device=device).view(3, 1, 1)
+    spread = torch.tensor(std, device=device).view(3, 1, 1)
+    height, width = image.shape[:2]
+    return F.pad((pixels - centre) / spread, (0, -width % multiple, 0, -height % multiple))[None]

@@ -1,0 +1,137 @@
+"""RPL and RPL+CoroCL (arXiv 2211.14512): a frozen DeepLabV3+ with a residual anomaly block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
+from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.detectors import pixel_rules
+from objectomaly_ros.detectors.devices import Precision, autocast, device_of, placed
+from objectomaly_ros.detectors.preprocessing import (
+    InputSize,
+    check_image,
+    network_size,
+    normalised,
+    resize,
+)
+from objectomaly_ros.detectors.rpl_net import RplNetwork
+from objectomaly_ros.types import Detection, Image, ScoreMap
+
+_ROAD = 0
+
+
+class RplDetector:
+    """Scores images by the energy of RPL's anomaly logits, smoothed as its authors do.
+
+    Args:
+        network: with its weights loaded.
+        device: torch device.
+        rule: `energy` as published, or `entropy`.
+        precision: of the network's convolutions; scores are float32 always.
+        flip: average with the mirrored image's score; published without.
+        input_size: see `preprocessing.InputSize`; published with the image's own size.
+        compiled: run the network through `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        network: RplNetwork,
+        *,
+        device: str = "cpu",
+        rule: Literal["energy", "entropy"] = "energy",
+        precision: Precision = "float32",
+        flip: bool = False,
+        input_size: InputSize = "published",
+        compiled: bool = False,
+    ) -> None:
+        if rule not in ("energy", "entropy"):
+            raise ValueError(f"rpl scores by energy or entropy, not by {rule!r}")
+        self._device = device_of(device)
+        self._network = placed(network, self._device, compiled=compiled)
+        self._precision: Precision = precision
+        self._rule = pixel_rules.RULES[rule]
+        self._flip = flip
+        self._policy = None if input_size == "published" else input_size
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return the anomaly score of an RGB image, (H, W) float32; energy has no bounds."""
+        return self.detect(image).score
+
+    def detect(self, image: Image) -> Detection:
+        """Return the score and where the closed-set network sees road."""
+        check_image(image)
+        with torch.inference_mode():
+            vanilla, anomaly = self._logits(image)
+            score = pixel_rules.smooth(self._rule(anomaly))
+            if self._flip:
+                mirrored = self._logits(image[:, ::-1])[1]
+                score = (score + pixel_rules.smooth(self._rule(mirrored)).flip(1)) / 2
+            return Detection(score.cpu().numpy(), (vanilla.argmax(0) == _ROAD).cpu().numpy())
+
+    def _logits(self, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return closed-set and anomaly logits, each (19, H, W) float32 at the image's size."""
+        shape = image.shape[0], image.shape[1]
+        pixels = normalised(resize(image, network_size(shape, self._policy)), self._device)
+        with autocast(self._device, self._precision):
+            both = self._network(pixels)
+        vanilla, anomaly = (pixel_rules.resized(logits[0].float(), shape) for logits in both)
+        return vanilla, anomaly
+
+
+def load(
+    checkpoint: str | Path | None,
+    device: str = "cpu",
+    *,
+    rule: Literal["energy", "entropy"] = "energy",
+    precision: Precision = "float32",
+    flip: bool = False,
+    input_size: InputSize = "published",
+    compiled: bool = False,
+) -> RplDetector:
+    """Build the detector from the authors' file; options as in `RplDetector`.
+
+    Raises:
+        CheckpointError: no file, an unsafe or damaged one, another detector's, or tensors that do
+            not fit.
+    """
+    if checkpoint is None:
+        raise CheckpointError(
+            "rpl needs a checkpoint; `objectomaly checkpoints list` says where to get it"
+        )
+    tensors = canonical(read_tensors(checkpoint))
+    check_owner("rpl", tensors, str(checkpoint))
+    network = RplNetwork()
+    load_rpl(network, tensors, str(checkpoint))
+    return RplDetector(
+        network,
+        device=device,
+        rule=rule,
+        precision=precision,
+        flip=flip,
+        input_size=input_size,
+        compiled=compiled,
+    )
+
+
+def load_rpl(network: RplNetwork, tensors: dict[str, torch.Tensor], source: str) -> None:
+    """Load official tensors, names canonical; a `CheckpointError` names those that do not fit."""
+    expected = {
+        name: value
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    missing = [name for name in expected if name not in tensors]
+    misshaped = [
+        f"{name} {list(tensors[name].shape)} instead of {list(value.shape)}"
+        for name, value in expected.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    complain(source, missing, misshaped, [])
+    # CoroCL's projection head serves training only, so what is left over is ignored.
+    loaded = {name: tensors[name].to(value.dtype) for name, value in expected.items()}
+    network.load_state_dict(loaded, strict=False)

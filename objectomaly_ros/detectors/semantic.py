@@ -1,0 +1,150 @@
+"""Any per-pixel segmentation network, exported as TorchScript or ONNX, as an anomaly detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.detectors import pixel_rules
+from objectomaly_ros.detectors.devices import device_of
+from objectomaly_ros.detectors.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    InputSize,
+    check_image,
+    network_size,
+    normalised,
+    resize,
+)
+from objectomaly_ros.types import Detection, Image, ScoreMap
+
+_Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+class SemanticDetector:
+    """Scores images by how unsure a closed-set segmentation network is.
+
+    The network takes (1, 3, h, w) float32 and gives logits (1, K, h', w'), alone, first in a
+    tuple, or as `out` or `logits` of a dictionary; they are resized to the image.
+
+    Args:
+        checkpoint: a TorchScript archive (.pt, .ts), or an ONNX model (.onnx; needs onnxruntime).
+        device: torch device; for ONNX `cuda` asks for its CUDA provider.
+        rule: `msp`, `max_logit`, `entropy` or `energy`, see `pixel_rules`.
+        road: the index of the drivable class (Cityscapes: 0), or None where there is none.
+        input_size: see `preprocessing.InputSize`; `published` is the image's own size here.
+        mean: subtracted from the RGB values, 0..255.
+        std: divides them then.
+        multiple: sides are padded with zeros to a multiple of this.
+
+    Raises:
+        CheckpointError: the file is missing or is not such a model.
+        ImportError: an ONNX model without onnxruntime.
+        ValueError: no such rule or device.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path | None = None,
+        device: str = "cpu",
+        *,
+        rule: str = "msp",
+        road: int | None = 0,
+        input_size: InputSize = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        multiple: int = 1,
+    ) -> None:
+        if rule not in pixel_rules.RULES:
+            raise ValueError(f"no rule {rule!r}; there are {', '.join(pixel_rules.RULES)}")
+        if checkpoint is None or not Path(checkpoint).is_file():
+            raise CheckpointError(
+                f"semantic needs a TorchScript or ONNX file as its checkpoint; {checkpoint} is none"
+            )
+        self._device = device_of(device)
+        self._network = _load(Path(checkpoint), self._device)
+        self._rule = pixel_rules.RULES[rule]
+        self._road = road
+        self._policy = None if input_size == "published" else input_size
+        self._mean, self._std = tuple(mean), tuple(std)
+        self._multiple = multiple
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return the anomaly score of an RGB image, (H, W) float32; its range is the rule's."""
+        return self.detect(image).score
+
+    def detect(self, image: Image) -> Detection:
+        """Return the score and where the strongest class is road."""
+        check_image(image)
+        shape = image.shape[0], image.shape[1]
+        size = network_size(shape, self._policy)
+        pixels = normalised(
+            resize(image, size),
+            self._device,
+            multiple=self._multiple,
+            mean=self._mean,
+            std=self._std,
+        )
+        padded = int(pixels.shape[2]), int(pixels.shape[3])
+        with torch.inference_mode():
+            logits = pixel_rules.resized(self._network(pixels)[0].float(), padded)
+            logits = pixel_rules.resized(logits[:, : size[0], : size[1]], shape)
+            road = None if self._road is None else (logits.argmax(0) == self._road).cpu().numpy()
+            return Detection(self._rule(logits).cpu().numpy(), road)
+
+
+def _load(path: Path, device: torch.device) -> _Network:
+    if path.suffix.lower() == ".onnx":
+        return _load_onnx(path, device)
+    try:
+        # TorchScript is a language of its own that the file's code cannot leave, unlike a pickle.
+        module = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a TorchScript archive (torch.jit.trace(...).save(...)): "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return lambda pixels: _logits(module(pixels), path)
+
+
+def _load_onnx(path: Path, device: torch.device) -> _Network:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            f"{path} is an ONNX model, and onnxruntime does not import: `pip install onnxruntime` "
+            "(or onnxruntime-gpu), or export the network as TorchScript"
+        ) from error
+    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), providers=[*wanted, "CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime has a class of its own for every kind of failure
+        raise CheckpointError(f"{path} is not a model that onnxruntime can run: {error}") from error
+    entry = session.get_inputs()[0].name
+
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        outputs = session.run(None, {entry: pixels.cpu().numpy()})
+        return _logits(torch.from_numpy(np.asarray(outputs[0])).to(device), path)
+
+    return run
+
+
+def _logits(output: Any, path: Path) -> torch.Tensor:
+    """Find the logits in what a network gave."""
+    if isinstance(output, Mapping):
+        output = output.get("out", output.get("logits"))
+    elif isinstance(output, tuple | list):
+        output = output[0]
+    if not isinstance(output, torch.Tensor) or output.ndim != 4 or output.shape[1] < 2:
+        found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise CheckpointError(
+            f"{path} gave {found}; expected logits of 2 classes or more, (1, K, h, w)"
+        )
+    return output
