@@ -105,9 +105,12 @@ class Detectron2Detector:
 
     def _load(self, tensors: dict[str, torch.Tensor], source: str) -> None:
         expected = self._model.state_dict()
-        named = {name if name in expected else canonical_name(name): tensors[name] for name in
-        tensors} missing = [name for name in expected if name not in named and "num_batches" not in
-        name] misshaped = [
+        named = {
+            name if name in expected else canonical_name(name): tensor
+            for name, tensor in tensors.items()
+        }
+        missing = [name for name in expected if name not in named and "num_batches" not in name]
+        misshaped = [
             f"{name} {list(named[name].shape)} instead of {list(expected[name].shape)}"
             for name in expected
             if name in named and named[name].shape != expected[name].shape
