@@ -1,0 +1,116 @@
+"""When to publish what in a replay: pace, topic selection and renaming. No ROS, no threads."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.reader import Bag, Topic
+
+
+class Pacer:
+    """Maps the log time of a recording to the time of a steady clock, faster or slower by `rate`.
+
+    A message is due when its distance to the first one, divided by the rate, has passed. A late
+    message does not move the later ones: the replay catches up.
+    """
+
+    def __init__(self, rate: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            rate: seconds of recording a second.
+            clock: steady time in seconds.
+
+        Raises:
+            BagError: the rate is not positive.
+        """
+        if not 0 < rate < float("inf"):
+            raise BagError(f"a rate of {rate} makes no sense; give a number above 0")
+        self.rate = rate
+        self._clock = clock
+        self._first = 0
+        self._begin = 0.0
+
+    def start(self, log_time: int) -> None:
+        """Let the log time (ns) be now."""
+        self._first = log_time
+        self._begin = self._clock()
+
+    def remaining(self, log_time: int) -> float:
+        """Return the seconds until a message with this log time (ns) is due; negative if it is
+        late.
+        """
+        due = self._begin + (log_time - self._first) / 1e9 / self.rate
+        return due - self._clock()
+
+    def now(self) -> int:
+        """Return the log time (ns) that is due now: what /clock shows."""
+        return self._first + round((self._clock() - self._begin) * self.rate * 1e9)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Do not start before `count` subscribers listen; to one topic, or to each where `topic` is
+    None.
+    """
+
+    count: int
+    topic: str | None
+
+
+def parse_wait(text: str) -> Wait:
+    """Read "2", "/camera/image" or "2/camera/image".
+
+    Raises:
+        BagError: it is none of these.
+    """
+    match = re.fullmatch(r"(\d*)(/.*[^/])?", text)
+    if not match or not text:
+        raise BagError(f"{text!r} is no [COUNT][/TOPIC], such as 1/camera/image")
+    return Wait(int(match[1] or 1), match[2])
+
+
+def parse_remap(rules: Iterable[str]) -> dict[str, str]:
+    """Read rules "old:=new" into a dictionary.
+
+    Raises:
+        BagError: a rule is not of that form, or a topic is renamed twice.
+    """
+    found: dict[str, str] = {}
+    for rule in rules:
+        old, separator, new = rule.partition(":=")
+        if not separator or not old.strip("/") or not new.strip("/"):
+            raise BagError(f"{rule!r} is no rule OLD:=NEW, such as /camera/image:=/image")
+        if old in found:
+            raise BagError(f"topic {old} is renamed twice: to {found[old]} and to {new}")
+        found[old] = new
+    return found
+
+
+def select_topics(bag: Bag, wanted: Sequence[str], remap: dict[str, str]) -> list[Topic]:
+    """Choose the topics to play: the wanted ones, or all.
+
+    Raises:
+        BagError: a wanted or renamed topic is not in the bag, or two end up with one name.
+    """
+    for name in (*wanted, *remap):
+        bag.topic(name)
+    chosen = [bag.topic(name) for name in wanted] if wanted else list(bag.topics.values())
+    chosen = list(dict.fromkeys(chosen))
+    targets: dict[str, str] = {}
+    for topic in chosen:
+        target = remap.get(topic.name, topic.name)
+        if target in targets:
+            raise BagError(f"topics {targets[target]} and {topic.name} would both be {target}")
+        targets[target] = topic.name
+    return chosen
+
+
+def names_below(topics: Iterable[str], namespace: str) -> list[str]:
+    """Return the topics below a namespace, sorted, without hidden ones ("_" before a name)."""
+    prefix = f"/{namespace.strip('/')}/".replace("//", "/")
+    return sorted(t for t in topics if t.startswith(prefix) and "/_" not in t)

@@ -1,0 +1,329 @@
+"""Plays a bag into the ROS graph at its own pace, for machines without `ros2 bag`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+from rosgraph_msgs.msg import Clock
+
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.playback import (
+    Pacer,
+    Wait,
+    parse_remap,
+    parse_wait,
+    select_topics,
+)
+from objectomaly_ros.bags.reader import Bag, Topic
+from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
+
+FOREVER = 0
+# Between the moment a publisher knows a subscriber and the moment that one knows the publisher.
+_SETTLE_S = 0.3
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """How to play; the defaults play everything once at its own pace.
+
+    Attributes:
+        rate: seconds of recording a second.
+        loop: how often, 0 for without end.
+        clock_hz: /clock messages a second, 0 for none.
+        delay: seconds to wait before the first message.
+        topics: what to play; nothing named plays all.
+        remap: topic in the bag -> topic in the graph.
+        waits: subscribers to wait for before the first message.
+        wait_timeout: seconds to wait for them.
+    """
+
+    rate: float = 1.0
+    loop: int = 1
+    clock_hz: float = 0.0
+    delay: float = 0.0
+    topics: tuple[str, ...] = ()
+    remap: dict[str, str] = field(default_factory=dict)
+    waits: tuple[Wait, ...] = ()
+    wait_timeout: float = 60.0
+
+
+@dataclass
+class PlayReport:
+    """What was played: messages a topic (names as in the graph), loops, and whether it was stopped
+    before its end.
+    """
+
+    counts: dict[str, int]
+    loops: int = 0
+    latest: float = 0.0
+    stopped: bool = False
+    damage: str | None = None
+
+
+class BagPlayer:
+    """Publishes the messages of a bag as they were recorded, byte by byte.
+
+    Publishers exist from construction on, so that subscribers can find them; `play` blocks until
+    the end. Another thread (or a signal handler) ends it by setting `stop`.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        bag: Bag,
+        options: PlayOptions | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Create the publishers.
+
+        Args:
+            node: the node to publish from; it need not spin.
+            bag: an open bag.
+            options: how to play.
+            stop: set it to end the replay.
+
+        Raises:
+            BagError: a topic is not in the bag, or no message type of it is built here.
+        """
+        self.options = options or PlayOptions()
+        self.stop = stop or threading.Event()
+        self._node, self._bag = node, bag
+        self._pacer = Pacer(self.options.rate)
+        self._publishers: dict[str, Publisher] = {}
+        for topic in select_topics(bag, self.options.topics, self.options.remap):
+            self._publish_topic(topic)
+        if not self._publishers:
+            raise BagError(
+                f"nothing to play in {bag.path}: no topic whose message type is built here"
+            )
+        self._clock: Publisher | None = None
+        self._next_tick = 0.0
+        if self.options.clock_hz > 0:
+            self._clock = node.create_publisher(Clock, "/clock", 10)
+
+    def play(self) -> PlayReport:
+        """Play to the end, or until `stop` is set.
+
+        Raises:
+            BagError: the subscribers to wait for did not come.
+        """
+        report = PlayReport({publisher.topic_name: 0 for publisher in self._publishers.values()})
+        self._wait_for_subscribers()
+        self.stop.wait(self.options.delay)
+        while not self.stop.is_set() and self._play_once(report):
+            report.loops += not self.stop.is_set()
+            if report.loops == self.options.loop:
+                break
+        report.stopped = self.stop.is_set()
+        report.damage = self._bag.damage
+        if not report.stopped:
+            for publisher in self._publishers.values():
+                publisher.wait_for_all_acked(Duration(seconds=2))
+        return report
+
+    def _play_once(self, report: PlayReport) -> bool:
+        """Publish every message once; False if there is none."""
+        started = False
+        for message in self._bag.messages(self._publishers):
+            if not started:
+                self._pacer.start(message.log_time)
+                self._next_tick = 0.0
+                started = True
+            if not self._wait_until(message.log_time):
+                break
+            publisher = self._publishers[message.topic]
+            publisher.publish(message.data)
+            report.counts[publisher.topic_name] += 1
+            report.latest = max(report.latest, -self._pacer.remaining(message.log_time))
+        return started
+
+    def _wait_until(self, log_time: int) -> bool:
+        """Sleep until the message is due, showing the time meanwhile; False if stopped."""
+        while not self.stop.is_set():
+            left = self._pacer.remaining(log_time)
+            if self._clock is not None:
+                left = min(left, self._tick())
+            if self._pacer.remaining(log_time) <= 0:
+                return True
+            self.stop.wait(max(left, 0.0))
+        return False
+
+    def _tick(self) -> float:
+        """Publish /clock if it is time for it; seconds until the next time."""
+        now = time.monotonic()
+        if now >= self._next_tick:
+            seconds, nanoseconds = divmod(self._pacer.now(), 1_000_000_000)
+            shown = Clock()
+            shown.clock.sec, shown.clock.nanosec = seconds, nanoseconds
+            assert self._clock is not None
+            self._clock.publish(shown)
+            self._next_tick = now + 1.0 / self.options.clock_hz
+        return self._next_tick - now
+
+    def _publish_topic(self, topic: Topic) -> None:
+        try:
+            msgtype = load_message_type(topic.msgtype)
+        except BagError as error:
+            self._node.get_logger().warning(f"topic {topic.name} is left out: {error}")
+            return
+        name = self.options.remap.get(topic.name, topic.name)
+        self._publishers[topic.name] = self._node.create_publisher(
+            msgtype, name, offered_profile(topic.qos)
+        )
+
+    def _wait_for_subscribers(self) -> None:
+        if not self.options.waits:
+            return
+        deadline = time.monotonic() + self.options.wait_timeout
+        while not self.stop.is_set():
+            lacking = self._lacking()
+            if not lacking:
+                self.stop.wait(_SETTLE_S)
+                return
+            if time.monotonic() > deadline:
+                raise BagError(
+                    f"no subscriber came within {self.options.wait_timeout:g} s to "
+                    f"{', '.join(lacking)}; is the node up, and is its QoS compatible "
+                    "(ros2 topic info --verbose TOPIC)?"
+                )
+            self.stop.wait(0.05)
+
+    def _lacking(self) -> list[str]:
+        by_name: dict[str, Publisher] = {
+            name: publisher
+            for source, publisher in self._publishers.items()
+            for name in (source, publisher.topic_name)
+        }
+        lacking = []
+        for wait in self.options.waits:
+            if wait.topic is not None and wait.topic not in by_name:
+                raise BagError(f"cannot wait for subscribers of {wait.topic}: it is not played")
+            chosen = self._publishers.values() if wait.topic is None else [by_name[wait.topic]]
+            lacking += [
+                publisher.topic_name
+                for publisher in chosen
+                if publisher.get_subscription_count() < wait.count
+            ]
+        return lacking
+
+
+def _loops(text: str) -> int:
+    if text == "forever":
+        return FOREVER
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a count from 1 on nor 'forever'")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="play_bag", description="Play a bag into the ROS graph at its own pace."
+    )
+    parser.add_argument("bag", type=Path, help="bag folder, or one .mcap or .db3 file")
+    parser.add_argument(
+        "-r", "--rate", type=float, default=1.0, help="speed (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-l",
+        "--loop",
+        type=_loops,
+        nargs="?",
+        const=FOREVER,
+        default=1,
+        metavar="N|forever",
+        help="how often (default: once; without a number: forever); stamps start over each time",
+    )
+    parser.add_argument(
+        "--clock",
+        type=float,
+        nargs="?",
+        const=40.0,
+        default=0.0,
+        metavar="HZ",
+        help="publish /clock (default: not; without a number: 40 Hz)",
+    )
+    parser.add_argument(
+        "-d", "--delay", type=float, default=0.0, metavar="S", help="wait before the start"
+    )
+    parser.add_argument("--topics", nargs="+", default=[], metavar="TOPIC", help="only these")
+    parser.add_argument(
+        "-m", "--remap", nargs="+", default=[], metavar="OLD:=NEW", help="rename topics"
+    )
+    parser.add_argument(
+        "--wait-for-subscribers",
+        action="append",
+        default=[],
+        metavar="[N][/TOPIC]",
+        help="start when N (default 1) subscribers listen to the topic, or to each one; repeatable",
+    )
+    parser.add_argument(
+        "--wait-timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="how long to wait for them (default: %(default)s)",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run play_bag.
+
+    Returns:
+        The exit status: 0 played to the end, 1 something is wrong with bag, topics or subscribers,
+        130 stopped by Ctrl-C.
+    """
+    arguments = list(sys.argv if argv is None else ["play_bag", *argv])
+    options = _parser().parse_args(remove_ros_args(arguments)[1:])
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        how = PlayOptions(
+            rate=options.rate,
+            loop=options.loop,
+            clock_hz=options.clock,
+            delay=options.delay,
+            topics=tuple(options.topics),
+            remap=parse_remap(options.remap),
+            waits=tuple(parse_wait(text) for text in options.wait_for_subscribers),
+            wait_timeout=options.wait_timeout,
+        )
+        with Bag(options.bag) as bag:
+            node = rclpy.create_node("play_bag", start_parameter_services=False)
+            report = BagPlayer(node, bag, how, stop).play()
+    except BagError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        rclpy.shutdown()
+    _print_report(report)
+    return 130 if report.stopped else 0
+
+
+def _print_report(report: PlayReport) -> None:
+    for topic, count in report.counts.items():
+        print(f"{count:8d}  {topic}")
+    times = f"{report.loops} time{'' if report.loops == 1 else 's'}"
+    print(f"{'stopped' if report.stopped else 'played'} after {times}; ", end="")
+    print(f"at most {report.latest * 1e3:.0f} ms behind")
+    if report.damage:
+        print(f"warning: {report.damage}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

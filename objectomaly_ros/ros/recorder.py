@@ -1,0 +1,243 @@
+"""Records topics of the ROS graph into a bag, for machines without `ros2 bag`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from rclpy.utilities import remove_ros_args
+
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.playback import names_below
+from objectomaly_ros.bags.recording import BagRecording
+from objectomaly_ros.bags.typestore import make_typestore, register_type
+from objectomaly_ros.bags.writer import STORAGES, BagWriter
+from objectomaly_ros.ros.bag_types import load_message_type, matching_profile, recorded_qos
+
+_LOOK_S = 0.2
+_DEPTH = 50
+_DRAIN_S = 0.3  # for what was received before the stop but not yet taken
+
+
+class BagRecorder:
+    """Subscribes to topics as they appear and writes what comes, byte by byte.
+
+    The log time is the time of reception, or the time of /clock where the node uses simulated time.
+    The node must be spun by the caller.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        path: Path | str,
+        *,
+        topics: Sequence[str] = (),
+        namespace: str | None = None,
+        storage: str = "mcap",
+        max_queue_bytes: int = 256 * 2**20,
+    ) -> None:
+        """Create the bag and begin to look for the topics.
+
+        Args:
+            node: the node to subscribe with.
+            path: the bag folder to make.
+            topics: names of topics to record.
+            namespace: record every topic below it as well ("/" for all but hidden ones).
+            storage: mcap or sqlite3.
+            max_queue_bytes: how much may wait for the disk before messages are dropped.
+
+        Raises:
+            BagError: nothing to record, or the bag exists already.
+        """
+        if not topics and namespace is None:
+            raise BagError("nothing to record: name topics, or a namespace to record all below it")
+        self._node = node
+        self._topics = [node.resolve_topic_name(topic) for topic in topics]
+        self._namespace = namespace
+        self._subscriptions: dict[str, tuple[Subscription, QoSProfile]] = {}
+        self._refused: set[str] = set()
+        self._store = make_typestore()
+        self.recording = BagRecording(lambda: BagWriter(path, storage=storage), max_queue_bytes)
+        self._timer = node.create_timer(_LOOK_S, self._look)
+        self._look()
+
+    @property
+    def missing(self) -> list[str]:
+        """The named topics that nobody has published so far."""
+        return [topic for topic in self._topics if topic not in self._subscriptions]
+
+    def close(self) -> dict[str, int]:
+        """Stop, write what is queued, close the bag.
+
+        Returns:
+            The number of messages by topic.
+
+        Raises:
+            BagError: the bag could not be written whole.
+        """
+        self._timer.cancel()
+        for subscription, _ in self._subscriptions.values():
+            self._node.destroy_subscription(subscription)
+        self.recording.close()
+        return self.recording.counts
+
+    def _look(self) -> None:
+        """Subscribe to what is new in the graph, anew where the publishers' QoS asks for it."""
+        there = dict(self._node.get_topic_names_and_types())
+        wanted = [topic for topic in self._topics if topic in there]
+        if self._namespace is not None:
+            wanted += names_below(there, self._namespace)
+        for topic in dict.fromkeys(wanted):
+            publishers = self._node.get_publishers_info_by_topic(topic)
+            if topic not in self._refused and publishers:
+                self._subscribe(topic, there[topic], [info.qos_profile for info in publishers])
+
+    def _subscribe(self, topic: str, types: Sequence[str], offers: Sequence[QoSProfile]) -> None:
+        profile = matching_profile(offers, _DEPTH)
+        before = self._subscriptions.get(topic)
+        if before is not None:
+            known = before[1]
+            if (known.reliability, known.durability) == (profile.reliability, profile.durability):
+                return
+            self._node.destroy_subscription(before[0])
+        try:
+            if len(types) > 1:
+                raise BagError(f"it has several message types: {', '.join(types)}")
+            msgtype = load_message_type(types[0])
+            register_type(self._store, types[0])  # so that only topics that can be written get on
+        except BagError as error:
+            self._refused.add(topic)
+            self._node.get_logger().error(f"topic {topic} is not recorded: {error}")
+            return
+        if before is None:
+            self.recording.add_topic(topic, types[0], [recorded_qos(offer) for offer in offers])
+            self._node.get_logger().info(f"recording {topic} [{types[0]}]")
+        subscription = self._node.create_subscription(
+            msgtype, topic, self._keep(topic), profile, raw=True
+        )
+        self._subscriptions[topic] = (subscription, profile)
+
+    def _keep(self, topic: str) -> Callable[[bytes, dict[str, int]], None]:
+        simulated = self._node.get_parameter("use_sim_time").value
+        log = self._node.get_logger()
+
+        def keep(data: bytes, info: dict[str, int]) -> None:
+            if not simulated:
+                log_time = info["received_timestamp"] or time.time_ns()
+            elif not (log_time := self._node.get_clock().now().nanoseconds):
+                self.recording.dropped[topic] += 1
+                log.warning(
+                    f"{topic} is not recorded before /clock runs", throttle_duration_sec=5.0
+                )
+                return
+            if not self.recording.put(topic, log_time, data):
+                log.warning(
+                    f"messages of {topic} are dropped: the disk does not keep up",
+                    throttle_duration_sec=5.0,
+                )
+
+        return keep
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="record_bag",
+        description="Record topics into a bag until Ctrl-C. A killed recording lacks its index: "
+        "the tools of this package read it as it is; for others run `mcap recover` (MCAP) or "
+        "`ros2 bag reindex` (SQLite).",
+    )
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help="topics to record")
+    parser.add_argument(
+        "-a",
+        "--all",
+        nargs="?",
+        const="/",
+        metavar="NAMESPACE",
+        dest="namespace",
+        help="record all topics, or all below a namespace",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="BAG",
+        help="bag folder to make (default: rosbag2_ and the time)",
+    )
+    parser.add_argument(
+        "-s", "--storage", choices=tuple(STORAGES), default="mcap", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--max-queue",
+        type=int,
+        default=256,
+        metavar="MB",
+        help="how much may wait for the disk (default: %(default)s)",
+    )
+    parser.add_argument("--use-sim-time", action="store_true", help="log by the time of /clock")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run record_bag until SIGINT or SIGTERM.
+
+    Returns:
+        The exit status: 0 the bag is whole, 1 it is not or nothing was to be recorded.
+    """
+    arguments = list(sys.argv if argv is None else ["record_bag", *argv])
+    options = _parser().parse_args(remove_ros_args(arguments)[1:])
+    path = options.output or Path(time.strftime("rosbag2_%Y_%m_%d-%H_%M_%S"))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        clock = Parameter("use_sim_time", value=options.use_sim_time)
+        node = rclpy.create_node("record_bag", parameter_overrides=[clock])
+        recorder = BagRecorder(
+            node,
+            path,
+            topics=options.topics,
+            namespace=options.namespace,
+            storage=options.storage,
+            max_queue_bytes=options.max_queue * 2**20,
+        )
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not stop.is_set() and recorder.recording.failure is None:
+            executor.spin_once(timeout_sec=0.2)
+        drained = time.monotonic() + _DRAIN_S
+        while time.monotonic() < drained:
+            executor.spin_once(timeout_sec=0.05)
+        counts = recorder.close()
+    except BagError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        rclpy.shutdown()
+    _print_report(path, counts, recorder)
+    return 0
+
+
+def _print_report(path: Path, counts: dict[str, int], recorder: BagRecorder) -> None:
+    for topic, count in sorted(counts.items()):
+        dropped = recorder.recording.dropped[topic]
+        print(f"{count:8d}  {topic}" + (f"  ({dropped} dropped)" if dropped else ""))
+    for topic in recorder.missing:
+        print(f"       0  {topic}  (nobody published it)")
+    print(f"recorded in {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="playing bags needs rclpy: run under scripts/env")
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from objectomaly_ros.bags import BagError, BagWriter
+from objectomaly_ros.bags.messages import image_message
+from objectomaly_ros.bags.playback import Wait
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import offered_qos
+from objectomaly_ros.ros.player import BagPlayer, PlayOptions
+
+pytestmark = pytest.mark.ros
+
+START = 1_700_000_000_000_000_000
+STEP = 20_000_000
+DOMAINS = itertools.count(os.getpid())
+
+
+@pytest.fixture
+def context():
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=1 + next(DOMAINS) % 100)  # undisturbed by other tests
+    yield context
+    context.try_shutdown()
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """30 messages on /image and on /words, 50 a second."""
+    with BagWriter(tmp_path / "drive") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        writer.add_topic("/words", "std_msgs/msg/String", [offered_qos(reliable=False)])
+        for index in range(30):
+            pixels = np.full((120, 160, 3), index, np.uint8)
+            stamp = START + index * STEP
+            writer.write("/image", image_message(writer.store, pixels, stamp, "camera"), stamp)
+            word = writer.store.types["std_msgs/msg/String"](data=f"word {index}")
+            writer.write("/words", word, stamp + 1)
+    return tmp_path / "drive"
+
+
+class Listener:
+    """Subscribes in a thread of its own and keeps what comes, with the time of arrival."""
+
+    def __init__(self, context, **topics):
+        self.node = rclpy.create_node("listener", context=context)
+        self.heard = []
+        qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+        for name, (kind, topic) in topics.items():
+            profile = 100 if kind is Clock else qos
+            if kind is String:
+                profile = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+            self.node.create_subscription(kind, topic, self._keep(name), profile)
+        self.executor = SingleThreadedExecutor(context=context)
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+        self.thread.start()
+
+    def _spin(self):
+        with suppress(ExternalShutdownException):  # the test is over
+            self.executor.spin()
+
+    def _keep(self, name):
+        return lambda message: self.heard.append((name, time.monotonic(), message))
+
+    def of(self, name):
+        return [message for kind, _, message in self.heard if kind == name]
+
+    def wait_for(self, name, count, timeout=20.0):
+        deadline = time.monotonic() + timeout
+        while len(self.of(name)) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self.of(name)
+
+
+def stamp_of(image):
+    return image.header.stamp.sec * 10**9 + image.header.stamp.nanosec
+
+
+def play(context, bag, **options):
+    node = rclpy.create_node("player", context=context)
+    with Bag(bag) as opened:
+        player = BagPlayer(node, opened, PlayOptions(wait_timeout=20.0, **options))
+        begin = time.monotonic()
+        report = player.play()
+        return report, time.monotonic() - begin
+
+
+def test_every_message_arrives_as_recorded_in_order_and_at_its_pace(context, bag):
+    listener = Listener(context, image=(Image, "/image"))
+    report, _ = play(context, bag, waits=(Wait(1, "/image"),))
+    images = listener.wait_for("image", 30)
+    assert [stamp_of(image) for image in images] == [START + i * STEP for i in range(30)]
+    assert [image.data[0] for image in images] == list(range(30))
+    assert (images[0].width, images[0].height, images[0].encoding) == (160, 120, "rgb8")
+    assert images[0].header.frame_id == "camera"
+    assert report.counts == {"/image": 30, "/words": 30}
+    assert (report.loops, report.stopped, report.damage) == (1, False, None)
+
+
+def test_the_recorded_qos_is_offered(context, bag):
+    node = rclpy.create_node("player", context=context)
+    with Bag(bag) as opened:
+        BagPlayer(node, opened)
+        offers = {
+            topic: node.get_publishers_info_by_topic(topic)[0].qos_profile.reliability
+            for topic in ("/image", "/words")
+        }
+    assert offers == {
+        "/image": ReliabilityPolicy.RELIABLE,
+        "/words": ReliabilityPolicy.BEST_EFFORT,
+    }
+
+
+def test_the_rate_changes_the_time_it_takes(context, bag):
+    _, normal = play(context, bag)
+    _, slow = play(context, bag, rate=0.5)
+    assert normal >= 29 * STEP / 1e9
+    assert slow >= 2 * 29 * STEP / 1e9
+
+
+def test_looping_starts_the_stamps_over(context, bag):
+    listener = Listener(context, image=(Image, "/image"))
+    report, _ = play(context, bag, loop=2, rate=4.0, waits=(Wait(1, "/image"),))
+    images = listener.wait_for("image", 60)
+    once = [START + i * STEP for i in range(30)]
+    assert [stamp_of(image) for image in images] == once + once
+    assert report.loops == 2
+
+
+def test_the_clock_runs_with_the_recording(context, bag):
+    listener = Listener(context, clock=(Clock, "/clock"), image=(Image, "/image"))
+    play(context, bag, clock_hz=50.0, delay=0.5, waits=(Wait(1, "/image"),))
+    listener.wait_for("image", 30)
+    times = [message.clock.sec * 10**9 + message.clock.nanosec for message in listener.of("clock")]
+    assert len(times) >= 10
+    assert times == sorted(times)
+    assert times[0] >= START
+    assert START + 25 * STEP <= times[-1] <= START + 40 * STEP
+
+
+def test_topics_are_chosen_and_renamed(context, bag):
+    listener = Listener(context, image=(Image, "/front/image"))
+    report, _ = play(
+        context,
+        bag,
+        topics=("/image",),
+        remap={"/image": "/front/image"},
+        waits=(Wait(1, "/image"),),
+    )
+    assert len(listener.wait_for("image", 30)) == 30
+    assert report.counts == {"/front/image": 30}
+
+
+def test_nobody_listens_and_the_message_says_so(context, bag):
+    node = rclpy.create_node("player", context=context)
+    options = PlayOptions(waits=(Wait(1, "/image"),), wait_timeout=0.3)
+    with (
+        Bag(bag) as opened,
+        pytest.raises(BagError, match=r"no subscriber came within 0\.3 s") as e,
+    ):
+        BagPlayer(node, opened, options).play()
+    assert "/image" in str(e.value)
+    assert "QoS" in str(e.value)
+
+
+def test_waiting_for_a_topic_that_is_not_played(context, bag):
+    node = rclpy.create_node("player", context=context)
+    options = PlayOptions(waits=(Wait(1, "/sound"),))
+    with Bag(bag) as opened, pytest.raises(BagError, match="/sound: it is not played"):
+        BagPlayer(node, opened, options).play()
+
+
+def test_a_type_that_is_not_built_here_is_left_out(context, bag, tmp_path, monkeypatch):
+    folder = tmp_path / "share" / "farm_msgs" / "msg"
+    folder.mkdir(parents=True)
+    (folder / "Herd.msg").write_text("uint8 cows\n")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path), prepend=os.pathsep)
+    with BagWriter(tmp_path / "farm") as writer:
+        writer.add_topic("/herd", "farm_msgs/msg/Herd")
+        writer.write("/herd", writer.store.types["farm_msgs/msg/Herd"](cows=3), START)
+    node = rclpy.create_node("player", context=context)
+    with Bag(tmp_path / "farm") as opened, pytest.raises(BagError, match="nothing to play"):
+        BagPlayer(node, opened)
+
+
+def start(context, *arguments):
+    environment = os.environ | {"ROS_DOMAIN_ID": str(context.get_domain_id())}
+    return subprocess.Popen(
+        [sys.executable, "-m", "objectomaly_ros.ros.player", *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_executable_plays_to_another_process_and_returns_0(context, bag):
+    listener = Listener(context, image=(Image, "/image"), words=(String, "/words"))
+    process = start(context, bag, "--wait-for-subscribers", "1", "--rate", "2")
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "30  /image" in out
+    assert len(listener.wait_for("image", 30)) == 30
+    assert Counter(kind for kind, _, _ in listener.heard)["words"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_within_a_second(context, bag, number):
+    listener = Listener(context, image=(Image, "/image"))
+    process = start(context, bag, "--loop", "forever", "--clock")
+    assert listener.wait_for("image", 40)
+    begin = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert time.monotonic() - begin < 1.0
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "stopped" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["nowhere"], 1, "no bag at nowhere"),
+        (["BAG", "--topics", "/sound"], 1, "topic /sound is not in"),
+        (["BAG", "--remap", "/image"], 1, "no rule OLD:=NEW"),
+        (["BAG", "--rate", "0"], 1, "a rate of 0.0 makes no sense"),
+        (["BAG", "--loop", "0"], 2, "neither a count from 1 on nor 'forever'"),
+        (["BAG", "--wait-for-subscribers", "x"], 1, "no [COUNT][/TOPIC]"),
+    ],
+)
+def test_wrong_arguments_give_a_message_and_a_status(context, bag, arguments, status, words):
+    process = start(context, *(bag if word == "BAG" else word for word in arguments))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert words in err
+    assert "Traceback" not in err
