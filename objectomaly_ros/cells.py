@@ -182,9 +182,9 @@ class _Table:
             sums: (n_cells,) the score summed over each cell.
             sizes: (n_cells,) number of pixels summed.
         """
-        mask_sums = np.add.reduceat(sums[self.cells], self.starts)
         mask_sizes = np.add.reduceat(sizes[self.cells], self.starts)
         with np.errstate(invalid="ignore", divide="ignore"):
+            mask_sums = np.add.reduceat(sums[self.cells], self.starts)
             means = (mask_sums / mask_sizes).astype(np.float32)
         present = mask_sizes > 0
         owner = self._owners(present)

@@ -131,8 +131,8 @@ class MaskStack:
             first, last = np.searchsorted(self._columns, (left, right))
             mask = mask.take(self._columns[first:last], axis=1)
             left, right = int(first), int(last)
-        if mask.size == 0 or not mask.any():
-            return None
+        if not mask.any():
+            return None  # empty, or lost between the pixels of a smaller map
         return (slice(top, bottom), slice(left, right)), mask
 
     def _count(self) -> npt.NDArray[np.int64]:
@@ -158,6 +158,7 @@ def _loose_boxes(masks: Masks) -> list[tuple[int, int, int, int]]:
     if whole < height:
         rest = np.bitwise_or.reduce(masks[:, whole:].view(np.uint8), axis=1)
         occupied = np.concatenate([occupied, rest[:, None]], axis=1)
+    occupied = occupied.view(np.bool_)
     boxes = []
     for rows, columns in zip(occupied.any(axis=2), occupied.any(axis=1), strict=True):
         y, x = np.flatnonzero(rows), np.flatnonzero(columns)

@@ -66,7 +66,7 @@ def calibrate(
         mean = _finite_mean(score[box], mask)
         if mean is None:
             continue
-        result[box][visible] = mean
+        np.copyto(result[box], mean, where=visible)
         free[box] ^= visible
     return result
 
