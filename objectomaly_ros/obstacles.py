@@ -105,17 +105,20 @@ def obstacle_mask(
     if roi is not None:
         for label in np.flatnonzero(keep):
             x, y, w, h, _ = stats[label]
-            edge = contact_edge(labels[y : y + h, x : x + w] == label)
-            keep[label] = roi[edge[:, 1] + y, edge[:, 0] + x].mean() >= ROI_CONTACT_SHARE
-    return cast(Mask, keep[labels])
+            allowed = roi[y : y + h, x : x + w]
+            if not allowed.all():
+                edge = contact_edge(labels[y : y + h, x : x + w] == label)
+                keep[label] = allowed[edge[:, 1], edge[:, 0]].mean() >= ROI_CONTACT_SHARE
+    return cast(Mask, keep.take(labels))
 
 
-def find_regions(mask: Mask, score: ScoreMap) -> list[Region]:
+def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> list[Region]:
     """Describe the 8-connected components of a mask, those with the largest area first.
 
     Args:
         mask: (H, W) bool, as `obstacle_mask` returns it.
         score: (H, W) float32, the score that the mask was made from.
+        limit: describe only this many of the largest, to bound the time on a noisy score.
 
     Returns:
         One region per component.
@@ -127,9 +130,10 @@ def find_regions(mask: Mask, score: ScoreMap) -> list[Region]:
         raise ValueError(
             f"the mask is {mask.shape} but the score is {score.shape}; they must agree"
         )
-    count, labels, stats, centroids = _components(mask)
+    _, labels, stats, centroids = _components(mask)
     regions = []
-    for label in range(1, count):
+    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
+    for label in order[:limit]:
         x, y, w, h, area = (int(v) for v in stats[label])
         inside = labels[y : y + h, x : x + w] == label
         origin = np.array([x, y], np.int32)
@@ -145,7 +149,7 @@ def find_regions(mask: Mask, score: ScoreMap) -> list[Region]:
                 contact=contact_edge(inside) + origin,
             )
         )
-    return sorted(regions, key=lambda region: -region.area)
+    return regions
 
 
 def contact_edge(region: Region | Mask) -> npt.NDArray[np.int32]:

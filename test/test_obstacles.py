@@ -118,6 +118,7 @@ def test_regions_describe_their_pixels():
     assert {tuple(p) for p in large.contour} == {(20, 10), (29, 10), (29, 13), (20, 13)}
     np.testing.assert_array_equal(large.contact, [(x, 13) for x in range(20, 30)])
     assert small.box == (2, 30, 2, 2)
+    assert [r.box for r in find_regions(mask, score, limit=1)] == [large.box]
 
 
 @pytest.mark.parametrize("seed", range(5))

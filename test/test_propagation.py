@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from objectomaly_ros.oasc import Cells
 from objectomaly_ros.propagation import MAX_TRACKS, FlowPropagation
 
 
@@ -137,6 +138,25 @@ def test_any_image_size_works(shape):
     key = flow.start()
     flow.step(image)
     np.testing.assert_array_equal(flow.warp(key, ids), ids)
+
+
+def test_moved_cells_calibrate_the_current_score_without_blending():
+    """As the node does: the keyframe's cells, their ids moved, calibrate the frame's own score."""
+    image, ids = texture(), blocks()
+    masks = np.stack([ids == 7, ids == 1_000_003])
+    flow = FlowPropagation()
+    flow.step(image)
+    key = flow.start()
+    cells = Cells.from_masks(masks, ids.shape)
+    for k in range(1, 6):
+        flow.step(moved(image, 3 * k, k))
+    score = np.random.default_rng(1).random(ids.shape).astype(np.float32)
+    result = cells.with_ids(flow.warp(key, cells.ids)).calibrate(score)
+    moved_masks = [flow.warp(key, mask.astype(np.int32)) > 0 for mask in masks]
+    for mask in moved_masks:
+        np.testing.assert_allclose(result[mask], score[mask].mean(dtype=np.float64), atol=1e-6)
+    outside = ~np.any(moved_masks, axis=0)
+    np.testing.assert_array_equal(result[outside], score[outside])
 
 
 def test_bad_parameters_are_refused():
