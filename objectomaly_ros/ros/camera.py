@@ -1,0 +1,229 @@
+"""The topics of one camera: its image comes in, everything known of it goes out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
+from sensor_msgs.msg import Image as ImageMessage
+
+from objectomaly_ros.msg import ObstacleArray, RefinementStatus
+from objectomaly_ros.overlay import draw_overlay
+from objectomaly_ros.ros import images, messages, qos
+from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
+from objectomaly_ros.ros.log import ThrottledLog
+from objectomaly_ros.runtime.frames import BadImageError, Demand, Frame, Result
+from objectomaly_ros.runtime.scene import Scene
+from objectomaly_ros.types import Image, ScoreMap
+
+OUTPUTS = {
+    "score": ImageMessage,
+    "coarse_score": ImageMessage,
+    "mask": ImageMessage,
+    "overlay": ImageMessage,
+    "obstacles": ObstacleArray,
+    "points": PointCloud2,
+    "status": RefinementStatus,
+}
+SCENE = ("mask", "overlay", "obstacles", "points")
+
+
+class Camera:
+    """One camera's subscriptions and publishers.
+
+    Publishing happens in the engine's thread, the rest in the executor's.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        name: str,
+        values: Callable[[], Mapping[str, Any]],
+        detector_threshold: Callable[[], float | None],
+        poses: PoseSource,
+        log: ThrottledLog,
+    ) -> None:
+        self._node = node
+        self._name = name
+        self._values = values
+        self._detector_threshold = detector_threshold
+        self._log = log
+        prefix = f"{name}/" if name else ""
+        self._compressed = values()["image_transport"] == "compressed"
+        self.topic = self._image_topic(f"{prefix}image")
+        self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
+        self._geometry = CameraGeometry(self._info_topic, poses, log.warn)
+        self._poses = poses
+        self._subscriptions: list[Any] = []
+        self.lost = 0
+        self._publishers = {
+            output: self._publisher(kind, f"~/{prefix}{output}") for output, kind in OUTPUTS.items()
+        }
+        self._buffers = {
+            output: ImageMessage() for output, kind in OUTPUTS.items() if kind is ImageMessage
+        }
+        self._lowest: float | None = None
+
+    def _image_topic(self, base: str) -> str:
+        if not self._compressed:
+            return str(self._node.resolve_topic_name(base))
+        own = f"{base}/compressed"
+        remapped = self._node.resolve_topic_name(own)
+        if remapped != self._node.resolve_topic_name(own, only_expand=True):
+            return str(remapped)
+        # As image_transport does it: who remaps the image means its compressed topic too.
+        return f"{self._node.resolve_topic_name(base)}/compressed"
+
+    def _publisher(self, kind: type, name: str) -> Any:
+        topic = self._node.resolve_topic_name(name)
+        return self._node.create_lifecycle_publisher(
+            kind,
+            name,
+            qos.output_qos(),
+            event_callbacks=qos.publisher_events(topic, self._log.warn),
+            qos_overriding_options=qos.overrides(),
+        )
+
+    def subscribe(self, submit: Callable[[Frame], None]) -> None:
+        """Start to hand every image that comes in to `submit`."""
+
+        def image(message: Any) -> None:
+            stamp = message.header.stamp
+            received = time.monotonic()
+            stamp_s = stamp.sec + stamp.nanosec * 1e-9
+            # A driver that does not stamp still needs a rhythm; the outputs copy its zeros.
+            submit(Frame(self._name, stamp_s or received, received, message))
+
+        kind = CompressedImage if self._compressed else ImageMessage
+        self._subscriptions = [
+            self._subscription(kind, self.topic, image),
+            self._subscription(CameraInfo, self._info_topic, self._geometry.take),
+        ]
+
+    def _subscription(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Any:
+        return self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            qos.input_qos(),
+            event_callbacks=qos.subscription_events(topic, self._log.warn, self._count_lost),
+            qos_overriding_options=qos.overrides(),
+        )
+
+    def _count_lost(self, messages_lost: int) -> None:
+        self.lost += messages_lost
+
+    def unsubscribe(self) -> None:
+        """Stop taking images."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+
+    def destroy(self) -> None:
+        """Take the topics away."""
+        self.unsubscribe()
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = {}
+
+    def publishers_of_image(self) -> int:
+        """Number of publishers on the image topic."""
+        return int(self._node.count_publishers(self.topic))
+
+    def decode(self, frame: Frame) -> Image:
+        """Make the image of a frame; a BadImageError names the topic."""
+        try:
+            return images.decode(frame.message)
+        except BadImageError as error:
+            raise BadImageError(f"an image on {self.topic} is skipped: {error}") from error
+
+    def demand(self) -> Demand:
+        """What somebody listens to."""
+        scene = any(map(self._wanted, SCENE))
+        return Demand(score=scene or self._wanted("score"), scene=scene)
+
+    def _wanted(self, output: str) -> bool:
+        publisher = self._publishers.get(output)
+        return publisher is not None and publisher.get_subscription_count() > 0
+
+    def publish_coarse(self, frame: Frame, score: ScoreMap) -> None:
+        """Publish the coarse score."""
+        self._publish_image("coarse_score", frame, score, "32FC1")
+
+    def publish(self, result: Result) -> None:
+        """Publish everything else."""
+        frame, header = result.frame, result.frame.message.header
+        self._publish_image("score", frame, result.refined.score, "32FC1")
+        if result.scene is not None:
+            self._publish_scene(result, result.scene)
+        if self._wanted("status"):
+            latency = time.monotonic() - frame.received_s
+            status = messages.status(header, result, latency)
+            self._publishers["status"].publish(status)
+
+    def _publish_scene(self, result: Result, scene: Scene) -> None:
+        frame, header = result.frame, result.frame.message.header
+        if self._wanted("mask"):
+            labels = scene.labels(self._values()["mask_value"])
+            self._publish_image("mask", frame, labels, "mono8")
+        contacts = self._geometry.contacts(scene, header)
+        if self._wanted("obstacles"):
+            refined = result.refined.mask_count is not None
+            self._publishers["obstacles"].publish(
+                messages.obstacle_array(header, scene, contacts or (), refined=refined)
+            )
+        if self._wanted("points"):
+            if contacts is None:
+                self._log.warn(
+                    f"points {self._name}",
+                    f"{self._info_topic} has not brought a usable CameraInfo yet: "
+                    "without it there are no points",
+                )
+            else:
+                self._publishers["points"].publish(
+                    messages.point_cloud(header.stamp, self._poses.base_frame, scene, contacts)
+                )
+        if self._wanted("overlay"):
+            self._publish_image("overlay", frame, self._draw(result, scene, contacts), "rgb8")
+
+    def _draw(self, result: Result, scene: Scene, contacts: list[messages.Contact] | None) -> Image:
+        refined = result.refined
+        line = "coarse"
+        if refined.mask_count is not None:
+            line = f"refined: {refined.mask_count} masks, {refined.age_frames} frames old"
+        return draw_overlay(
+            result.image,
+            refined.score,
+            scene.mask,
+            scene.regions,
+            scene.ids,
+            [line],
+            ranges=[contact.range_m for contact in contacts or ()],
+            limits=self._limits(refined.score),
+        )
+
+    def _limits(self, score: ScoreMap) -> tuple[float, float] | None:
+        """Limits of the colours whose middle is the threshold, so that what is coloured counts."""
+        threshold = self._values()["threshold.high"]
+        own = self._detector_threshold()
+        if math.isnan(threshold) and own is not None:
+            threshold = own
+        low = float(np.nanmin(score))
+        self._lowest = low if self._lowest is None else 0.95 * self._lowest + 0.05 * low
+        if not math.isfinite(threshold) or threshold <= self._lowest:
+            return None
+        return self._lowest, 2 * threshold - self._lowest
+
+    def _publish_image(
+        self, output: str, frame: Frame, pixels: npt.NDArray[Any], encoding: str
+    ) -> None:
+        if self._wanted(output):
+            message = images.fill(self._buffers[output], pixels, encoding)
+            message.header = frame.message.header
+            self._publishers[output].publish(message)

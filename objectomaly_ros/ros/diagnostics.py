@@ -1,0 +1,139 @@
+"""The node's health as diagnostics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from objectomaly_ros.runtime.camera_state import CameraState
+from objectomaly_ros.runtime.engine import Engine
+
+SILENCE_S = 2.0
+"""A camera without images for longer is worth a warning."""
+
+RECENT_S = 10.0
+"""An error counts as present for this long."""
+
+
+@dataclass
+class Seen:
+    """Totals at the last report, to tell what is new."""
+
+    dropped: int = 0
+    rejected: int = 0
+    failed: int = 0
+    mask_failures: int = 0
+
+
+def camera_status(
+    name: str,
+    state: CameraState,
+    seen: Seen,
+    *,
+    topic: str,
+    publishers: int,
+    lost: int,
+    now: float,
+) -> DiagnosticStatus:
+    """Health of one camera: ERROR while its images cannot be scored, WARN while some are missing.
+
+    Args:
+        name: of the diagnostic.
+        state: of the camera.
+        seen: its totals at the last report; updated.
+        topic: of its images.
+        publishers: number of publishers on it.
+        lost: messages that the middleware lost.
+        now: on the engine's clock.
+    """
+    counters = state.counters
+    dropped, rejected = counters.dropped - seen.dropped, counters.rejected - seen.rejected
+    failed = counters.failed - seen.failed
+    seen.dropped, seen.rejected, seen.failed = counters.dropped, counters.rejected, counters.failed
+    silent = state.last_received_s is None or now - state.last_received_s > SILENCE_S
+    level, message = DiagnosticStatus.OK, "every image is scored"
+    if failed:
+        level, message = DiagnosticStatus.ERROR, f"{failed} images could not be scored"
+    elif silent and not publishers:
+        level, message = DiagnosticStatus.WARN, f"nobody publishes on {topic}: remap image to yours"
+    elif silent:
+        level = DiagnosticStatus.WARN
+        message = f"no image on {topic}: see that QoS matches (ros2 topic info -v {topic})"
+    elif rejected:
+        level, message = DiagnosticStatus.WARN, f"{rejected} malformed images, see the log"
+    elif dropped:
+        level = DiagnosticStatus.WARN
+        message = f"{dropped} images dropped: they come faster than the detector is"
+    cas, total, detector = (
+        rolling.percentiles() for rolling in (state.cas_latency, state.latency, state.detector)
+    )
+    return _status(
+        level,
+        name,
+        message,
+        {
+            "topic": topic,
+            "rate in (Hz)": f"{state.rate_in.per_second():.1f}",
+            "rate out (Hz)": f"{state.rate_out.per_second():.1f}",
+            "CAS latency p50 (ms)": _ms(cas.p50),
+            "CAS latency p95 (ms)": _ms(cas.p95),
+            "total latency p50 (ms)": _ms(total.p50),
+            "total latency p95 (ms)": _ms(total.p95),
+            "detector p50 (ms)": _ms(detector.p50),
+            "detector p95 (ms)": _ms(detector.p95),
+            "images received": counters.received,
+            "images scored": counters.scored,
+            "images refined": counters.refined,
+            "images dropped": counters.dropped,
+            "images malformed": counters.rejected,
+            "images failed": counters.failed,
+            "images lost before the node": lost,
+        },
+    )
+
+
+def engine_status(
+    name: str, engine: Engine, seen: Seen, *, device: str, now: float
+) -> DiagnosticStatus:
+    """Health of what the cameras share: detector and mask generator."""
+    failures = engine.mask_failures - seen.mask_failures
+    seen.mask_failures = engine.mask_failures
+    error = engine.last_error
+    level, message = DiagnosticStatus.OK, "running"
+    if failures or (error is not None and now - error[0] < RECENT_S):
+        level, message = DiagnosticStatus.WARN, error[1] if error is not None else "masks fail"
+    masks = engine.mask_generation.percentiles()
+    return _status(
+        level,
+        name,
+        message,
+        {
+            "device": device,
+            "mask generation p50 (ms)": _ms(masks.p50),
+            "mask generation p95 (ms)": _ms(masks.p95),
+            "mask generation in progress (s)": f"{engine.mask_generation_busy_s():.1f}",
+            "mask generation failures": engine.mask_failures,
+            "last error": "none" if error is None else f"{error[1]} ({now - error[0]:.0f} s ago)",
+        },
+    )
+
+
+def idle_status(name: str, state: str, problem: str | None, device: str) -> DiagnosticStatus:
+    """Health of a node that is not active: ERROR if it could not become so."""
+    level = DiagnosticStatus.OK if problem is None else DiagnosticStatus.ERROR
+    return _status(level, name, problem or state, {"state": state, "device": device})
+
+
+def _ms(seconds: float) -> str:
+    return "-" if math.isnan(seconds) else f"{1000 * seconds:.1f}"
+
+
+def _status(level: Any, name: str, message: str, values: dict[str, Any]) -> DiagnosticStatus:
+    pairs: Sequence[KeyValue] = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
+    return DiagnosticStatus(
+        level=level, name=name, message=message, hardware_id="objectomaly_ros", values=pairs
+    )

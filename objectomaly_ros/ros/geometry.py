@@ -1,0 +1,123 @@
+"""Where a camera's obstacles stand: intrinsics from CameraInfo, the pose from TF or parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo
+
+from objectomaly_ros.ground import (
+    CameraModel,
+    CameraPose,
+    Transform,
+    ground_points,
+    nearest_contact,
+    transform_from_quaternion,
+)
+from objectomaly_ros.ros.messages import Contact
+from objectomaly_ros.runtime.scene import Scene
+
+try:
+    import tf2_ros
+except ImportError:  # not on PyPI
+    tf2_ros = None
+
+
+class PoseSource:
+    """Poses of cameras over the base frame: from TF where it knows them, else from parameters."""
+
+    def __init__(self, node: Node, values: Callable[[], Mapping[str, Any]]) -> None:
+        self._values = values
+        self._buffer = None
+        if tf2_ros is not None:
+            self._buffer = tf2_ros.Buffer(node=node)
+            self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    @property
+    def base_frame(self) -> str:
+        """Frame that ground points are in."""
+        return str(self._values()["points.base_frame"])
+
+    @property
+    def max_range(self) -> float:
+        """Metres; contact points farther away are left out."""
+        return float(self._values()["points.max_range"])
+
+    def pose(self, frame_id: str, stamp: Any) -> CameraPose | Transform:
+        """Pose of the camera whose optical frame is `frame_id`, at `stamp`."""
+        if self._buffer is not None and frame_id:
+            for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
+                try:
+                    found = self._buffer.lookup_transform(self.base_frame, frame_id, time)
+                except tf2_ros.TransformException:
+                    continue
+                move, turn = found.transform.translation, found.transform.rotation
+                return transform_from_quaternion(
+                    (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+                )
+        values = self._values()
+        return CameraPose(
+            values["points.camera_height"],
+            values["points.camera_pitch"],
+            values["points.camera_roll"],
+        )
+
+
+class CameraGeometry:
+    """Projects the contact edges of one camera's obstacles on the ground."""
+
+    def __init__(self, topic: str, poses: PoseSource, warn: Callable[[str, str], None]) -> None:
+        self._topic = topic
+        self._poses = poses
+        self._warn = warn
+        self._info: CameraInfo | None = None
+        self._model: CameraModel | None = None
+
+    def take(self, info: CameraInfo) -> None:
+        """Take the camera's newest CameraInfo; one that no camera can have is logged."""
+        if self._info is not None and self._same(info, self._info):
+            return
+        self._info = info
+        try:
+            if not (info.width and info.height):
+                raise ValueError(f"its size is {info.width} x {info.height} pixels")
+            self._model = CameraModel.from_camera_info(
+                info.k, info.d, info.distortion_model, width=info.width, height=info.height
+            )
+        except ValueError as error:
+            self._model = None
+            self._warn(
+                f"info {self._topic}", f"{self._topic}: {error}; ranges and points stay unknown"
+            )
+
+    def contacts(self, scene: Scene, header: Any) -> list[Contact] | None:
+        """Where the obstacles meet the ground, one each; None as long as there is no CameraInfo.
+
+        Args:
+            scene: the obstacles.
+            header: of the image.
+        """
+        if self._model is None:
+            return None
+        height, width = scene.mask.shape
+        model = self._model.resized(width, height)
+        pose = self._poses.pose(header.frame_id, header.stamp)
+        limit = self._poses.max_range
+        contacts = []
+        for region in scene.regions:
+            points = ground_points(region.contact, model, pose, max_range=limit)
+            nearest = nearest_contact(region.contact, model, pose, max_range=limit)
+            contacts.append(Contact(points, *nearest) if nearest is not None else Contact(points))
+        return contacts
+
+    @staticmethod
+    def _same(a: CameraInfo, b: CameraInfo) -> bool:
+        return (
+            (a.width, a.height, a.distortion_model) == (b.width, b.height, b.distortion_model)
+            and np.array_equal(a.k, b.k)
+            and np.array_equal(a.d, b.d)
+        )

@@ -1,0 +1,165 @@
+"""Between image messages and arrays: the one place that knows encodings.
+
+cv_bridge converts where it imports and works (built against another NumPy it does not), else
+rosbags-image.
+"""
+
+from __future__ import annotations
+
+import array
+import functools
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rosbags.image import image as rosbags_image
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
+
+from objectomaly_ros.runtime.frames import BadImageError
+from objectomaly_ros.types import Image
+
+# Encoding -> channels in memory; 16-bit ones end in "16".
+CHANNELS: dict[str, int] = {
+    "mono8": 1, "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4,
+    "mono16": 1, "rgb16": 3, "bgr16": 3, "rgba16": 4, "bgra16": 4,
+    "bayer_rggb8": 1, "bayer_bggr8": 1, "bayer_gbrg8": 1, "bayer_grbg8": 1,
+    "bayer_rggb16": 1, "bayer_bggr16": 1, "bayer_gbrg16": 1, "bayer_grbg16": 1,
+    "uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2, "nv12": 1, "nv21": 1,
+}  # fmt: skip
+# What drivers built on OpenCV call them.
+ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC3": "bgr16"}
+DEPTH = ("16UC1", "32FC1", "16SC1", "64FC1")
+PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+PACKED = ("uyvy", "yuv422", "yuyv", "yuv422_yuy2")
+
+
+def decode(message: ImageMessage | CompressedImage) -> Image:
+    """Return the image of a message, (H, W, 3) uint8 RGB; it may share the message's memory.
+
+    16-bit images lose their lower bits; grey ones get three equal channels. Rows may be padded.
+
+    Raises:
+        BadImageError: the message holds no usable image; the message says what is wrong with it.
+    """
+    if isinstance(message, CompressedImage):
+        return _decompress(message)
+    encoding = ALIASES.get(message.encoding, message.encoding)
+    pixels = _pixels(message, encoding)
+    try:
+        if encoding in PLANAR:
+            return _rgb(cv2.cvtColor(np.ascontiguousarray(pixels), PLANAR[encoding]))
+        bridge = _cv_bridge()
+        if bridge is not None and message.encoding == encoding:
+            return _rgb(bridge.imgmsg_to_cv2(message, "rgb8"))
+        return _rgb(_convert(np.ascontiguousarray(pixels), encoding))
+    except (cv2.error, rosbags_image.ImageError, ValueError, TypeError) as error:
+        raise BadImageError(f"its {message.encoding} data does not convert: {error}") from error
+
+
+def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
+    """The message's pixels as they lie in memory, checked; native byte order."""
+    height, width, step = message.height, message.width, message.step
+    if not height or not width:
+        raise BadImageError(f"it is empty: {width} x {height} pixels")
+    if encoding in DEPTH:
+        raise BadImageError(
+            f"its encoding {encoding!r} is that of a depth image; give a colour or mono image"
+        )
+    if encoding not in CHANNELS:
+        raise BadImageError(
+            f"its encoding {encoding!r} is not supported; supported: {', '.join(CHANNELS)}"
+        )
+    if (encoding in PACKED and width % 2) or (encoding in PLANAR and (width % 2 or height % 2)):
+        raise BadImageError(f"{encoding} has no odd sizes, but it is {width} x {height}")
+    channels = CHANNELS[encoding]
+    dtype = np.dtype(np.uint16 if encoding.endswith("16") else np.uint8)
+    line = width * channels * dtype.itemsize
+    if step < line:
+        raise BadImageError(
+            f"its step is {step} bytes, but {width} pixels of {encoding} take {line}"
+        )
+    rows = height * 3 // 2 if encoding in PLANAR else height
+    wanted = step * (rows - 1) + line  # some drivers leave the last row without its padding
+    if len(message.data) < wanted:
+        raise BadImageError(
+            f"its data is too short: {len(message.data)} bytes, but {rows} rows with step {step} "
+            f"take {wanted}"
+        )
+    shape = (rows, width) if channels == 1 else (rows, width, channels)
+    strides = (step, channels * dtype.itemsize, dtype.itemsize)[: len(shape)]
+    order = dtype.newbyteorder(">" if message.is_bigendian else "<")
+    pixels: npt.NDArray[Any] = np.ndarray(shape, order, message.data, strides=strides)
+    return pixels.astype(dtype, copy=False)
+
+
+def _decompress(message: CompressedImage) -> Image:
+    data = bytes(message.data)
+    kind = message.format
+    if not data:
+        raise BadImageError("it is empty: compressed data of 0 bytes")
+    if "compressedDepth" in kind:
+        raise BadImageError("it is a compressed depth image; give a colour or mono image")
+    # OpenCV fills what is missing with grey, which a detector would take for a scene.
+    if (data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data) or (
+        data.startswith(b"\x89PNG") and b"IEND" not in data
+    ):
+        raise BadImageError(f"its {kind or 'compressed'} data is cut short at {len(data)} bytes")
+    original = kind.split(";")[0].strip()
+    bayer = original.startswith("bayer_") and original in CHANNELS
+    how = cv2.IMREAD_GRAYSCALE if bayer else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error as error:
+        raise BadImageError(f"its {kind!r} data does not decode: {error}") from error
+    if image is None or not image.size:
+        raise BadImageError(
+            f"its {len(data)} bytes of {kind!r} data are damaged or in no known image format"
+        )
+    if bayer:
+        return _rgb(_convert(np.asarray(image), original.replace("16", "8")))
+    return _rgb(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def _convert(pixels: npt.NDArray[Any], encoding: str) -> npt.NDArray[Any]:
+    return np.asarray(rosbags_image.convert_color(pixels, encoding, "rgb8"))
+
+
+def _rgb(image: npt.NDArray[Any]) -> Image:
+    return np.ascontiguousarray(image, np.uint8)
+
+
+@functools.cache
+def _cv_bridge() -> Any | None:
+    """A CvBridge that was seen to convert, or None."""
+    try:
+        from cv_bridge import CvBridge
+
+        bridge = CvBridge()
+        sample = ImageMessage(height=1, width=2, step=6, encoding="bgr8")
+        sample.data = array.array("B", [1, 2, 3, 4, 5, 6])
+        works = bridge.imgmsg_to_cv2(sample, "rgb8").tolist() == [[[3, 2, 1], [6, 5, 4]]]
+    except Exception:  # the wrong NumPy makes it fail in ways of its own
+        return None
+    return bridge if works else None
+
+
+def fill(message: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> ImageMessage:
+    """Put an array into a message whose memory is used again if it has the right size.
+
+    Args:
+        message: to fill; the header is left alone.
+        pixels: (H, W) or (H, W, C), of the encoding's type.
+        encoding: for example "32FC1", "mono8", "rgb8".
+    """
+    pixels = np.ascontiguousarray(pixels)
+    message.height, message.width = pixels.shape[:2]
+    message.encoding = encoding
+    message.is_bigendian = 0
+    message.step = pixels.strides[0]
+    if len(message.data) != pixels.nbytes:
+        # Only an array.array goes into a message without a check of every byte.
+        message.data = array.array("B", bytes(pixels.nbytes))
+    np.frombuffer(message.data, np.uint8)[:] = pixels.reshape(-1).view(np.uint8)
+    return message

@@ -1,0 +1,164 @@
+"""From the engine's results to messages."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import Point, Point32, Polygon
+from sensor_msgs.msg import PointCloud2, PointField, RegionOfInterest
+from std_msgs.msg import Header
+
+from objectomaly_ros.msg import Obstacle, ObstacleArray, RefinementStatus
+from objectomaly_ros.obstacles import Region
+from objectomaly_ros.runtime.frames import Result
+from objectomaly_ros.runtime.scene import Scene
+
+NAN = float("nan")
+
+POINT = np.dtype(
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("id", "<u4")]
+)  # fmt: skip
+FIELDS = [
+    PointField(
+        name=name,
+        offset=POINT.fields[name][1],  # type: ignore[index]
+        datatype=PointField.UINT32 if name == "id" else PointField.FLOAT32,
+        count=1,
+    )
+    for name in POINT.names or ()
+]
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Where an obstacle meets the ground, in the base frame.
+
+    Attributes:
+        points: its contact edge, (M, 3) float32 in metres; M may be 0.
+        range_m: metres along the ground to the nearest one, NaN without any.
+        nearest: that point x, y, z.
+    """
+
+    points: npt.NDArray[np.float32]
+    range_m: float = NAN
+    nearest: tuple[float, float, float] = (NAN, NAN, NAN)
+
+
+def obstacle_array(
+    header: Header, scene: Scene, contacts: Sequence[Contact], *, refined: bool
+) -> ObstacleArray:
+    """Describe the obstacles of one frame.
+
+    Args:
+        header: the image's.
+        scene: the obstacles.
+        contacts: one an obstacle, or none at all where the camera's geometry is not known.
+        refined: whether masks refined the score behind it.
+    """
+    height, width = scene.mask.shape
+    unknown = Contact(np.empty((0, 3), np.float32))
+    return ObstacleArray(
+        header=header,
+        width=width,
+        height=height,
+        refined=refined,
+        obstacles=[
+            _obstacle(region, track_id, age, contacts[index] if contacts else unknown)
+            for index, (region, track_id, age) in enumerate(
+                zip(scene.regions, scene.ids, scene.ages, strict=True)
+            )
+        ],
+    )
+
+
+def _obstacle(region: Region, track_id: int, age: int, contact: Contact) -> Obstacle:
+    x, y, width, height = region.box
+    corners = [Point32(x=float(cx), y=float(cy)) for cx, cy in region.contour]
+    nx, ny, nz = contact.nearest
+    return Obstacle(
+        id=track_id,
+        score=region.score,
+        max_score=region.max_score,
+        box=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
+        contour=Polygon(points=corners),
+        area=region.area,
+        age=age,
+        range=contact.range_m,
+        position=Point(x=nx, y=ny, z=nz),
+    )
+
+
+def point_cloud(
+    stamp: Any, base_frame: str, scene: Scene, contacts: Sequence[Contact]
+) -> PointCloud2:
+    """The obstacles' contact edges: x, y, z in metres, `intensity` the mean score, `id`.
+
+    The stamp is the image's; the frame is the one that the points are in.
+    """
+    header = Header(stamp=stamp, frame_id=base_frame)
+    parts = []
+    for region, track_id, contact in zip(scene.regions, scene.ids, contacts, strict=True):
+        part = np.empty(len(contact.points), POINT)
+        part["x"], part["y"], part["z"] = contact.points.T
+        part["intensity"], part["id"] = region.score, track_id
+        parts.append(part)
+    return _cloud(header, np.concatenate(parts) if parts else np.empty(0, POINT))
+
+
+try:
+    from sensor_msgs_py.point_cloud2 import create_cloud as _create_cloud
+except ImportError:
+    _create_cloud = None
+
+
+def _cloud(header: Header, points: npt.NDArray[Any]) -> PointCloud2:
+    if _create_cloud is not None:
+        return _create_cloud(header, FIELDS, points)
+    cloud = PointCloud2(
+        header=header,
+        height=1,
+        width=len(points),
+        fields=FIELDS,
+        is_bigendian=False,
+        point_step=POINT.itemsize,
+        row_step=POINT.itemsize * len(points),
+        is_dense=True,
+    )
+    cloud.data = array.array("B", points.tobytes())
+    return cloud
+
+
+def status(header: Header, result: Result, latency: float) -> RefinementStatus:
+    """Say how one image was processed.
+
+    Args:
+        header: the image's.
+        result: of the frame.
+        latency: seconds from arrival to publication.
+    """
+    refined, timings, counters = result.refined, result.timings, result.counters
+    generation = result.mask_generation_s
+    return RefinementStatus(
+        header=header,
+        camera=result.frame.camera,
+        refined=refined.mask_count is not None,
+        mask_count=refined.mask_count or 0,
+        mask_age_frames=-1 if refined.age_frames is None else refined.age_frames,
+        mask_age=NAN if refined.age_s is None else refined.age_s,
+        latency=latency,
+        queue_wait=timings.queue_wait,
+        coarse_time=timings.coarse,
+        propagation_time=timings.propagation,
+        oasc_time=timings.oasc,
+        mbp_time=timings.mbp,
+        mask_generation_time=NAN if generation is None else generation,
+        frames_received=counters.received,
+        frames_scored=counters.scored,
+        frames_dropped=counters.dropped,
+        frames_rejected=counters.rejected,
+    )

@@ -1,0 +1,64 @@
+"""Loads what the parameters name: detector and mask generator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from objectomaly_ros.ros.parameters import options
+from objectomaly_ros.runtime.mask_process import MaskProcess
+from objectomaly_ros.runtime.mask_server import MaskSource
+from objectomaly_ros.types import Detector
+
+WARM_UP_SHAPE = (360, 640, 3)
+
+
+def device_of(values: Mapping[str, Any]) -> str:
+    """The torch device that the parameter `device` means here.
+
+    Raises:
+        ValueError: it names CUDA and there is none.
+    """
+    wanted = str(values["device"])
+    if wanted == "cpu":
+        return wanted
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device is {wanted!r} but torch finds no CUDA device; set device: auto or cpu"
+        )
+    return str(torch.device(wanted))
+
+
+def load_detector(values: Mapping[str, Any], device: str) -> Detector:
+    """Load the detector and run it once, so that the first image does not pay for it."""
+    from objectomaly_ros import detectors
+
+    detector = detectors.load_detector(
+        values["detector.name"],
+        values["detector.checkpoint"] or None,
+        device,
+        **options(values["detector.options"]),
+    )
+    detectors.detect(detector, np.zeros(WARM_UP_SHAPE, np.uint8))
+    return detector
+
+
+def mask_process(values: Mapping[str, Any], device: str) -> MaskProcess | None:
+    """The process that generates masks, not yet started; None where none are wanted."""
+    if values["masks.name"] == "none":
+        return None
+    return MaskProcess(
+        MaskSource(
+            values["masks.name"],
+            values["masks.checkpoint"] or None,
+            device,
+            options(values["masks.options"]),
+            values["masks.overlap"],
+        )
+    )

@@ -1,0 +1,244 @@
+"""The lifecycle node: declares, wires, and leaves the work to the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from std_srvs.srv import Trigger
+
+from objectomaly_ros.ros import diagnostics, models, parameters
+from objectomaly_ros.ros.camera import Camera
+from objectomaly_ros.ros.geometry import PoseSource
+from objectomaly_ros.ros.log import ThrottledLog
+from objectomaly_ros.ros.outputs import Outputs
+from objectomaly_ros.ros.parameter_server import ParameterServer
+from objectomaly_ros.runtime.engine import Engine
+from objectomaly_ros.runtime.mask_process import MaskProcess
+from objectomaly_ros.runtime.mask_server import describe
+from objectomaly_ros.types import Detector
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # timers that run also while /clock stands still
+
+
+class ConfigurationError(RuntimeError):
+    """The node cannot be configured; the message says why and what to do."""
+
+
+class ObjectomalyNode(LifecycleNode):
+    """Scores camera images for anomaly and refines the scores; see the README for its topics.
+
+    configure loads the models, activate subscribes. Only `stop` may be called from another thread
+    than the executor's.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("objectomaly", **arguments)
+        self._log = ThrottledLog(self.get_logger())
+        self._params = ParameterServer(self, self._on_change)
+        self._poses = PoseSource(self, lambda: self._params.values)
+        self._label = "unconfigured"
+        self._problem: str | None = None
+        self._device = ""
+        self._detector: Detector | None = None
+        self._masks: MaskProcess | None = None
+        self._cameras: dict[str, Camera] = {}
+        self._engine: Engine | None = None
+        self._outputs: Outputs | None = None
+        self._seen: dict[str, diagnostics.Seen] = {}
+        self._stopping = False
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._report_timer = self.create_timer(1.0, self._report, clock=STEADY)
+        self._service = self.create_service(Trigger, "~/refine", self._refine)
+        if self._params.values["autostart"]:
+            self._start_timer = self.create_timer(0.0, self._autostart, clock=STEADY)
+
+    def on_configure(self, state: Any) -> TransitionCallbackReturn:
+        """Load the models and create the publishers."""
+        try:
+            self._configure()
+        except Exception as error:
+            self._unload()
+            self._problem = f"not configured: {describe(error)}"
+            if not self._stopping:
+                self.get_logger().error(
+                    f"configure failed: {describe(error)} -- when that is put right, restart the "
+                    f"node or run: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
+                )
+            return FAILURE
+        self._problem = None
+        self._label = "inactive"
+        return super().on_configure(state)
+
+    def _configure(self) -> None:
+        if self._params.problems:
+            raise ConfigurationError("; ".join(self._params.problems.values()))
+        values = self._params.values
+        self._device = models.device_of(values)
+        self._step(f"loading detector {values['detector.name']} on {self._device}")
+        self._detector = models.load_detector(values, self._device)
+        parameters.settings(values, self._threshold())
+        self._step(f"starting mask generator {values['masks.name']}")
+        self._masks = models.mask_process(values, self._device)
+        if self._masks is not None:
+            self._masks.start()
+        self._cameras = {
+            name: Camera(self, name, lambda: self._params.values, self._threshold,
+                         self._poses, self._log)
+            for name in parameters.cameras(values["camera_names"])
+        }  # fmt: skip
+
+    def _step(self, text: str) -> None:
+        if self._stopping:
+            raise ConfigurationError("interrupted")
+        self.get_logger().info(text)
+
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
+        """Start the engine and subscribe."""
+        assert self._detector is not None
+        values = self._params.values
+        settings = parameters.settings(values, self._threshold())
+        self._outputs = Outputs(self._cameras, self._log)
+        self._engine = Engine(
+            self._detector,
+            self._masks.generate if self._masks is not None else None,
+            self._outputs,
+            settings,
+            cameras=tuple(self._cameras),
+            queue_size=values["queue_size"],
+        )
+        self._seen = {name: diagnostics.Seen() for name in (*self._cameras, "engine")}
+        for camera in self._cameras.values():
+            camera.subscribe(self._engine.submit)
+        if settings.scene is None:
+            self._log.warn(
+                "threshold",
+                f"detector {values['detector.name']} brings no threshold and threshold.high is not "
+                "set: scores are published, but no mask, overlay, obstacles or points",
+            )
+        topics = ", ".join(camera.topic for camera in self._cameras.values())
+        self.get_logger().info(f"active on {self._device}, waiting for images on {topics}")
+        self._label = "active"
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
+        """Unsubscribe and stop the engine; the models stay loaded."""
+        self._disengage()
+        self._label = "inactive"
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
+        """Let go of the models."""
+        self._unload()
+        self._label = "unconfigured"
+        return SUCCESS
+
+    def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
+        """Let go of everything."""
+        self._unload()
+        self._label = "finalized"
+        return SUCCESS
+
+    def on_error(self, state: Any) -> TransitionCallbackReturn:
+        """Start over after a transition that failed unexpectedly."""
+        self._unload()
+        self._label = "unconfigured"
+        return SUCCESS
+
+    def stop(self, timeout: float) -> bool:
+        """End all work for good, from any thread; tell whether it ended in `timeout` seconds."""
+        self._stopping = True
+        deadline = time.monotonic() + timeout
+        if self._outputs is not None:
+            self._outputs.close()
+        if self._masks is not None:
+            self._masks.close()
+        engine = self._engine
+        return engine is None or engine.close(deadline - time.monotonic())
+
+    def _disengage(self) -> None:
+        for camera in self._cameras.values():
+            camera.unsubscribe()
+        if self._outputs is not None:
+            self._outputs.close()
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._outputs = None
+
+    def _unload(self) -> None:
+        if self._masks is not None:
+            self._masks.close()
+        self._disengage()
+        for camera in self._cameras.values():
+            camera.destroy()
+        self._cameras = {}
+        self._masks = self._detector = None
+
+    def _autostart(self) -> None:
+        self.destroy_timer(self._start_timer)
+        if self.trigger_configure() == SUCCESS and not self._stopping:
+            self.trigger_activate()
+
+    def _threshold(self) -> float | None:
+        """The detector's own threshold, if it brings one."""
+        threshold = getattr(self._detector, "threshold", None)
+        return None if threshold is None else float(threshold)
+
+    def _on_change(self, values: Mapping[str, Any]) -> None:
+        settings = parameters.settings(values, self._threshold())
+        if self._engine is not None:
+            self._engine.settings = settings
+
+    def _refine(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        engine = self._engine
+        if engine is None:
+            response.message = f"the node is {self._label}, not active"
+        elif not engine.refines:
+            response.message = "there is no mask generator: masks.name is none"
+        elif not any(camera.demand().score for camera in self._cameras.values()):
+            response.message = "nobody listens to ~/score or to anything made from it"
+        else:
+            engine.request_refinement()
+            response.success = True
+            response.message = "masks of the next image are generated"
+        return response
+
+    def _report(self) -> None:
+        name, engine = self.get_name(), self._engine
+        if engine is None:
+            statuses = [diagnostics.idle_status(name, self._label, self._problem, self._device)]
+        else:
+            statuses = self._active_statuses(name, engine)
+        array = DiagnosticArray(status=statuses)
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+    def _active_statuses(self, name: str, engine: Engine) -> list[Any]:
+        now = time.monotonic()
+        statuses = [
+            diagnostics.engine_status(
+                name,
+                engine,
+                self._seen["engine"],
+                device=self._device,
+                now=now,
+            )
+        ]
+        for camera_name, camera in self._cameras.items():
+            statuses.append(
+                diagnostics.camera_status(
+                    f"{name}: camera {camera_name}".removesuffix(" "),
+                    engine.cameras[camera_name],
+                    self._seen[camera_name],
+                    topic=camera.topic,
+                    publishers=camera.publishers_of_image(),
+                    lost=camera.lost,
+                    now=now,
+                )
+            )
+        return statuses

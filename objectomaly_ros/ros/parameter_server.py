@@ -1,0 +1,87 @@
+"""The parameters on the node: declared with descriptors, checked when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from objectomaly_ros.ros.parameters import BY_NAME, SPECS, Spec, Value, checked
+
+
+class ParameterServer:
+    """Holds the checked values of all parameters.
+
+    A wrong value at start does not end the node: `problems` names it, the default stands in for it,
+    and the node does not configure until it is put right.
+
+    Args:
+        node: whose parameters they are.
+        on_change: takes all values after a change at run time that is about to happen; a ValueError
+            from it rejects the change with its message.
+    """
+
+    def __init__(self, node: Node, on_change: Callable[[Mapping[str, Any]], None]) -> None:
+        self.values: dict[str, Any] = {}
+        self.problems: dict[str, str] = {}
+        self._on_change = on_change
+        for spec in SPECS:
+            self.values[spec.name] = self._declare(node, spec)
+        node.add_on_set_parameters_callback(self._set)
+
+    def _declare(self, node: Node, spec: Spec) -> Value:
+        descriptor = _descriptor(spec)
+        try:
+            given = node.declare_parameter(spec.name, spec.default, descriptor).value
+            return checked(spec, given)
+        except (ValueError, InvalidParameterTypeException, InvalidParameterValueException) as error:
+            self.problems[spec.name] = str(error)
+            if not node.has_parameter(spec.name):
+                node.declare_parameter(spec.name, spec.default, descriptor, ignore_override=True)
+            return spec.default
+
+    def _set(self, parameters: list[Parameter]) -> SetParametersResult:
+        wanted = dict(self.values)
+        ours = [parameter for parameter in parameters if parameter.name in BY_NAME]
+        try:
+            for parameter in ours:
+                wanted[parameter.name] = checked(BY_NAME[parameter.name], parameter.value)
+            if ours:
+                self._on_change(wanted)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.values = wanted
+        for parameter in ours:
+            self.problems.pop(parameter.name, None)
+        return SetParametersResult(successful=True)
+
+
+def _descriptor(spec: Spec) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        name=spec.name,
+        description=spec.about,
+        read_only=spec.fixed,
+        # `threshold.high: 1` is meant as 1.0: numbers are checked here, not by their type alone.
+        dynamic_typing=True,
+        additional_constraints=f"one of: {', '.join(spec.choices)}" if spec.choices else "",
+    )
+    if spec.low is None or spec.high is None:
+        return descriptor
+    if isinstance(spec.default, float):
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=spec.low, to_value=spec.high, step=0.0)
+        ]
+    else:
+        descriptor.integer_range = [
+            IntegerRange(from_value=int(spec.low), to_value=int(spec.high), step=0)
+        ]
+    return descriptor

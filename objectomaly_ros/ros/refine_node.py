@@ -1,0 +1,70 @@
+"""The executable `refine_node`.
+
+Ctrl-C and SIGTERM end it within two seconds, at any moment, with exit code 0.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+PATIENCE_S = 1.4
+"""What is still busy this long after the signal (a model that loads) is not waited for."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until a signal comes.
+
+    Returns:
+        0 after a signal, 1 if the node ended by itself, 2 if it could not start.
+    """
+    # Signals are waited for below, never handled: nothing is interrupted half-way, no traceback.
+    # All threads to come inherit this, so it comes before the imports that start some.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from objectomaly_ros.ros.node import ObjectomalyNode
+
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        node = ObjectomalyNode()
+    except Exception as error:  # wrong ROS arguments, an unreadable parameter file
+        print(f"refine_node: {error}", file=sys.stderr)
+        return 2
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
+    spinning.start()
+    received = None
+    while received is None and spinning.is_alive():
+        received = signal.sigtimedwait(SIGNALS, 0.2)
+    return _end(node, executor, spinning, 1 if received is None else 0)
+
+
+def _end(node: Any, executor: Any, spinning: threading.Thread, code: int) -> int:
+    import rclpy
+
+    deadline = time.monotonic() + PATIENCE_S
+    ended = node.stop(PATIENCE_S / 2)
+    executor.shutdown(timeout_sec=0)
+    spinning.join(max(0.0, deadline - time.monotonic()))
+    if spinning.is_alive() or not ended:
+        # A library that loads or computes cannot be interrupted; an orderly end would wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

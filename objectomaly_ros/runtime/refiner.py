@@ -1,0 +1,124 @@
+"""The refined score of one camera: keyframes by cadence, masks that follow, OASC and MBP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.runtime.cadence import Cadence, CadenceSettings
+from objectomaly_ros.runtime.mask_follower import MaskFollower
+from objectomaly_ros.runtime.refinement_worker import Keyframe, RefinementWorker
+from objectomaly_ros.types import Image, ScoreMap
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """The best score of a frame and what made it.
+
+    Attributes:
+        score: refined with masks if `mask_count` is not None, else coarse.
+        mask_count: number of masks, None if there were none at hand.
+        age_frames: frames since the masks' keyframe, None without masks.
+        age_s: seconds since it, None without masks.
+        propagation_s, oasc_s, mbp_s: seconds that the stages took.
+    """
+
+    score: ScoreMap
+    mask_count: int | None = None
+    age_frames: int | None = None
+    age_s: float | None = None
+    propagation_s: float = 0.0
+    oasc_s: float = 0.0
+    mbp_s: float = 0.0
+
+
+class Refiner:
+    """Refines the scores of one camera with whatever masks are at hand; never waits for masks.
+
+    Used by the CAS thread, but for `cadence.request`.
+    """
+
+    def __init__(
+        self, camera: str, worker: RefinementWorker, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.cadence = Cadence(CadenceSettings())
+        self.follower = MaskFollower()
+        self.keyframes = 0
+        self.last_generation_s: float | None = None  # seconds that the last masks took
+        self._camera = camera
+        self._worker = worker
+        self._clock = clock
+        self._epoch = 0
+        self._number = 0
+        self._idle = True
+
+    def refine(self, image: Image, coarse: ScoreMap, stamp_s: float) -> Refined:
+        """Refine the next frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            coarse: its coarse score, (H, W) float32.
+            stamp_s: its time in seconds.
+        """
+        self._idle = False
+        self._number += 1
+        began = self._clock()
+        self.follower.step(image)
+        self._take_masks()
+        current = self.follower.current((coarse.shape[0], coarse.shape[1]))
+        if self.cadence.due(stamp_s):
+            self._submit(image, coarse, stamp_s)
+        moved = self._clock()
+        if current is None:
+            return Refined(coarse, propagation_s=moved - began)
+        calibrated = current.cells.calibrate(coarse)
+        averaged = self._clock()
+        score = refine_boundary(calibrated)
+        return Refined(
+            score,
+            current.masks.count,
+            self._number - current.keyframe.number,
+            stamp_s - current.keyframe.stamp_s,
+            moved - began,
+            averaged - moved,
+            self._clock() - averaged,
+        )
+
+    def rest(self) -> None:
+        """A frame is not refined because nobody listens; the masks at hand go stale."""
+        if not self._idle:
+            self.reset()
+            self._idle = True
+
+    def reset(self) -> None:
+        """Forget masks and rhythm, for a clock jump; masks still being made will be discarded."""
+        self._epoch += 1
+        self.cadence.reset()
+        self.follower.reset()
+
+    def _submit(self, image: Image, coarse: ScoreMap, stamp_s: float) -> None:
+        self.keyframes += 1
+        self._worker.submit(
+            Keyframe(
+                self._camera,
+                self._epoch,
+                self._number,
+                stamp_s,
+                image,
+                coarse,
+                self.follower.start(),
+            )
+        )
+
+    def _take_masks(self) -> None:
+        for outcome in self._worker.poll(self._camera):
+            keyframe, masks = outcome.keyframe, outcome.masks
+            if keyframe.epoch != self._epoch:
+                continue  # its track went with the reset
+            if masks is None:
+                self.follower.drop(keyframe)
+                continue
+            self.last_generation_s = masks.seconds
+            self.follower.adopt(keyframe, masks)

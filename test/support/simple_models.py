@@ -1,0 +1,89 @@
+"""Small detectors and mask generators of known behaviour, loaded as 'simple_models:Class'."""
+
+import os
+import time
+
+import numpy as np
+
+from objectomaly_ros.types import Detection
+
+
+class RednessDetector:
+    """Scores how red a pixel is; the road is what is grey. Small, but a detector all the same."""
+
+    threshold = 0.5
+
+    def __init__(self, checkpoint=None, device="cpu", seconds=0.0):
+        self.seconds = seconds
+
+    def score(self, image):
+        return self.detect(image).score
+
+    def detect(self, image):
+        time.sleep(self.seconds)
+        red, green, blue = (image[..., c].astype(np.float32) for c in range(3))
+        score = np.clip((red - np.maximum(green, blue)) / 255, 0, 1)
+        return Detection(score.astype(np.float32), np.ptp(image, axis=2) < 40)
+
+
+class NoThresholdDetector:
+    def __init__(self, checkpoint=None, device="cpu"):
+        pass
+
+    def score(self, image):
+        return image[..., 0].astype(np.float32)
+
+
+class MoodyDetector(RednessDetector):
+    """Fails on images whose first pixel is green."""
+
+    def detect(self, image):
+        if image[0, 0].tolist() == [0, 255, 0]:
+            raise RuntimeError("green makes me fail")
+        return super().detect(image)
+
+
+class BandMasks:
+    """Horizontal bands: masks that can be told from one another by their place."""
+
+    def __init__(self, checkpoint=None, device="cpu", bands=4):
+        self.bands = bands
+
+    def generate(self, image, score=None):
+        height, width = image.shape[:2]
+        masks = np.zeros((self.bands, height, width), bool)
+        for index, rows in enumerate(np.array_split(np.arange(height), self.bands)):
+            masks[index, rows] = True
+        return masks
+
+
+class SleepyMasks(BandMasks):
+    def __init__(self, checkpoint=None, device="cpu", bands=4, seconds=2.0):
+        super().__init__(bands=bands)
+        self.seconds = seconds
+
+    def generate(self, image, score=None):
+        time.sleep(self.seconds)
+        return super().generate(image, score)
+
+
+class BurningMasks(SleepyMasks):
+    """Holds the interpreter and a core for as long as it takes."""
+
+    def generate(self, image, score=None):
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            sum(range(1000))
+        return BandMasks.generate(self, image, score)
+
+
+class FailingMasks(BandMasks):
+    def generate(self, image, score=None):
+        raise RuntimeError("no masks today")
+
+
+class DyingMasks(BandMasks):
+    """Ends its process without a word."""
+
+    def generate(self, image, score=None):
+        os._exit(7)
