@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import ctypes
 import datetime as dt
 import json
 import math
@@ -21,9 +22,11 @@ import sys
 import time
 from pathlib import Path
 
+# Threads that spin while they wait for each other slow a shared machine down two times over.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import numpy as np
 import torch
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -61,6 +64,17 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--init", type=Path, help="start from these weights (safetensors)")
     return p.parse_args(argv)
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed memory: a step frees and takes a gigabyte, a fifth of its time."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return  # another C library
+    max_mappings, trim_threshold = -4, -1
+    libc.mallopt(max_mappings, 0)
+    libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 class Trainer:
@@ -186,6 +200,7 @@ class Trainer:
 def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse(argv)
+    keep_memory()
     cuda = args.device.startswith("cuda")
     args.batch = args.batch or (32 if cuda else 8)
     args.workers = args.workers if args.workers is not None else (8 if cuda else 1)

@@ -8,8 +8,8 @@ pyramids (Lin et al., CVPR 2017), and one output layer for class logits and the 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -40,13 +40,22 @@ class NetConfig:
         decoder: channels of the decoder at stride 4 and coarser.
     """
 
-    widths: tuple[int, int, int, int, int] = (32, 64, 96, 160, 256)
+    widths: tuple[int, int, int, int, int] = (24, 48, 96, 160, 256)
     depths: tuple[int, int, int, int] = (1, 3, 5, 2)
-    decoder: int = 64
+    decoder: int = 48
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain values, for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> NetConfig:
+        """Build from what `as_dict` gave, lists in the tuples' place."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
 
 
 class ConvNorm(nn.Module):
@@ -75,6 +84,7 @@ class ConvNorm(nn.Module):
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, ceil(H/stride), ceil(W/stride))."""
         x = self.norm(self.conv(x))
         return F.relu(x, inplace=True) if self.act else x
 
@@ -98,6 +108,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to the same shape."""
         return F.relu(x + self.layers(x), inplace=True)
 
 
@@ -132,6 +143,7 @@ class EmbeddedNet(nn.Module):
         self.output = nn.Conv2d(widths[0], len(CLASSES) + 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images to logits; see the class for the shapes."""
         fine = self.stem((x - 0.45) * 4.0)
         features = []
         y = fine

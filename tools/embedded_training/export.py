@@ -21,3 +21,4 @@ def export(net: EmbeddedNet, path: Path, meta: dict[str, object]) -> None:
     texts = {"format": "objectomaly_ros.embedded/1", "config": json.dumps(net.config.as_dict())}
     texts |= {key: json.dumps(value) for key, value in meta.items()}
     save_file(tensors, path, texts)
+    path.chmod(0o644)  # safetensors writes files that only their owner may read

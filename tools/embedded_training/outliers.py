@@ -76,44 +76,45 @@ def _warp(rgb: U8, alpha: F32, rng: Rng) -> tuple[U8, F32]:
 
 
 def _shape(h: int, w: int, rng: Rng) -> F32:
-    """Draw a mask: blob, polygon, box, ellipse, or thin legs under a body."""
+    """Draw a mask, soft at the border: blob, polygon, box, ellipse or ring, body on legs."""
     mask = np.zeros((h, w), np.uint8)
     kind = rng.integers(5)
-    cx, cy = w / 2, h / 2
     if kind == 0:
         angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
         radius = np.ones_like(angle)
         for harmonic in range(2, 7):
-            radius += rng.normal(0, 0.5 / harmonic) * np.cos(
-                harmonic * angle + rng.uniform(0, 2 * np.pi)
-            )
-        radius = np.clip(radius, 0.25, 1.4) / 1.4
-        points = np.column_stack([cx + cx * radius * np.cos(angle), cy + cy * radius * np.sin(angle)])
-        cv2.fillPoly(mask, [points.astype(np.int32)], 1)
+            phase = rng.uniform(0, 2 * np.pi)
+            radius += rng.normal(0, 0.5 / harmonic) * np.cos(harmonic * angle + phase)
+        _fill(mask, angle, np.clip(radius, 0.25, 1.4) / 1.4)
     elif kind == 1:
         angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 9)))
-        radius = rng.uniform(0.6, 1.0, len(angle))
-        points = np.column_stack([cx + cx * radius * np.cos(angle), cy + cy * radius * np.sin(angle)])
-        cv2.fillPoly(mask, [points.astype(np.int32)], 1)
+        _fill(mask, angle, rng.uniform(0.6, 1.0, len(angle)))
     elif kind == 2:
         slant = rng.uniform(-0.2, 0.2) * w
         points = np.array([[0.1 * w + slant, 1], [0.9 * w + slant, 1], [0.9 * w, h], [0.1 * w, h]])
         cv2.fillPoly(mask, [points.astype(np.int32)], 1)
     elif kind == 3:
-        cv2.ellipse(mask, (int(cx), int(cy)), (int(cx) - 1, int(cy) - 1), 0, 0, 360, 1, -1)
+        center, axes = (w // 2, h // 2), np.array([w // 2 - 1, h // 2 - 1])
+        cv2.ellipse(mask, center, axes.tolist(), 0, 0, 360, 1, -1)
         if rng.random() < 0.3:  # a ring, as a tyre
-            inner = rng.uniform(0.3, 0.6)
-            axes = (int(cx * inner), int(cy * inner))
-            cv2.ellipse(mask, (int(cx), int(cy)), axes, 0, 0, 360, 0, -1)
+            inner = (axes * rng.uniform(0.3, 0.6)).astype(int)
+            cv2.ellipse(mask, center, inner.tolist(), 0, 0, 360, 0, -1)
     else:
-        axes = (int(cx) - 1, max(3, int(h * rng.uniform(0.2, 0.35))))
-        cv2.ellipse(mask, (int(cx), int(h * 0.4)), axes, rng.normal(0, 10), 0, 360, 1, -1)
+        body = (w // 2 - 1, max(3, int(h * rng.uniform(0.2, 0.35))))
+        cv2.ellipse(mask, (w // 2, int(h * 0.4)), body, rng.normal(0, 10), 0, 360, 1, -1)
         for _ in range(rng.integers(2, 6)):
             x = int(rng.uniform(0.1, 0.9) * w)
-            end = (int(x + rng.normal(0, 4)), int(h * rng.uniform(0.8, 1.0)))
-            cv2.line(mask, (x, int(h * 0.4)), end, 1, int(rng.integers(2, 9)))
+            foot = (int(x + rng.normal(0, 4)), int(h * rng.uniform(0.8, 1.0)))
+            cv2.line(mask, (x, int(h * 0.4)), foot, 1, int(rng.integers(2, 9)))
     soft: F32 = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8)
     return soft
+
+
+def _fill(mask: U8, angle: npt.NDArray[np.float64], radius: npt.NDArray[np.float64]) -> None:
+    """Fill the polygon with corners at `radius` (1 = the mask's border) in direction `angle`."""
+    half = np.array(mask.shape[::-1]) / 2
+    corners = half + half * radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
 
 
 def _texture(shape: tuple[int, ...], cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> U8:
@@ -132,6 +133,11 @@ def _texture(shape: tuple[int, ...], cutouts: list[Cutout], frames: list[Frame],
         y, x = (int(rng.integers(0, n - s + 1)) for n, s in zip(part.shape[:2], size, strict=True))
         patch = part[y : y + size[0], x : x + size[1]]
         return cv2.resize(patch, (w, h), interpolation=cv2.INTER_LINEAR)
+    return _drawn_texture(h, w, rng)
+
+
+def _drawn_texture(h: int, w: int, rng: Rng) -> U8:
+    """One colour with noise at three scales; 30 % striped or checked."""
     base = rng.uniform(10, 245, 3)
     canvas = np.broadcast_to(base, (h, w, 3)).astype(np.float32)
     for cells in (3, 8, 24):
@@ -139,12 +145,12 @@ def _texture(shape: tuple[int, ...], cutouts: list[Cutout], frames: list[Frame],
         noise = rng.normal(0, amount, (cells, cells, 3 if rng.random() < 0.3 else 1))
         grown = cv2.resize(noise.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
         canvas = canvas + (grown[..., None] if grown.ndim == 2 else grown)
-    if rng.random() < 0.3:  # stripes or checks
+    if rng.random() < 0.3:
         turn, period = rng.uniform(0, np.pi), rng.uniform(4, 25)
-        ys, xs = np.mgrid[:h, :w]
-        wave = np.sin((xs * np.cos(turn) + ys * np.sin(turn)) * 2 * np.pi / period) > rng.uniform(-0.5, 0.5)
+        ys, xs = np.mgrid[:h, :w] * (2 * np.pi / period)
+        wave = np.sin(xs * np.cos(turn) + ys * np.sin(turn)) > rng.uniform(-0.5, 0.5)
         if rng.random() < 0.4:
-            wave ^= np.sin((ys * np.cos(turn) - xs * np.sin(turn)) * 2 * np.pi / period) > 0
+            wave ^= np.sin(ys * np.cos(turn) - xs * np.sin(turn)) > 0
         canvas = np.where(wave[..., None], canvas, rng.uniform(10, 245, 3))
     return np.clip(canvas, 0, 255).astype(np.uint8)
 

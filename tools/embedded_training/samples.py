@@ -95,7 +95,8 @@ def photometric(image: npt.NDArray[np.generic], rng: Rng) -> npt.NDArray[np.uint
         x = cv2.medianBlur(x, 5)
     # One table a channel: gain, gamma and offset.
     ramp = np.linspace(0, 1, 256)
-    gamma, gain, offset = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.2)), rng.normal(0, 0.04)
+    gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.2))
+    offset = rng.normal(0, 0.04)
     tables = [
         np.clip((ramp**gamma * gain * np.exp(rng.normal(0, 0.06)) + offset) * 255, 0, 255)
         for _ in range(3)
