@@ -46,6 +46,12 @@ def figures(normal: npt.NDArray[np.int64], anomaly: npt.NDArray[np.int64]) -> Fi
     )
 
 
+def histogram(score: F32, label: U8) -> npt.NDArray[np.int64]:
+    """Count the scores, in [0, 1], of normal (row 0) and anomalous (row 1) pixels: (2, BINS)."""
+    index = np.minimum((score * BINS).astype(np.int64), BINS - 1)
+    return np.stack([np.bincount(index[label == value], minlength=BINS) for value in (0, 1)])
+
+
 def read_pair(folder: Path, name: str, labels: str = "labels_masks") -> tuple[U8, U8]:
     """Read an RGB image and its label map."""
     image = cv2.cvtColor(cv2.imread(str(folder / "images" / name)), cv2.COLOR_BGR2RGB)
@@ -60,13 +66,11 @@ def names(folder: Path) -> list[str]:
 
 def evaluate(score: ScoreFunction, folder: Path, every: int = 1) -> Figures:
     """Score the frames of a street_ood folder (labels 0 normal, 1 anomaly, 255 ignore)."""
-    histograms = np.zeros((2, BINS), np.int64)
+    total = np.zeros((2, BINS), np.int64)
     for name in names(folder)[::every]:
         image, label = read_pair(folder, name)
-        index = np.minimum((score(image) * BINS).astype(np.int64), BINS - 1)
-        for value in (0, 1):
-            histograms[value] += np.bincount(index[label == value], minlength=BINS)
-    return figures(histograms[0], histograms[1])
+        total += histogram(score(image), label)
+    return figures(total[0], total[1])
 
 
 def false_alarms(

@@ -21,6 +21,7 @@ class Scene:
         image: (H, W, 3) uint8; label: (H, W) uint8 class ids, 255 ignore;
         outlier: (H, W) uint8, 0 normal, 1 outlier, 255 ignore.
         weight: (H, W) float32, weight of a pixel in the outlier loss (small objects more).
+        pasted: (H, W) bool, where a pasted object shows.
     """
 
     def __init__(self, frame: Frame, ignore_class: int) -> None:
@@ -28,6 +29,7 @@ class Scene:
         self.label: U8 = np.where(frame.label >= ignore_class, IGNORE, frame.label).astype(np.uint8)
         self.outlier: U8 = np.where(self.label == IGNORE, IGNORE, 0).astype(np.uint8)
         self.weight = np.ones(self.label.shape, np.float32)
+        self.pasted = np.zeros(self.label.shape, np.bool_)
         self.near = frame.near.copy()
         self.horizon = frame.horizon
         self.ground = np.argwhere(((frame.label == ROAD) | (frame.label == PAVEMENT))[::2, ::2]) * 2
@@ -137,6 +139,7 @@ class Scene:
         self.outlier[area][solid] = 1 if label is None else 0
         self.outlier[area][border] = IGNORE
         self.near[area][solid] = base_y
+        self.pasted[area][solid] = True
         if pixels:
             size = (1000 / pixels) ** 0.5 if label is None else 1.5
             self.weight[area][solid] = np.clip(size, 0.6, 3.0)
