@@ -1,0 +1,185 @@
+"""Starts the node on camera topics, and RViz if wanted.
+
+ros2 launch objectomaly_ros refine.launch.py image_topic:=/camera/image_raw rviz:=true
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+SHARE = Path(__file__).resolve().parents[1]
+FASTDDS_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+BOOLEANS = ["true", "false"]
+# What config/objectomaly.rviz shows, under the node's default name.
+SHOWN = ("overlay", "score", "mask", "points")
+
+# Where the default is empty, the parameter file decides.
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+    DeclareLaunchArgument("name", default_value="objectomaly", description="Name of the node."),
+    DeclareLaunchArgument(
+        "profile",
+        default_value="embedded",
+        choices=["embedded", "paper"],
+        description="Parameter file of the package to use: no downloads, or the paper's models.",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value="",
+        description="Parameter file of your own, in place of the profile's.",
+    ),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="",
+        description="Image topic; with several cameras one for each, divided by commas, in the "
+        "order of camera_names. Empty: 'image', or 'NAME/image'.",
+    ),
+    DeclareLaunchArgument(
+        "camera_info_topic",
+        default_value="",
+        description="Like image_topic, for sensor_msgs/CameraInfo. Empty: 'camera_info' beside the "
+        "image topic.",
+    ),
+    DeclareLaunchArgument(
+        "camera_names",
+        default_value="",
+        description="Names of several cameras, divided by commas, such as front,left.",
+    ),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="",
+        choices=["", "raw", "compressed"],
+        description="compressed subscribes to the image topic with /compressed.",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time", default_value="false", choices=BOOLEANS, description="Follow /clock."
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="",
+        choices=["", *BOOLEANS],
+        description="Go to active without a lifecycle manager.",
+    ),
+    DeclareLaunchArgument(
+        "respawn", default_value="false", choices=BOOLEANS, description="Restart a node that died."
+    ),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, ..."),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=BOOLEANS, description="Show the outputs in RViz."
+    ),
+]
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    values = {a.name: context.launch_configurations[a.name].strip() for a in ARGUMENTS}
+    cameras = _split(values["camera_names"])
+    actions: list[LaunchDescriptionEntity] = [
+        SetEnvironmentVariable(variable, str(SHARE / "config" / "fastdds.xml"))
+        for variable in FASTDDS_VARIABLES
+        if variable not in os.environ
+    ]
+    actions.append(
+        Node(
+            package="objectomaly_ros",
+            executable="refine_node",
+            namespace=values["namespace"],
+            name=values["name"],
+            parameters=[str(_parameter_file(values)), *_overrides(values, cameras)],
+            remappings=_remappings(values, cameras),
+            arguments=["--ros-args", "--log-level", values["log_level"]],
+            respawn=values["respawn"] == "true",
+            respawn_delay=2.0,
+            output="screen",
+            emulate_tty=True,
+        )
+    )
+    if values["rviz"] == "true":
+        actions.append(_rviz(values, cameras))
+    return actions
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _parameter_file(values: dict[str, str]) -> Path:
+    own = values["params_file"]
+    path = Path(own).expanduser() if own else SHARE / "config" / f"{values['profile']}.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"no parameter file at {path}: give params_file:=PATH")
+    return path
+
+
+def _overrides(values: dict[str, str], cameras: list[str]) -> list[dict[str, object]]:
+    given: dict[str, object] = {}
+    if values["use_sim_time"] == "true":
+        given["use_sim_time"] = True
+    if values["autostart"]:
+        given["autostart"] = values["autostart"] == "true"
+    if values["image_transport"]:
+        given["image_transport"] = values["image_transport"]
+    if cameras:
+        given["camera_names"] = cameras
+    return [given] if given else []
+
+
+def _remappings(values: dict[str, str], cameras: list[str]) -> list[tuple[str, str]]:
+    prefixes = [f"{camera}/" for camera in cameras] or [""]
+    images = _one_each("image_topic", values, prefixes)
+    infos = _one_each("camera_info_topic", values, prefixes)
+    rules = []
+    for index, prefix in enumerate(prefixes):
+        if images:
+            # The node adds /compressed itself, as image_transport does.
+            image = images[index].removesuffix("/compressed")
+            if image != images[index] and values["image_transport"] == "raw":
+                raise ValueError(
+                    f"image_topic {images[index]} is compressed: give image_transport:=compressed"
+                )
+            rules.append((f"{prefix}image", image))
+        if infos:
+            rules.append((f"{prefix}camera_info", infos[index]))
+        elif images:
+            folder, slash, _ = image.rpartition("/")
+            rules.append((f"{prefix}camera_info", f"{folder}{slash}camera_info"))
+    return rules
+
+
+def _one_each(argument: str, values: dict[str, str], prefixes: list[str]) -> list[str]:
+    topics = _split(values[argument])
+    if topics and len(topics) != len(prefixes):
+        raise ValueError(
+            f"{argument} names {len(topics)} topics for {len(prefixes)} cameras: {values[argument]}"
+        )
+    return topics
+
+
+def _rviz(values: dict[str, str], cameras: list[str]) -> Node:
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        raise RuntimeError(
+            "rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2, or give rviz:=false"
+        ) from None
+    node = "/".join(["", *(p.strip("/") for p in (values["namespace"], values["name"]) if p)])
+    first = f"{node}/{cameras[0]}" if cameras else node
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="objectomaly_rviz",
+        arguments=["-d", str(SHARE / "config" / "objectomaly.rviz")],
+        parameters=[{"use_sim_time": values["use_sim_time"] == "true"}],
+        remappings=[(f"/objectomaly/{output}", f"{first}/{output}") for output in SHOWN],
+        output="log",
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])

@@ -1,0 +1,83 @@
+"""Replays a bag beside the node, by the clock of the recording, with RViz.
+
+ros2 launch objectomaly_ros replay.launch.py bag:=PATH image_topic:=/camera/image_raw
+
+All arguments of refine.launch.py may be given as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+REFINE = Path(__file__).resolve().parent / "refine.launch.py"
+CLOCK_HZ = "100"
+
+ARGUMENTS = [
+    DeclareLaunchArgument("bag", description="Bag folder, or one .mcap or .db3 file."),
+    DeclareLaunchArgument("rate", default_value="1.0", description="Speed of the replay."),
+    DeclareLaunchArgument(
+        "loop",
+        default_value="false",
+        choices=["true", "false"],
+        description="Start over at the end.",
+    ),
+    DeclareLaunchArgument(
+        "start_offset", default_value="0.0", description="Seconds to leave out at the beginning."
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="true", choices=["true", "false"], description="Show the outputs."
+    ),
+]
+
+
+def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    values = {a.name: context.launch_configurations[a.name].strip() for a in ARGUMENTS}
+    bag = Path(values["bag"]).expanduser()
+    if not bag.exists():
+        raise FileNotFoundError(
+            f"no bag at {bag}: give bag:=PATH, a bag folder or a .mcap or .db3 file"
+        )
+    for name in ("rate", "start_offset"):
+        _check_number(name, values[name])
+    command = ["ros2", "bag", "play", str(bag), "--clock", CLOCK_HZ]
+    command += ["--rate", values["rate"], "--start-offset", values["start_offset"]]
+    if values["loop"] == "true":
+        command.append("--loop")
+    player = ExecuteProcess(cmd=command, output="screen")
+    ended = LogInfo(msg="The bag has ended; the node stays up. Ctrl-C ends it.")
+    return [
+        player,
+        RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[ended])),
+    ]
+
+
+def _check_number(name: str, text: str) -> None:
+    try:
+        good = float(text) > 0 or (name == "start_offset" and float(text) == 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{name}:={text} is no positive number")
+
+
+def generate_launch_description() -> LaunchDescription:
+    refine = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(REFINE)),
+        launch_arguments={"use_sim_time": "true", "rviz": LaunchConfiguration("rviz")}.items(),
+    )
+    # The bag is checked first: nothing starts if it is not there.
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=play), refine])
