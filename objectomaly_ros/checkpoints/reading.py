@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.pickles import read_array_pickle
+from objectomaly_ros.checkpoints.pickles import PickledArray, read_array_pickle
 
 # The first object of the format that torch.save wrote before version 1.6.
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -99,18 +99,22 @@ def _read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archived)
     except UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it asks for {asked.group(1)}" if asked else str(error).splitlines()[0]
+        reason = f"it asks for {asked.group(1)}" if asked else _first_line(error)
         raise CheckpointError(
             f"{path} is refused: {reason}, which plain weights never need. Files that run code on "
             "loading are not loaded; get the official file, or save its state dict alone with "
             "torch.save on a machine you can throw away."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # a damaged file fails in any way it likes
         raise CheckpointError(
             f"{path} is truncated or damaged ({path.stat().st_size:,} bytes: "
-            f"{str(error).splitlines()[0]}). "
+            f"{_first_line(error)}). "
             "Download it again; `objectomaly checkpoints verify` checks a file."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _plain_numpy() -> list[Any]:
@@ -163,6 +167,8 @@ def _tensors_of(content: Any) -> dict[str, torch.Tensor]:
         return {}
     tensors = {}
     for name, value in content.items():
+        if isinstance(value, PickledArray):
+            value = value.array
         if isinstance(value, torch.Tensor):
             tensors[str(name)] = value.detach()
         elif isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":

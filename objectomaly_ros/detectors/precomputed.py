@@ -133,5 +133,6 @@ def _read_picture(path: Path) -> npt.NDArray[np.generic]:
         raise ValueError(f"{path} cannot be read as a picture")
     if picture.dtype.kind == "f":
         return picture
-    scaled: npt.NDArray[np.generic] = picture / np.float32(np.iinfo(picture.dtype).max)
+    top = np.iinfo(str(picture.dtype)).max
+    scaled: npt.NDArray[np.float32] = picture.astype(np.float32) / np.float32(top)
     return scaled

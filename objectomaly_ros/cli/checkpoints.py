@@ -1,0 +1,150 @@
+"""`objectomaly checkpoints`: list, download, verify and convert published checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.table import TABLE, Checkpoint, cache_dir, find
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    listing = actions.add_parser("list", help="every known checkpoint, its source and its licence")
+    listing.add_argument("--json", action="store_true", help="for machines")
+
+    getting = actions.add_parser(
+        "download", help="fetch checkpoints into the cache (OBJECTOMALY_CACHE moves it)"
+    )
+    getting.add_argument("names", nargs="+", metavar="NAME", help="see `list`")
+    getting.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    checking = actions.add_parser(
+        "verify", help="check size, hash and readability; without names, everything in the cache"
+    )
+    checking.add_argument("names", nargs="*", metavar="NAME|FILE", help="of `list`, or a file")
+    checking.add_argument("--json", action="store_true", help="for machines")
+
+    converting = actions.add_parser("convert", help="rewrite a checkpoint as safetensors")
+    converting.add_argument("source", type=Path, help="a .pth, .pkl or .safetensors file")
+    converting.add_argument(
+        "target", type=Path, nargs="?", help="default: the source's name with .safetensors"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what `args.action` says; 0 where all went well, 1 where anything failed."""
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "list": _list,
+        "download": _download,
+        "verify": _verify,
+        "convert": _convert,
+    }
+    return actions[args.action](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    folder = cache_dir()
+    if args.json:
+        rows = [
+            {**asdict(c), "path": str(folder / c.file), "present": (folder / c.file).exists()}
+            for c in TABLE.values()
+        ]
+        print(json.dumps(rows, indent=1))
+        return 0
+    print(f"Cache: {folder}  (OBJECTOMALY_CACHE moves it; * = already there)\n")
+    for checkpoint in TABLE.values():
+        print(_described(checkpoint, (folder / checkpoint.file).exists()))
+    return 0
+
+
+def _described(checkpoint: Checkpoint, present: bool) -> str:
+    size = f"{checkpoint.size / 1e6:,.0f} MB" if checkpoint.size else "size not published"
+    digest = f"sha256 {checkpoint.sha256[:12]}..." if checkpoint.sha256 else "no hash published"
+    how = "by hand (Google Drive)" if checkpoint.by_hand else "download"
+    lines = [
+        f"licence  {checkpoint.licence}",
+        *([f"note     {checkpoint.note}"] if checkpoint.note else []),
+    ]
+    wrapped = [
+        textwrap.fill(
+            line,
+            100,
+            initial_indent="    ",
+            subsequent_indent=" " * 13,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines
+    ]
+    served = ", ".join(checkpoint.serves)
+    head = f"{'*' if present else ' '} {checkpoint.name}  [for {served}; {size}; {digest}; {how}]"
+    return "\n".join([head, f"    from     {checkpoint.url}", *wrapped, ""])
+
+
+def _download(args: argparse.Namespace) -> int:
+    from objectomaly_ros.checkpoints.download import download
+
+    failed = 0
+    for name in args.names:
+        try:
+            print(download(find(name), quiet=args.quiet))
+        except CheckpointError as error:
+            print(f"objectomaly checkpoints: {error}", file=sys.stderr)
+            failed = 1
+    return failed
+
+
+def _verify(args: argparse.Namespace) -> int:
+    folder = cache_dir()
+    here = [c.name for c in TABLE.values() if (folder / c.file).exists()]
+    if not args.names and not here:
+        raise CheckpointError(f"nothing to verify: {folder} holds none of the known checkpoints")
+    results = []
+    for name in args.names or here:
+        try:
+            results.append({"name": name, "ok": True, "found": _found(name, folder)})
+        except CheckpointError as error:
+            results.append({"name": name, "ok": False, "found": str(error)})
+    if args.json:
+        print(json.dumps(results, indent=1))
+    else:
+        for result in results:
+            print(f"{'ok    ' if result['ok'] else 'FAILED'} {result['name']}: {result['found']}")
+    return 0 if all(result["ok"] for result in results) else 1
+
+
+def _found(name: str, folder: Path) -> str:
+    """Say what is right about a checkpoint; a `CheckpointError` says what is wrong."""
+    from objectomaly_ros.checkpoints.names import canonical, owner
+    from objectomaly_ros.checkpoints.reading import read_tensors
+    from objectomaly_ros.checkpoints.verify import verify
+
+    if name in TABLE:
+        checkpoint = TABLE[name]
+        path = folder / checkpoint.file
+        if not path.exists():
+            raise CheckpointError(f"not in {folder}")
+        # What was taken out of an archive has no published hash of its own.
+        known = [] if checkpoint.member else [verify(path, checkpoint)]
+    else:
+        path = Path(name)
+        matching = [c for c in TABLE.values() if c.file == path.name and not c.member]
+        known = [verify(path, c) for c in matching if path.exists()]
+    tensors = canonical(read_tensors(path))
+    return "; ".join([*known, f"{len(tensors)} tensors of {owner(tensors)}"])
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from objectomaly_ros.checkpoints.convert import convert
+
+    print(convert(args.source, args.target or args.source.with_suffix(".safetensors")))
+    return 0

@@ -1,0 +1,66 @@
+"""Names as published files spell them, and whose file it is."""
+
+import json
+
+import numpy as np
+import pytest
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.names import canonical, canonical_name, check_owner, owner
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("module.backbone.x", "backbone.x"),
+        ("module.module.branch1.mod1.conv1.weight", "branch1.mod1.conv1.weight"),
+        (
+            "sem_seg_head.pixel_decoder.pixel_decoder.adapter_1.weight",
+            "sem_seg_head.pixel_decoder.adapter_1.weight",
+        ),
+        ("sem_seg_head.adapter_1.weight", "sem_seg_head.pixel_decoder.adapter_1.weight"),
+        (
+            "module.sem_seg_head.predictor.static_query.weight",
+            "sem_seg_head.predictor.query_feat.weight",
+        ),
+        ("sem_seg_head.predictor.query_embed.weight", "sem_seg_head.predictor.query_embed.weight"),
+        ("criterion.empty_weight", "criterion.empty_weight"),
+    ],
+)
+def test_canonical_name(found, expected):
+    assert canonical_name(found) == expected
+    assert canonical_name(expected) == expected
+
+
+def official(shared_dir, folder):
+    content = json.loads((shared_dir / "golden" / folder / "state_dict.json").read_text())
+    return {name: np.broadcast_to(0, t["shape"]) for name, t in content["tensors"].items()}
+
+
+def test_official_names_are_canonical_and_owned(shared_dir):
+    for folder, name in (
+        ("mask2anomaly", "mask2anomaly"),
+        ("rba", "rba"),
+        ("uno", "uno"),
+        ("maskomaly", "eam"),  # the same closed-set network
+        ("rpl", "rpl"),
+    ):
+        tensors = official(shared_dir, folder)
+        assert set(canonical(tensors)) == set(tensors)
+        assert owner(tensors) == name
+        doubled = {f"module.{n}".replace("pixel_decoder.", "pixel_decoder." * 2) for n in tensors}
+        assert {canonical_name(n) for n in doubled} == set(tensors)
+
+
+def test_another_detectors_file_is_named():
+    rpl = {"branch1.mod1.conv1.weight": np.zeros((64, 3, 3, 3))}
+    with pytest.raises(CheckpointError, match=r"x\.pth is a checkpoint of rpl, not of rba"):
+        check_owner("rba", rpl, "x.pth")
+    check_owner("rpl", rpl, "x.pth")
+    closed = {"sem_seg_head.predictor.class_embed.weight": np.zeros((20, 256))}
+    check_owner("maskomaly", closed, "x.pkl")
+    check_owner("eam", closed, "x.pkl")
+    with pytest.raises(CheckpointError, match=r"eam \(or maskomaly\), not of uno"):
+        check_owner("uno", closed, "x.pkl")
+    check_owner("uno", {"something.else": np.zeros(1)}, "x.pth")  # then the tensors' check speaks
+    assert owner({"image_encoder.pos_embed": np.zeros(1)}) == "sam"

@@ -1,0 +1,54 @@
+"""The table of checkpoints is whole and consistent."""
+
+import re
+
+import pytest
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.table import TABLE, cache_dir, find
+from objectomaly_ros.detectors import DETECTORS
+
+
+def test_every_entry_is_complete():
+    for name, entry in TABLE.items():
+        assert entry.name == name
+        assert entry.url.startswith("https://")
+        assert entry.licence
+        assert entry.serves
+        assert re.fullmatch(r"[0-9a-f]{64}", entry.sha256 or "0" * 64)
+        # No figure without its source.
+        assert bool(entry.seen) == bool(entry.size or entry.sha256)
+        assert entry.by_hand == ("drive.google.com" in entry.url)
+
+
+def test_files_do_not_collide():
+    files = [entry.file for entry in TABLE.values()]
+    assert len(set(files)) == len(files)
+
+
+def test_every_detector_that_needs_a_checkpoint_has_one():
+    served = {name for entry in TABLE.values() for name in entry.serves}
+    assert {"mask2anomaly", "rba", "uno", "eam", "maskomaly", "rpl"} <= served & set(DETECTORS)
+
+
+def test_non_commercial_weights_say_so():
+    assert "CC BY-NC" in TABLE["maskomaly"].licence
+    assert "GPL-2.0" in TABLE["maskomaly"].licence
+
+
+def test_sams_md5_is_the_end_of_its_name():
+    assert TABLE["sam_vit_h"].md5_start == "4b8939"
+
+
+def test_find_lists_the_names():
+    assert find("rpl").name == "rpl"
+    with pytest.raises(CheckpointError, match=r"no checkpoint is called 'sam'.*sam_vit_h"):
+        find("sam")
+
+
+def test_cache_dir(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("OBJECTOMALY_CACHE", raising=False)
+    assert cache_dir() == tmp_path / "objectomaly"
+    monkeypatch.setenv("OBJECTOMALY_CACHE", str(tmp_path / "own"))
+    assert cache_dir() == tmp_path / "own"
