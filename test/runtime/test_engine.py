@@ -1,0 +1,311 @@
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from simple_models import BandMasks, MoodyDetector, RednessDetector
+
+from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.oasc import calibrate
+from objectomaly_ros.runtime.cadence import CadenceSettings
+from objectomaly_ros.runtime.engine import Engine
+from objectomaly_ros.runtime.frames import BadImageError, Demand, Frame, Settings
+from objectomaly_ros.runtime.mask_server import generate
+from objectomaly_ros.runtime.scene import SceneSettings
+
+SHAPE = (48, 64)
+
+
+def picture(x=20, first=(90, 90, 90)):
+    image = np.full((*SHAPE, 3), 90, np.uint8)
+    image[28:40, x : x + 12] = 255, 20, 20
+    image[0, 0] = first
+    return image
+
+
+class Recorder:
+    """The engine's surroundings: images are handed in as they are, results are kept."""
+
+    def __init__(self):
+        self.coarse_scores, self.results, self.order = [], [], []
+        self.warnings, self.errors = [], []
+        self.wanted = Demand()
+        self.done = threading.Semaphore(0)
+
+    def decode(self, frame):
+        if isinstance(frame.message, str):
+            self.done.release()
+            raise BadImageError(frame.message)
+        return frame.message
+
+    def demand(self, camera):
+        return self.wanted
+
+    def coarse(self, frame, score):
+        self.order.append(("coarse", frame.stamp_s))
+        self.coarse_scores.append(score.copy())
+
+    def result(self, result):
+        self.order.append(("result", result.frame.stamp_s))
+        self.results.append(result)
+        self.done.release()
+
+    def warn(self, key, text):
+        self.warnings.append(text)
+
+    def error(self, key, text):
+        self.errors.append(text)
+        self.done.release()
+
+
+class Masks:
+    """Masks of bands; may be told to wait or to fail."""
+
+    def __init__(self):
+        self.generator, self.images = BandMasks(), []
+        self.free = threading.Event()
+        self.free.set()
+        self.fail = False
+
+    def __call__(self, image, score):
+        self.images.append(image)
+        assert self.free.wait(10)
+        if self.fail:
+            raise RuntimeError("no masks today")
+        return generate(self.generator, image, score, "largest")
+
+
+@pytest.fixture
+def run():
+    engines = []
+
+    def start(detector=None, masks=None, settings=None, **arguments):
+        sink = Recorder()
+        settings = settings or Settings(scene=SceneSettings(high=0.5))
+        engine = Engine(detector or RednessDetector(), masks, sink, settings, **arguments)
+        engines.append(engine)
+        return engine, sink
+
+    yield start
+    for engine in engines:
+        assert engine.close(5)
+
+
+def feed(engine, sink, stamp, image=None, camera=""):
+    engine.submit(
+        Frame(camera, stamp, time.monotonic(), picture() if image is None else image)
+    )
+    assert sink.done.acquire(timeout=10)
+
+
+def settle(masks, count):
+    """Wait until the worker has handed over what it made of `count` keyframes."""
+    end = time.monotonic() + 10
+    while len(masks.images) < count and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(0.1)
+
+
+def test_every_frame_gets_its_coarse_score_first_and_then_one_result(run):
+    engine, sink = run()
+    for stamp in range(5):
+        feed(engine, sink, float(stamp))
+    expected = [(kind, float(stamp)) for stamp in range(5) for kind in ("coarse", "result")]
+    assert sink.order == expected
+    np.testing.assert_array_equal(sink.results[0].refined.score, sink.coarse_scores[0])
+    assert sink.results[0].refined.mask_count is None
+    assert sink.results[0].detection.road is not None
+    assert engine.cameras[""].counters.scored == 5
+
+
+def test_with_masks_the_score_is_oasc_and_mbp_of_the_coarse_one(run):
+    masks = Masks()
+    engine, sink = run(masks=masks, settings=Settings(propagation="hold"))
+    feed(engine, sink, 0.0)
+    settle(masks, 1)
+    feed(engine, sink, 0.1, picture(x=24))
+    refined = sink.results[1].refined
+    bands = BandMasks().generate(picture())
+    expected = refine_boundary(calibrate(sink.coarse_scores[1], bands))
+    np.testing.assert_allclose(refined.score, expected, atol=1e-6)
+    assert refined.mask_count == 4
+    assert refined.age_frames == 1
+    assert refined.age_s == pytest.approx(0.1)
+    assert engine.cameras[""].counters.refined == 1
+
+
+def test_a_slow_generator_holds_up_no_frame(run):
+    masks = Masks()
+    masks.free.clear()
+    engine, sink = run(masks=masks, settings=Settings(CadenceSettings(every_n=2)))
+    for k in range(20):
+        feed(engine, sink, k / 10)
+    assert len(sink.results) == 20
+    assert len(masks.images) == 1
+    assert all(result.refined.mask_count is None for result in sink.results)
+    masks.free.set()
+    settle(masks, 2)  # the first and the newest; those in between gave way
+    feed(engine, sink, 2.0)
+    assert sink.results[-1].refined.age_frames == 2
+    assert len(masks.images) == 3
+
+
+def test_keyframes_come_at_the_cadence_and_on_request(run):
+    masks = Masks()
+    engine, sink = run(masks=masks, settings=Settings(CadenceSettings(every_n=0)))
+    feed(engine, sink, 0.0)
+    assert masks.images == []
+    engine.request_refinement()
+    feed(engine, sink, 0.1)
+    settle(masks, 1)
+    engine.settings = replace(engine.settings, cadence=CadenceSettings(every_n=2))
+    for k in range(2, 6):
+        feed(engine, sink, k / 10)
+        settle(masks, 0)
+    assert len(masks.images) == 3
+
+
+def test_without_listeners_no_masks_are_made_and_no_obstacles_looked_for(run):
+    masks = Masks()
+    engine, sink = run(masks=masks)
+    sink.wanted = Demand(score=False, scene=False)
+    for k in range(3):
+        feed(engine, sink, k / 10)
+    assert masks.images == []
+    assert [result.scene for result in sink.results] == [None] * 3
+    assert len(sink.coarse_scores) == 3
+    sink.wanted = Demand(score=True, scene=True)
+    feed(engine, sink, 0.3)
+    settle(masks, 1)
+    assert len(masks.images) == 1
+    assert len(sink.results[-1].scene.regions) == 1
+
+
+def test_a_failing_generator_leaves_coarse_scores_and_is_said(run):
+    masks = Masks()
+    masks.fail = True
+    engine, sink = run(masks=masks, settings=Settings(CadenceSettings(every_n=1)))
+    feed(engine, sink, 0.0)
+    settle(masks, 1)
+    feed(engine, sink, 0.1)
+    assert sink.results[-1].refined.mask_count is None
+    assert "no masks today" in sink.warnings[0]
+    assert engine.mask_failures >= 1
+    settle(masks, 2)
+    masks.fail = False
+    feed(engine, sink, 0.2)
+    settle(masks, 3)
+    feed(engine, sink, 0.3)
+    assert sink.results[-1].refined.mask_count == 4
+
+
+def test_a_failing_detector_costs_that_frame_only(run):
+    engine, sink = run(MoodyDetector())
+    feed(engine, sink, 0.0, picture(first=(0, 255, 0)))
+    feed(engine, sink, 0.1)
+    assert [result.frame.stamp_s for result in sink.results] == [0.1]
+    assert "green makes me fail" in sink.errors[0]
+    assert engine.cameras[""].counters.failed == 1
+    assert "green makes me fail" in engine.last_error[1]
+
+
+def test_a_score_of_the_wrong_shape_is_said(run):
+    class Small(RednessDetector):
+        def detect(self, image):
+            return super().detect(image[::2])
+
+    engine, sink = run(Small())
+    feed(engine, sink, 0.0)
+    assert "shape (24, 64) for an image of (48, 64)" in sink.errors[0]
+
+
+def test_a_bad_image_is_counted_and_skipped(run):
+    engine, sink = run()
+    feed(engine, sink, 0.0, "wrong step")
+    feed(engine, sink, 0.1)
+    assert sink.warnings == ["wrong step"]
+    assert engine.cameras[""].counters.rejected == 1
+    assert engine.cameras[""].counters.scored == 1
+
+
+def test_beyond_capacity_the_oldest_frames_are_dropped_and_counted(run):
+    engine, sink = run(RednessDetector(seconds=0.2), queue_size=2)
+    engine.submit(Frame("", 0.0, 0.0, picture()))
+    time.sleep(0.1)  # the first is in the detector
+    for k in range(1, 7):
+        engine.submit(Frame("", float(k), 0.0, picture()))
+    for _ in range(3):
+        assert sink.done.acquire(timeout=10)
+    assert [result.frame.stamp_s for result in sink.results] == [0.0, 5.0, 6.0]
+    counters = engine.cameras[""].counters
+    assert (counters.received, counters.scored, counters.dropped) == (7, 3, 4)
+
+
+def test_when_stamps_go_back_masks_and_obstacles_are_forgotten(run):
+    masks = Masks()
+    settings = Settings(CadenceSettings(every_n=100), "hold", SceneSettings(high=0.5))
+    engine, sink = run(masks=masks, settings=settings)
+    for k in range(3):
+        feed(engine, sink, 100 + k / 10)
+        settle(masks, 1)
+    assert sink.results[-1].refined.mask_count == 4
+    feed(engine, sink, 100.0)  # the bag starts over
+    assert sink.results[-1].refined.mask_count is None
+    assert len(sink.warnings) == 1
+    assert "went back from 100.200 s to 100.000 s" in sink.warnings[0]
+    settle(masks, 2)  # the first frame of the new round is a keyframe
+    feed(engine, sink, 100.1)
+    assert sink.results[-1].refined.age_frames == 1
+    assert len(sink.warnings) == 1
+
+
+def test_masks_of_before_a_clock_jump_are_discarded_when_they_come_late(run):
+    masks = Masks()
+    masks.free.clear()
+    settings = Settings(CadenceSettings(every_n=100), "hold")
+    engine, sink = run(masks=masks, settings=settings)
+    feed(engine, sink, 100.0)
+    settle(masks, 1)
+    feed(engine, sink, 5.0)
+    masks.free.set()
+    settle(masks, 2)
+    feed(engine, sink, 5.1)
+    refined = sink.results[-1].refined
+    assert refined.age_s == pytest.approx(0.1)  # not -94.9
+    assert refined.age_frames == 1
+
+
+def test_equal_stamps_are_no_jump(run):
+    engine, sink = run()
+    for _ in range(3):
+        feed(engine, sink, 7.0)
+    assert sink.warnings == []
+
+
+def test_cameras_have_their_own_masks_obstacles_and_counters(run):
+    masks = Masks()
+    settings = Settings(CadenceSettings(every_n=5), "hold", SceneSettings(high=0.2))
+    engine, sink = run(masks=masks, settings=settings, cameras=("front", "left"))
+    feed(engine, sink, 10.0, camera="front")
+    settle(masks, 1)
+    feed(engine, sink, 1.0, camera="left")  # its clock is its own
+    assert sink.warnings == []
+    assert sink.results[-1].refined.mask_count is None
+    feed(engine, sink, 10.1, camera="front")
+    assert sink.results[-1].refined.mask_count == 4
+    assert engine.cameras["front"].counters.scored == 2
+    assert engine.cameras["left"].counters.scored == 1
+
+
+def test_without_a_threshold_no_obstacles_are_looked_for(run):
+    engine, sink = run(settings=Settings(scene=None))
+    feed(engine, sink, 0.0)
+    assert sink.results[0].scene is None
+
+
+def test_after_close_nothing_comes_out(run):
+    engine, sink = run()
+    assert engine.close(5)
+    engine.submit(Frame("", 0.0, 0.0, picture()))
+    assert not sink.done.acquire(timeout=0.2)

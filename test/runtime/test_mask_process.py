@@ -1,0 +1,153 @@
+"""The real process, with small generators."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from objectomaly_ros.cells import Cells
+from objectomaly_ros.runtime import mask_process
+from objectomaly_ros.runtime.mask_process import MaskGeneratorError, MaskProcess
+from objectomaly_ros.runtime.mask_server import MaskSource
+
+IMAGE = np.zeros((40, 60, 3), np.uint8)
+SCORE = np.random.default_rng(0).random((40, 60), np.float32)
+
+
+@pytest.fixture
+def started(request):
+    processes = []
+
+    def start(name, **options):
+        process = MaskProcess(MaskSource(f"simple_models:{name}", options=options))
+        processes.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in processes:
+        process.close()
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_masks_come_back_as_cells(started):
+    process = started("BandMasks", bands=3)
+    masks = process.generate(IMAGE, SCORE)
+    bands = np.zeros((3, 40, 60), bool)
+    for index, rows in enumerate(np.array_split(np.arange(40), 3)):
+        bands[index, rows] = True
+    expected = Cells.from_masks(bands, (40, 60)).calibrate(SCORE)
+    np.testing.assert_array_equal(masks.cells.calibrate(SCORE), expected)
+    assert masks.count == 3
+    assert masks.seconds > 0
+    assert process.pid != os.getpid()
+
+
+def test_overlap_is_passed_on():
+    process = MaskProcess(MaskSource("simple_models:NestedMasks", overlap="smallest"))
+    process.start()
+    masks = process.generate(IMAGE, SCORE)
+    process.close()
+    inner = SCORE[10:20, 10:20].mean()
+    assert masks.cells.calibrate(SCORE)[15, 15] == pytest.approx(inner, rel=1e-5)
+
+
+def test_a_generator_that_does_not_load_says_why(started):
+    with pytest.raises(MaskGeneratorError, match="unknown mask generator 'regoins'"):
+        MaskProcess(MaskSource("regoins")).start()
+    with pytest.raises(MaskGeneratorError, match="unexpected keyword argument 'colour'"):
+        started("BandMasks", colour="red")
+
+
+def test_a_failure_is_passed_on_and_the_process_goes_on(started):
+    process = started("FailingMasks")
+    pid = process.pid
+    for _ in range(2):
+        with pytest.raises(MaskGeneratorError, match="RuntimeError: no masks today"):
+            process.generate(IMAGE, SCORE)
+    assert process.pid == pid
+
+
+def test_a_process_that_dies_is_named_and_started_again(started, monkeypatch):
+    monkeypatch.setattr(mask_process, "RESTART_PAUSE_S", 0.0)
+    process = started("BandMasks")
+    first = process.pid
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(MaskGeneratorError, match="killed by signal SIGKILL"):
+        for _ in range(2):  # the first may still see it alive
+            process.generate(IMAGE, SCORE)
+            pytest.fail("a dead process answered")
+    assert process.generate(IMAGE, SCORE).count == 4
+    assert process.pid != first
+
+
+def test_a_process_that_keeps_dying_is_not_started_all_the_time(started):
+    process = started("DyingMasks")
+    with pytest.raises(MaskGeneratorError, match="ended by itself with code 7"):
+        process.generate(IMAGE, SCORE)
+    with pytest.raises(MaskGeneratorError, match="started again in"):
+        process.generate(IMAGE, SCORE)
+    assert process.pid is None
+
+
+def test_close_ends_a_generation_in_progress_at_once(started):
+    process = started("BurningMasks", seconds=60)
+    pid, errors = process.pid, []
+
+    def wait():
+        try:
+            process.generate(IMAGE, SCORE)
+        except MaskGeneratorError as error:
+            errors.append(str(error))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.2)
+    process.close()
+    waiting.join(5)
+    assert errors == ["the mask process was closed"]
+    assert not alive(pid)
+
+
+def test_the_process_gives_way_to_others_and_leaves_ctrl_c_to_the_node(started):
+    process = started("BandMasks")
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0) or (
+        os.getpriority(os.PRIO_PROCESS, 0) >= 10
+    )
+    os.kill(process.pid, signal.SIGINT)
+    assert process.generate(IMAGE, SCORE).count == 4
+
+
+def test_the_process_ends_with_a_node_that_is_killed(tmp_path):
+    import subprocess
+    import sys
+
+    script = (
+        "import sys, time\n"
+        f"sys.path[:] = {sys.path!r}\n"
+        "from objectomaly_ros.runtime.mask_process import MaskProcess\n"
+        "from objectomaly_ros.runtime.mask_server import MaskSource\n"
+        "p = MaskProcess(MaskSource('simple_models:BurningMasks', options={'seconds': 60}))\n"
+        "p.start(); print(p.pid, flush=True)\n"
+        "import numpy as np\n"
+        "p.generate(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    time.sleep(0.3)
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 20
+    while alive(pid) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not alive(pid)
