@@ -1,0 +1,253 @@
+import array
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="images are tested as ROS messages: run under scripts/env")
+
+from graph import compressed_message, image_message
+from sensor_msgs.msg import Image
+
+from objectomaly_ros.ros import images
+from objectomaly_ros.ros.images import CHANNELS, decode, fill
+from objectomaly_ros.runtime.frames import BadImageError
+
+pytestmark = pytest.mark.ros
+
+
+def smooth(shape=(48, 64)):
+    """Slow gradients: survive subsampled colours and Bayer patterns."""
+    y, x = np.indices(shape, np.float32)
+    channels = 40 + 2.5 * x, 60 + 3 * y, 200 - x - y
+    return np.stack(channels, -1).astype(np.uint8)
+
+
+def sampled(pattern, image):
+    """What a sensor with this colour pattern sees."""
+    mosaic = np.empty(image.shape[:2], np.uint8)
+    for index, colour in enumerate(pattern):
+        y, x = divmod(index, 2)
+        mosaic[y::2, x::2] = image[y::2, x::2, "rgb".index(colour)]
+    return mosaic
+
+
+def yuv(image):
+    """Y, U, V planes of BT.601 video range, as cameras give them."""
+    i420 = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+    height, width = image.shape[:2]
+    luma = i420[:height]
+    u, v = i420[height:].reshape(2, height // 2, width // 2)
+    return luma, u, v
+
+
+def encoded(encoding, image):
+    if encoding.endswith("16"):
+        wide = encoded(encoding.replace("16", "8"), image).astype(np.uint16)
+        return wide * 257  # 0..255 to 0..65535
+    luma, u, v = yuv(image)
+    u2, v2 = (np.repeat(plane, 2, axis=0) for plane in (u, v))
+    if encoding in ("uyvy", "yuv422"):
+        chroma = np.stack([u2, v2], -1).reshape(luma.shape)
+        return np.stack([chroma, luma], -1)
+    if encoding in ("yuyv", "yuv422_yuy2"):
+        chroma = np.stack([u2, v2], -1).reshape(luma.shape)
+        return np.stack([luma, chroma], -1)
+    if encoding in ("nv12", "nv21"):
+        planes = (u, v) if encoding == "nv12" else (v, u)
+        return np.vstack([luma, np.stack(planes, -1).reshape(-1, luma.shape[1])])
+    if encoding.startswith("bayer"):
+        return sampled(encoding[6:10], image)
+    alpha = np.full(image.shape[:2], 7, np.uint8)
+    return {
+        "rgb8": image,
+        "bgr8": image[..., ::-1],
+        "rgba8": np.dstack([image, alpha]),
+        "bgra8": np.dstack([image[..., ::-1], alpha]),
+        "mono8": image[..., 1],
+    }[encoding]
+
+
+def message_of(encoding, pixels, image, padding=0, big_endian=False):
+    if big_endian:
+        pixels = pixels.byteswap()
+    rows = np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1).view(np.uint8)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=99)
+    message = image_message(1.0, image, encoding, step=rows.shape[1], is_bigendian=int(big_endian))
+    message.data = array.array("B", rows.tobytes())
+    return message
+
+
+@pytest.mark.parametrize("padding", [0, 10])
+@pytest.mark.parametrize("encoding", sorted(CHANNELS))
+def test_every_encoding_gives_the_picture(encoding, padding):
+    image = smooth()
+    message = message_of(encoding, encoded(encoding, image), image, padding)
+    result = decode(message)
+    expected = image
+    if encoding.startswith("mono"):
+        expected = np.repeat(image[..., 1:2], 3, axis=2)
+    assert result.dtype == np.uint8
+    assert result.shape == image.shape
+    assert result.flags.c_contiguous
+    exact = not any(word in encoding for word in ("bayer", "yu", "uy", "nv"))
+    difference = np.abs(result.astype(int) - expected)[2:-2, 2:-2].max()
+    assert difference <= (1 if exact and "16" in encoding else 0 if exact else 8)
+
+
+@pytest.mark.parametrize("encoding", [name for name in sorted(CHANNELS) if name.endswith("16")])
+def test_byte_order_is_minded(encoding):
+    image = smooth()
+    pixels = encoded(encoding, image)
+    little = decode(message_of(encoding, pixels, image))
+    big = decode(message_of(encoding, pixels, image, big_endian=True))
+    np.testing.assert_array_equal(big, little)
+
+
+@pytest.mark.parametrize(("alias", "encoding"), images.ALIASES.items())
+def test_opencvs_names_are_understood(alias, encoding):
+    image = smooth()
+    pixels = encoded(encoding, image)
+    np.testing.assert_array_equal(
+        decode(message_of(alias, pixels, image)), decode(message_of(encoding, pixels, image))
+    )
+
+
+def test_the_last_row_may_lack_its_padding():
+    image = smooth()
+    message = message_of("rgb8", image, image, padding=20)
+    message.data = message.data[:-20]
+    np.testing.assert_array_equal(decode(message), image)
+
+
+def jpeg(image):
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def png(image):
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def test_compressed_images():
+    image = smooth()
+    np.testing.assert_array_equal(
+        decode(compressed_message(1, png(image[..., ::-1]), "rgb8; png compressed bgr8")), image
+    )
+    result = decode(compressed_message(1, jpeg(image), "rgb8; jpeg compressed bgr8"))
+    assert np.abs(result.astype(int) - image).max() < 12
+    grey = decode(compressed_message(1, png(image[..., 1]), "mono8; png compressed"))
+    np.testing.assert_array_equal(grey, np.repeat(image[..., 1:2], 3, axis=2))
+    wide = decode(compressed_message(1, png(image[..., 1].astype(np.uint16) * 257), "png"))
+    assert np.abs(wide.astype(int) - grey).max() <= 1
+
+
+def test_compressed_bayer_images_get_their_colours():
+    image = smooth()
+    data = png(sampled("rggb", image))
+    result = decode(compressed_message(1, data, "bayer_rggb8; png compressed bayer_rggb8"))
+    assert np.abs(result.astype(int) - image)[2:-2, 2:-2].max() <= 8
+
+
+def image(**fields):
+    return image_message(1.0, smooth(), **fields)
+
+
+MALFORMED = {
+    "no pixels": (image(height=0, width=0, step=0, data=array.array("B")), "it is empty: 0 x 0"),
+    "no height": (image(height=0), "it is empty: 64 x 0"),
+    "no width": (image(width=0), "it is empty: 0 x 48"),
+    "step of zero": (image(step=0), "step is 0 bytes, but 64 pixels of rgb8 take 192"),
+    "step too small": (image(step=191), "step is 191 bytes, but 64 pixels of rgb8 take 192"),
+    "step too large": (image(step=400), "data is too short: 9216 bytes, but 48 rows with step 400"),
+    "data cut short": (image(data=array.array("B", bytes(100))), "data is too short: 100 bytes"),
+    "no data": (image(data=array.array("B")), "data is too short: 0 bytes"),
+    "gigantic claim": (image(height=2**32 - 1, width=2**31, step=2**32 - 1), "step is 4294967295"),
+    "no encoding": (image(encoding=""), "its encoding '' is not supported; supported: mono8"),
+    "unknown encoding": (image(encoding="rgb9"), "its encoding 'rgb9' is not supported"),
+    "depth image": (image(encoding="16UC1"), "'16UC1' is that of a depth image"),
+    "float depth image": (image(encoding="32FC1"), "is that of a depth image"),
+    "encoding wider than data": (image(encoding="rgba8"), "step is 192 bytes, but 64 pixels of"),
+    "16 bits in 8-bit data": (image(encoding="rgb16"), "step is 192 bytes"),
+    "odd width of yuv": (image(encoding="yuv422", width=63), "no odd sizes, but it is 63 x 48"),
+    "odd height of nv12": (image(encoding="nv12", height=47), "no odd sizes, but it is 64 x 47"),
+    "compressed: nothing": (compressed_message(1, b""), "it is empty: compressed data of 0 bytes"),
+    "compressed: garbage": (compressed_message(1, b"\0" * 500), "500 bytes of 'jpeg' data are"),
+    "compressed: text": (compressed_message(1, b"<html>"), "damaged or in no known image format"),
+    "compressed: JPEG cut": (compressed_message(1, jpeg(smooth())[:600]), "cut short at 600"),
+    "compressed: PNG cut": (compressed_message(1, png(smooth())[:-30], "png"), "cut short at"),
+    "compressed: JPEG header only": (
+        compressed_message(1, jpeg(smooth())[:30] + b"\xff\xd9"),
+        "damaged or in no known image format",
+    ),
+    "compressed: depth": (
+        compressed_message(1, png(smooth()), "16UC1; compressedDepth png"),
+        "compressed depth image",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_images_say_what_is_wrong(case):
+    message, text = MALFORMED[case]
+    with pytest.raises(BadImageError) as error:
+        decode(message)
+    assert text in str(error.value)
+
+
+def test_without_a_working_cv_bridge_there_is_none(monkeypatch):
+    class Broken:
+        def imgmsg_to_cv2(self, message, encoding):
+            raise AttributeError("_ARRAY_API not found")
+
+    module = type(images)("cv_bridge")
+    module.CvBridge = Broken
+    monkeypatch.setitem(__import__("sys").modules, "cv_bridge", module)
+    assert images._cv_bridge.__wrapped__() is None
+
+
+def test_a_working_cv_bridge_is_used(monkeypatch):
+    class Working:
+        used = 0
+
+        def imgmsg_to_cv2(self, message, encoding):
+            self.used += 1
+            data = np.frombuffer(message.data, np.uint8)
+            return data.reshape(message.height, message.width, 3)[..., ::-1]
+
+    module = type(images)("cv_bridge")
+    module.CvBridge = Working
+    monkeypatch.setitem(__import__("sys").modules, "cv_bridge", module)
+    bridge = images._cv_bridge.__wrapped__()
+    monkeypatch.setattr(images, "_cv_bridge", lambda: bridge)
+    picture = smooth()
+    message = message_of("bgr8", encoded("bgr8", picture), picture)
+    np.testing.assert_array_equal(decode(message), picture)
+    assert bridge.used == 2  # once to try it, once for the message
+
+
+@pytest.mark.parametrize(
+    ("pixels", "encoding"),
+    [
+        (np.random.default_rng(0).random((5, 7), np.float32), "32FC1"),
+        (np.arange(35, dtype=np.uint8).reshape(5, 7), "mono8"),
+        (np.arange(105, dtype=np.uint8).reshape(5, 7, 3), "rgb8"),
+        (np.arange(70, dtype=np.uint8).reshape(10, 7)[::2], "mono8"),
+    ],
+)
+def test_fill_and_back(pixels, encoding):
+    message = fill(Image(), pixels, encoding)
+    assert (message.height, message.width) == (5, 7)
+    assert isinstance(message.data, array.array)
+    back = np.frombuffer(message.data, pixels.dtype).reshape(pixels.shape)
+    np.testing.assert_array_equal(back, pixels)
+    assert message.step * 5 == len(message.data)
+
+
+def test_fill_uses_memory_again_and_grows_with_the_image():
+    message = fill(Image(), np.zeros((5, 7), np.uint8), "mono8")
+    before = message.data
+    fill(message, np.ones((5, 7), np.uint8), "mono8")
+    assert message.data is before
+    assert set(message.data) == {1}
+    fill(message, np.full((6, 7), 3, np.uint8), "mono8")
+    assert len(message.data) == 42

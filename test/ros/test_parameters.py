@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="the node's parameters are tested with rclpy: scripts/env")
+
+from objectomaly_ros.ros.parameters import BY_NAME, SPECS, cameras, checked, options, settings
+from objectomaly_ros.runtime.cadence import CadenceSettings
+
+pytestmark = pytest.mark.ros
+
+CONFIG = Path(__file__).parents[2] / "config"
+DEFAULTS = {spec.name: spec.default for spec in SPECS}
+
+
+def flat(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def profile(name):
+    return dict(flat(yaml.safe_load((CONFIG / name).read_text())["/**"]["ros__parameters"]))
+
+
+def same(a, b):
+    return type(a) is type(b) and (a == b or (a != a and b != b))
+
+
+def test_the_default_profile_holds_every_parameter_with_its_default():
+    values = profile("embedded.yaml")
+    assert values.keys() == DEFAULTS.keys()
+    assert [name for name in values if not same(values[name], DEFAULTS[name])] == []
+
+
+def test_the_papers_profile_differs_in_the_models_only():
+    values = profile("paper.yaml")
+    assert values.keys() == DEFAULTS.keys()
+    different = {name for name in values if not same(values[name], DEFAULTS[name])}
+    assert different == {
+        "device",
+        "detector.name",
+        "detector.checkpoint",
+        "masks.name",
+        "masks.checkpoint",
+    }
+
+
+@pytest.mark.parametrize("name", ["embedded.yaml", "paper.yaml"])
+def test_the_profiles_values_are_allowed(name):
+    for parameter, value in profile(name).items():
+        checked(BY_NAME[parameter], value)
+
+
+def test_every_default_passes_its_own_check():
+    for spec in SPECS:
+        assert same(checked(spec, spec.default), spec.default)
+        assert spec.about.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("queue_size", 0, "queue_size is 0; allowed is 1 to 100"),
+        ("queue_size", 2.5, "queue_size is 2.5; it must be a whole number"),
+        ("queue_size", True, "must be a whole number"),
+        ("refine.every_n", -1, "refine.every_n is -1; allowed is 0 to"),
+        ("refine.period_s", -0.1, "allowed is 0 to 86400"),
+        ("refine.propagation", "flaw", "'flaw'; allowed are flow, hold, none"),
+        ("image_transport", "theora", "allowed are raw, compressed"),
+        ("threshold.high", "high", "threshold.high is 'high'; it must be a number"),
+        ("threshold.high", float("inf"), "must be a number"),
+        ("mask_value", 255, "allowed is 1 to 254"),
+        ("mask_value", 0, "allowed is 1 to 254"),
+        ("roi.mode", "lane", "allowed are none, road, polygon"),
+        ("roi.polygon", [0.0, 1.0], "at least 3 corners"),
+        ("roi.polygon", [0.0, 0.0, 640.0, 0.0, 640.0, 360.0], "fractions"),
+        ("roi.polygon", "box", "must be a list of numbers"),
+        ("tracking.min_iou", 0.0, "allowed is 0.01 to 1"),
+        ("points.camera_height", 0.0, "allowed is 0.01 to 1000"),
+        ("camera_names", ["front", "front"], "holds a name twice"),
+        ("camera_names", ["front camera"], "letters, digits and _"),
+        ("camera_names", "front", "must be a list of texts"),
+        ("detector.options", ["input_size"], "'input_size' is not of the form key=value"),
+        ("masks.options", ["a b=1"], "not of the form key=value"),
+        ("autostart", "yes", "must be true or false"),
+    ],
+)
+def test_wrong_values_are_refused_with_what_is_allowed(name, value, message):
+    with pytest.raises(ValueError, match="^(option|" + name.replace(".", r"\.") + ")") as error:
+        checked(BY_NAME[name], value)
+    assert message in str(error.value)
+
+
+def test_whole_numbers_are_numbers():
+    value = checked(BY_NAME["threshold.high"], 1)
+    assert same(value, 1.0)
+    assert checked(BY_NAME["roi.polygon"], [0, 1, 0, 0, 1, 0]) == [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def test_options_become_typed_keyword_arguments():
+    entries = ["input_size=480", "rule=entropy", "fuse=false", "scale=0.5", "", "sizes=[1, 2]"]
+    assert options(entries) == {
+        "input_size": 480,
+        "rule": "entropy",
+        "fuse": False,
+        "scale": 0.5,
+        "sizes": [1, 2],
+    }
+    assert options(["path=/a/b=c"]) == {"path": "/a/b=c"}
+    assert options([""]) == {}
+
+
+def test_no_names_mean_one_camera_without_a_name():
+    assert cameras([""]) == ("",)
+    assert cameras(["front", "left"]) == ("front", "left")
+
+
+def test_settings_follow_the_parameters():
+    values = {**DEFAULTS, "refine.period_s": 2.0, "threshold.low": 0.2, "roi.mode": "polygon"}
+    made = settings(values, detector_threshold=0.6)
+    assert made.cadence == CadenceSettings(15, 2.0)
+    assert (made.scene.high, made.scene.low) == (0.6, 0.2)
+    assert made.scene.roi == "polygon"
+    assert settings({**values, "threshold.high": 0.9}, 0.6).scene.high == 0.9
+
+
+def test_without_any_threshold_there_is_no_scene():
+    assert settings(DEFAULTS, None).scene is None
+
+
+def test_a_low_threshold_above_the_high_one_is_refused():
+    values = {**DEFAULTS, "threshold.low": 0.7}
+    with pytest.raises(ValueError, match=r"threshold.low is 0.7; it must not be above .* 0.6"):
+        settings(values, 0.6)
+
+
+def test_a_threshold_of_zero_is_a_threshold():
+    assert settings({**DEFAULTS, "threshold.high": 0.0}, None).scene.high == 0.0
+    assert settings(DEFAULTS, np.float32(0.0)).scene.high == 0.0
