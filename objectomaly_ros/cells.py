@@ -159,7 +159,7 @@ class _Table:
     def from_words(
         cls, words: list[npt.NDArray[np.uint64]], n_masks: int, overlap: Overlap
     ) -> _Table:
-        """Unpack `words`: bit k of `words[g][c]` is whether mask 64 g + k (by rank) covers cell c."""
+        """Unpack `words`: bit k of `words[g][c]` tells if mask 64 g + k, by rank, covers cell c."""
         cells, counts = [], []
         for group, word in enumerate(words):
             for bit in range(min(_BITS, n_masks - group * _BITS)):

@@ -1,0 +1,131 @@
+"""Regions: a tiling that follows the picture, at bounded size, and helps where it should."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from objectomaly_ros.masks import load_mask_generator
+from objectomaly_ros.masks.regions import RegionMasks
+from objectomaly_ros.oasc import calibrate
+
+
+def scene(height=90, width=120):
+    """Return an image of a flat background with a bright box, and where the box is."""
+    rng = np.random.default_rng(1)
+    image = np.full((height, width, 3), (90, 100, 110), dtype=np.float32)
+    box = np.zeros((height, width), dtype=bool)
+    box[height // 3 : height // 2, width // 4 : width // 2] = True
+    image[box] = (220, 60, 40)
+    return np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8), box
+
+
+def test_one_scale_is_a_tiling():
+    masks = RegionMasks().generate(scene()[0])
+    assert masks.dtype == np.bool_
+    assert masks.shape[1:] == (90, 120)
+    assert (masks.sum(axis=0) == 1).all()
+
+
+def test_regions_follow_the_object():
+    image, box = scene()
+    masks = RegionMasks(sigma=0.5).generate(image)
+    overlapping = masks[(masks & box).any(axis=(1, 2))]
+    mostly = overlapping[(overlapping & box).sum(axis=(1, 2)) * 2 > overlapping.sum(axis=(1, 2))]
+    union = mostly.any(axis=0)
+    assert (union & box).sum() / (union | box).sum() > 0.9
+
+
+def test_calibrating_with_regions_cleans_a_noisy_score():
+    image, box = scene()
+    rng = np.random.default_rng(2)
+    score = (box + rng.normal(0, 0.5, box.shape)).astype(np.float32)
+    calibrated = calibrate(score, RegionMasks().generate(image, score))
+    wrong_before = ((score > 0.5) != box).mean()
+    wrong_after = ((calibrated > 0.5) != box).mean()
+    assert wrong_before > 0.1
+    assert wrong_after < 0.02
+
+
+def test_scales_follow_each_other_and_large_regions_can_be_left_out():
+    image = scene()[0]
+    fine = RegionMasks(scales=(50,)).generate(image)
+    coarse = RegionMasks(scales=(400,)).generate(image)
+    both = RegionMasks(scales=(50, 400)).generate(image)
+    np.testing.assert_array_equal(both, np.concatenate([fine, coarse]))
+    limited = RegionMasks(scales=(50, 400), max_area=0.1).generate(image)
+    areas = both.sum(axis=(1, 2))
+    assert areas.max() > 0.1 * image[..., 0].size
+    np.testing.assert_array_equal(limited, both[areas <= 0.1 * image[..., 0].size])
+
+
+def test_large_images_are_worked_on_small():
+    image = np.repeat(np.repeat(scene()[0], 3, axis=0), 3, axis=1)
+    masks = RegionMasks(max_pixels=90 * 120).generate(image)
+    assert masks.shape[1:] == (90, 120)
+    result = calibrate(np.zeros(image.shape[:2], np.float32), masks)
+    assert result.shape == image.shape[:2]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 2), (3, 5)])
+def test_tiny_and_even_images(shape):
+    masks = RegionMasks().generate(np.full((*shape, 3), 128, np.uint8))
+    assert (masks.sum(axis=0) == 1).all()
+
+
+def test_the_same_image_gives_the_same_masks():
+    image = scene()[0]
+    np.testing.assert_array_equal(RegionMasks().generate(image), RegionMasks().generate(image))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scales": ()}, r"scales must be one or more numbers above 0, got \(\)"),
+        ({"scales": (50, 0)}, "above 0"),
+        ({"sigma": -1}, "sigma must be at least 0"),
+        ({"min_size": 0}, "min_size and max_pixels at least 1"),
+        ({"max_pixels": 0}, "min_size and max_pixels at least 1"),
+        ({"max_area": 0}, "share of the image, above 0 to 1; got 0"),
+        ({"max_area": 1.5}, "share of the image, above 0 to 1; got 1.5"),
+        ({"checkpoint": "regions.pth"}, "no weights, but got the checkpoint 'regions.pth'"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        RegionMasks(**options)
+
+
+class TestLoading:
+    def test_by_name(self):
+        generator = load_mask_generator("regions", scales=[80])
+        assert isinstance(generator, RegionMasks)
+        assert generator.scales == (80.0,)
+
+    def test_of_the_users_own(self, monkeypatch):
+        class Own:
+            def __init__(self, checkpoint, device, size):
+                self.arguments = (checkpoint, device, size)
+
+            def generate(self, image, score=None):
+                return np.zeros((0, *image.shape[:2]), dtype=bool)
+
+        module = types.ModuleType("somebodys_masks")
+        module.Own = Own
+        module.Useless = lambda checkpoint, device: object()
+        monkeypatch.setitem(sys.modules, "somebodys_masks", module)
+        generator = load_mask_generator("somebodys_masks:Own", "w.pth", "cuda:0", size=3)
+        assert generator.arguments == ("w.pth", "cuda:0", 3)
+        with pytest.raises(TypeError, match="without a `generate"):
+            load_mask_generator("somebodys_masks:Useless")
+        with pytest.raises(ImportError, match="'somebodys_masks' has no 'Other'"):
+            load_mask_generator("somebodys_masks:Other")
+
+    def test_unknown(self):
+        with pytest.raises(ValueError, match=r"unknown mask generator 'region'; known: .*regions"):
+            load_mask_generator("region")
+        with pytest.raises(ImportError):
+            load_mask_generator("no_such_module_at_all:Masks")
+        with pytest.raises(TypeError, match="colour"):
+            load_mask_generator("regions", colour="red")
