@@ -6,7 +6,9 @@
 
 Writes `checkpoint.pt` (to resume), `log.jsonl` and `embedded.safetensors` (the running mean of
 the weights, ready for `EmbeddedDetector`) into the work folder, the last with every evaluation,
-so that any moment leaves usable weights. A GPU is used where there is one.
+so that any moment leaves usable weights. A GPU is used where there is one. On a CPU that others
+use too, `--processes 2` (each with one thread and its share of the batch) is much faster than
+one process with two threads, which wait for each other thousands of times a step.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import datetime as dt
 import json
 import math
 import os
+import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -27,6 +31,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -60,6 +66,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--workers", type=int, help="loader processes; default 1, on a GPU 8")
     p.add_argument("--threads", type=int, default=0, help="torch threads, 0 as torch likes")
+    p.add_argument("--processes", type=int, default=1, help="data-parallel processes (CPU)")
     p.add_argument("--evaluate-minutes", type=float, default=8, help="between evaluations")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--init", type=Path, help="start from these weights (safetensors)")
@@ -97,6 +104,10 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         if args.resume:
             self.load()
+        self.shared = distributed.is_initialized()
+        self.model = (
+            DistributedDataParallel(self.net, broadcast_buffers=False) if self.shared else self.net
+        )
 
     @property
     def progress(self) -> float:
@@ -104,6 +115,13 @@ class Trainer:
         if self.args.steps:
             return min(1.0, self.step / self.args.steps)
         return min(1.0, self.seconds / (60 * self.args.minutes))
+
+    def clock(self, seconds: float) -> None:
+        """Count time; all processes go by the clock of the first, so that all stop together."""
+        now = torch.tensor([self.seconds + seconds], dtype=torch.float64)
+        if self.shared:
+            distributed.broadcast(now, 0)
+        self.seconds = float(now)
 
     def save(self) -> None:
         """Write the state, atomically."""
@@ -138,7 +156,7 @@ class Trainer:
         batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
         image = batch["image"].contiguous(memory_format=torch.channels_last).float() / 255
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.net(image)
+            logits = self.model(image)
         logits = logits.float()
         outlier = enlarge(logits[:, -1:], image)[:, 0]
         first = class_loss(logits[:, :-1], batch["label"], self.weights)
@@ -187,7 +205,9 @@ class Trainer:
             "steps": self.step,
             "minutes": round(self.seconds / 60, 1),
             "recipe": {
-                k: str(v) for k, v in vars(args).items() if k not in ("data", "work", "init")
+                k: str(v)
+                for k, v in vars(args).items()
+                if k not in ("data", "work", "init", "port")
             },
         }
         export(self.mean, path, meta)
@@ -197,55 +217,82 @@ class Trainer:
         tqdm.write(json.dumps(shown, indent=2 if final else None))
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Train."""
-    args = parse(argv)
+def train(rank: int, args: argparse.Namespace) -> None:
+    """Train, as process `rank` of `args.processes`; the first evaluates, saves and reports."""
     keep_memory()
     cuda = args.device.startswith("cuda")
-    args.batch = args.batch or (32 if cuda else 8)
-    args.workers = args.workers if args.workers is not None else (8 if cuda else 1)
-    args.work.mkdir(parents=True, exist_ok=True)
-    if args.threads:
+    if args.processes > 1:
+        address = f"tcp://127.0.0.1:{args.port}"
+        distributed.init_process_group("gloo", address, rank=rank, world_size=args.processes)
+        torch.set_num_threads(args.threads or 1)
+    elif args.threads:
         torch.set_num_threads(args.threads)
     held_out = {p.stem for p in (args.data / "street_ood/dev_extra/images").glob("*.jpg")}
     if len(held_out) != 40:
         raise SystemExit(f"want the 40 frames of {args.data}/street_ood/dev_extra to leave out")
     frames = load_frames(args.data / "camvid" / "train", held_out)
     outliers, known = load_outliers(args.data / "ood_objects"), cut_known(frames)
-    print(f"{len(frames)} frames, {len(outliers)} outliers, {len(known)} known objects")
     trainer = Trainer(args)
     batches = Batches(
         frames,
         outliers,
         known,
-        batch=args.batch,
+        batch=args.batch // args.processes,
         crop=tuple(args.crop),
-        seed=args.seed + trainer.step,
+        seed=args.seed + trainer.step + 1_000_003 * rank,
     )
     loader = DataLoader(batches, batch_size=None, num_workers=args.workers, pin_memory=cuda)
-    last = saved = time.monotonic()
-    bar = tqdm(total=1000, unit="‰", mininterval=5)
+    first = rank == 0
+    if first:
+        print(f"{len(frames)} frames, {len(outliers)} outliers, {len(known)} known objects")
+    bar = tqdm(total=1000, unit="‰", mininterval=5, disable=not first)
     means = np.zeros(2)
-    tick = time.monotonic()
+    last = saved = tick = time.monotonic()
     for batch in loader:
         losses = trainer.train_step(batch)
         now = time.monotonic()
-        trainer.seconds += now - tick
+        trainer.clock(now - tick)
         tick = now
         means += 0.02 * (np.array(losses) - means)
         bar.n = int(1000 * trainer.progress)
         bar.set_postfix_str(f"step {trainer.step} class {means[0]:.3f} outlier {means[1]:.3f}")
         if trainer.progress >= 1:
             break
-        if now - saved > 60:
+        if first and now - saved > 60:
             trainer.save()
             saved = now
-        if now - last > 60 * args.evaluate_minutes:
+        if first and now - last > 60 * args.evaluate_minutes:
             trainer.report()
             last = tick = time.monotonic()
     bar.close()
-    trainer.save()
-    trainer.report(final=True)
+    if first:
+        trainer.save()
+        trainer.report(final=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train."""
+    args = parse(argv)
+    cuda = args.device.startswith("cuda")
+    args.batch = args.batch or (32 if cuda else 8)
+    args.workers = args.workers if args.workers is not None else (8 if cuda else 1)
+    if args.batch % args.processes or (cuda and args.processes > 1):
+        raise SystemExit("--processes must divide --batch, and is for the CPU")
+    args.work.mkdir(parents=True, exist_ok=True)
+    if args.processes == 1:
+        train(0, args)
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        args.port = free.getsockname()[1]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    context = torch.multiprocessing.spawn(train, args=(args,), nprocs=args.processes, join=False)
+    try:
+        while not context.join():
+            pass
+    finally:  # however it ends, leave no process behind
+        for process in context.processes:
+            process.terminate()
 
 
 if __name__ == "__main__":

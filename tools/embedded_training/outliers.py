@@ -122,7 +122,7 @@ def _texture(shape: tuple[int, ...], cutouts: list[Cutout], frames: list[Frame],
     h, w = shape[:2]
     kind = rng.random()
     if kind < 0.5:
-        if kind < 0.35:
+        if kind < 0.42:
             source = cutouts[rng.integers(len(cutouts))]
             sh, sw = source.alpha.shape
             part = source.rgb[sh // 5 : sh - sh // 5, sw // 5 : sw - sw // 5]

@@ -53,7 +53,7 @@ class Batches(IterableDataset[Batch]):
     def sample(self, rng: Rng) -> tuple[npt.NDArray[np.generic], ...]:
         """Compose one crop: image (h, w, 3), label, outlier, weight (h, w)."""
         scene = Scene(self.frames[rng.integers(len(self.frames))], VOID)
-        kinds = ["outlier"] * int(rng.choice(5, p=[0.08, 0.22, 0.3, 0.25, 0.15]))
+        kinds = ["outlier"] * int(rng.choice(5, p=[0.05, 0.15, 0.25, 0.3, 0.25]))
         kinds += ["known"] * int(rng.choice(4, p=[0.25, 0.35, 0.25, 0.15]))
         kinds += ["shadow"] * int(rng.random() < 0.3)
         for kind in rng.permutation(kinds):
@@ -91,11 +91,11 @@ def _crop(
 def photometric(image: npt.NDArray[np.generic], rng: Rng) -> npt.NDArray[np.uint8]:
     """Vary exposure, gamma, white balance, saturation, sharpness and noise of an RGB image."""
     x = np.asarray(image, np.uint8)
-    if rng.random() < 0.12:  # flat, as drawn scenes are
+    if rng.random() < 0.08:  # flat, as drawn scenes are
         x = cv2.medianBlur(x, 5)
     # One table a channel: gain, gamma and offset.
     ramp = np.linspace(0, 1, 256)
-    gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.2))
+    gamma, gain = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.15))
     offset = rng.normal(0, 0.04)
     tables = [
         np.clip((ramp**gamma * gain * np.exp(rng.normal(0, 0.06)) + offset) * 255, 0, 255)
@@ -104,7 +104,7 @@ def photometric(image: npt.NDArray[np.generic], rng: Rng) -> npt.NDArray[np.uint
     x = cv2.LUT(x, np.stack(tables, axis=-1).astype(np.uint8)[None])
     if rng.random() < 0.7:
         grey = cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        keep = rng.uniform(0.2, 1.7) if rng.random() < 0.9 else 0.0
+        keep = rng.uniform(0.3, 1.5) if rng.random() < 0.93 else 0.0
         x = cv2.addWeighted(x, keep, grey, 1 - keep, 0)
     if rng.random() < 0.15:
         hsv = cv2.cvtColor(x, cv2.COLOR_RGB2HSV)
