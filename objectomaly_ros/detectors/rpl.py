@@ -73,6 +73,7 @@ class RplDetector:
                 score = (score + pixel_rules.smooth(self._rule(mirrored)).flip(1)) / 2
             return Detection(score.cpu().numpy(), (vanilla.argmax(0) == _ROAD).cpu().numpy())
 
+    @torch.inference_mode()
     def _logits(self, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
         """Return closed-set and anomaly logits, each (19, H, W) float32 at the image's size."""
         shape = image.shape[0], image.shape[1]

@@ -71,7 +71,7 @@ def site():
 @pytest.fixture
 def server(site):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, site))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=partial(server.serve_forever, 0.01), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()

@@ -1,0 +1,177 @@
+"""Small networks with official names, deterministic weights, and the switch for heavy tests."""
+
+import json
+import os
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+DATA = Path(__file__).parent / "data"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: full-size networks; runs with OBJECTOMALY_SLOW=1")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("OBJECTOMALY_SLOW") == "1":
+        return
+    skip = pytest.mark.skip(reason="full-size network; set OBJECTOMALY_SLOW=1 to run it")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+def value(name, shape):
+    """A reproducible tensor for an official name; scales keep the outputs varied."""
+    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    if name.endswith("running_var"):
+        values = 1 + 0.1 * abs(noise)
+    elif name.endswith("class_embed.weight"):
+        values = 6 * noise / np.sqrt(shape[1])
+    elif "sampling_offsets.bias" in name or "query" in name or "level_embed" in name:
+        values = noise
+    elif len(shape) > 1:
+        values = np.sqrt(2 / np.prod(shape[1:])) * noise
+    else:
+        values = 0.1 * noise + (1 if name.endswith("weight") else 0)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def official_tensors(network):
+    """Name -> tensor as the authors' file of this network would hold them."""
+    from objectomaly_ros.detectors.name_conversion import official_name
+
+    shapes = {}
+    for name, tensor in network.state_dict().items():
+        if "swin.layernorm" in name:
+            continue
+        official, part = official_name(name)
+        rows = [] if not tensor.ndim else [tensor.shape[0] * (1 if part is None else 3)]
+        shapes[official] = [*rows, *tensor.shape[1:]]
+    return {
+        name: torch.tensor(5) if name.endswith("num_batches_tracked") else value(name, shape)
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def make_value():
+    return value
+
+
+@pytest.fixture(scope="session")
+def street():
+    """An RGB image of 70x100: gradients, rectangles, noise."""
+    random = np.random.default_rng(9)
+    y, x = np.mgrid[0:1:70j, 0:1:100j]
+    image = np.stack([60 + 120 * x, 50 + 130 * y, 90 + 60 * np.sin(6 * (x + 2 * y))], -1)
+    for _ in range(6):
+        top, left = random.integers(0, 50), random.integers(0, 70)
+        height, width = random.integers(6, 30, 2)
+        image[top : top + height, left : left + width] = random.integers(0, 256, 3)
+    return np.clip(image + random.normal(0, 6, image.shape), 0, 255).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def expected():
+    """Compare with numbers of our own tested code, which the goldens have confirmed.
+
+    `OBJECTOMALY_UPDATE_EXPECTED=1` writes them anew.
+    """
+
+    def check(name, tolerance=1e-3, **arrays):
+        path = DATA / f"{name}.npz"
+        if os.environ.get("OBJECTOMALY_UPDATE_EXPECTED") == "1":
+            np.savez_compressed(path, **arrays)
+        stored = np.load(path)
+        for key, array in arrays.items():
+            assert np.ptp(stored[key]) > 0.1, f"{name}: {key} hardly varies, it proves nothing"
+            np.testing.assert_allclose(array, stored[key], atol=tolerance, err_msg=key)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def golden_file(shared_dir, tmp_path_factory):
+    """Write the official-format file of a golden's stand-in weights; returns its path."""
+    sys.path.insert(0, str(shared_dir / "golden"))
+    import deterministic_weights
+
+    def write(folder):
+        content = json.loads((shared_dir / "golden" / folder / "state_dict.json").read_text())
+        tensors = {}
+        for name, entry in content["tensors"].items():
+            if "relative_position_index" in name:
+                continue
+            tensors[name] = torch.from_numpy(
+                np.array(deterministic_weights.tensor(name, entry["shape"]))
+            )
+        if folder == "rpl":
+            tensors["branch1.final.6.weight"] *= 0.005  # as its README says
+        path = tmp_path_factory.mktemp(folder) / "model_final.pth"
+        torch.save({"model": tensors, "iteration": 89999}, path)
+        return path
+
+    yield write
+    sys.path.remove(str(shared_dir / "golden"))
+
+
+@pytest.fixture(scope="session")
+def tiny_architectures():
+    """Detector name -> a network of its kind that runs in milliseconds."""
+    from objectomaly_ros.detectors.architectures import Architecture
+
+    small = {
+        "hidden": 64,  # two channels a group: one would have no variance on a single place
+        "encoder_layers": 2,
+        "encoder_feedforward": 48,
+        "decoder_feedforward": 64,
+        "decoder_layers": 4,
+    }
+    swin = {**small, "heads": (1, 2, 4, 8), "window": 4}
+    closed_set = Architecture("swin", 8, (1, 1, 2, 1), **swin)
+    return {
+        "mask2anomaly": Architecture(
+            "resnet", 8, (1, 2, 1, 1), two_sided=True, queries=20, **small
+        ),
+        "rba": Architecture(
+            "swin", 8, (1, 1, 2, 1), levels=1, queries=20, **{**swin, "decoder_layers": 1}
+        ),
+        "uno": Architecture("swin", 8, (1, 1, 2, 1), classes=20, queries=20, **swin),
+        "eam": closed_set,
+        "maskomaly": closed_set,  # its rule names queries up to 83, so 100 of them
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_tensors(tiny_architectures):
+    """Detector name -> its small network's tensors under official names."""
+    from objectomaly_ros.detectors.mask2former import Mask2FormerNetwork
+
+    return {
+        name: official_tensors(Mask2FormerNetwork(architecture))
+        for name, architecture in tiny_architectures.items()
+    }
+
+
+@pytest.fixture
+def tiny(tiny_architectures, tiny_tensors, tmp_path, monkeypatch):
+    """Load a detector whose network is small, from a file like its authors'."""
+    from dataclasses import replace
+
+    from objectomaly_ros.detectors import load_detector
+    from objectomaly_ros.detectors.mask_classification import RECIPES
+
+    def load(name, tensors=None, *, save=torch.save, **options):
+        recipe = replace(RECIPES[name], architectures=(tiny_architectures[name],))
+        monkeypatch.setitem(RECIPES, name, recipe)
+        path = tmp_path / f"{name}.pth"
+        save({"model": tiny_tensors[name] if tensors is None else tensors}, path)
+        return load_detector(name, checkpoint=path, **options)
+
+    return load

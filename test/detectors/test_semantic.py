@@ -1,0 +1,118 @@
+"""Exported per-pixel networks as detectors."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.detectors import load_detector, pixel_rules
+
+CLASSES = 5
+
+
+class Net(nn.Module):
+    """Logits at a quarter of the input, packed as asked."""
+
+    def __init__(self, packed: str = "tensor") -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, CLASSES, 5, stride=4, padding=2)
+        self.packed = packed
+
+    def forward(self, x):
+        logits = self.conv(x)
+        if self.packed == "dict":
+            return {"aux": logits * 0, "out": logits}
+        return (logits, logits * 0) if self.packed == "tuple" else logits
+
+
+@pytest.fixture
+def export(tmp_path):
+    def write(network, size=(64, 96)):
+        path = tmp_path / "net.pt"
+        with torch.no_grad():
+            torch.jit.trace(network.eval(), torch.zeros(1, 3, *size), strict=False).save(str(path))
+        return path
+
+    return write
+
+
+def logits_by_hand(network, image, padded=None):
+    mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+    pixels = torch.from_numpy(((image - mean) / std).astype(np.float32)).permute(2, 0, 1)[None]
+    height, width = image.shape[:2]
+    padded = padded or (height, width)
+    pixels = nn.functional.pad(pixels, (0, padded[1] - width, 0, padded[0] - height))
+    with torch.no_grad():
+        logits = nn.functional.interpolate(network.conv(pixels), padded, mode="bilinear")
+    return logits[0, :, :height, :width]
+
+
+@pytest.mark.parametrize("packed", ["tensor", "tuple", "dict"])
+@pytest.mark.parametrize("rule", ["msp", "max_logit", "entropy", "energy"])
+def test_rules_on_the_networks_logits(export, street, packed, rule):
+    network = Net(packed)
+    detector = load_detector("semantic", checkpoint=export(network), rule=rule, road=3)
+    detection = detector.detect(street)
+    logits = logits_by_hand(network, street)
+    wanted = pixel_rules.RULES[rule](logits).numpy()
+    np.testing.assert_allclose(detection.score, wanted, atol=1e-5)
+    np.testing.assert_array_equal(detection.road, logits.argmax(0).numpy() == 3)
+    assert detection.score.dtype == np.float32
+
+
+def test_padding_is_cropped(export, street):
+    network = Net()
+    detector = load_detector("semantic", checkpoint=export(network), multiple=32)
+    wanted = pixel_rules.msp(logits_by_hand(network, street, (96, 128))).numpy()
+    np.testing.assert_allclose(detector.score(street), wanted, atol=1e-5)
+
+
+def test_input_size_and_no_road(export, street):
+    detector = load_detector("semantic", checkpoint=export(Net()), input_size=32, road=None)
+    detection = detector.detect(street)
+    assert detection.score.shape == street.shape[:2]
+    assert detection.road is None
+
+
+def test_not_a_torchscript_file(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="not a TorchScript archive"):
+        load_detector("semantic", checkpoint=path)
+    with pytest.raises(CheckpointError, match="needs a TorchScript or ONNX file"):
+        load_detector("semantic", checkpoint=tmp_path / "none.pt")
+    with pytest.raises(ValueError, match="no rule 'luck'"):
+        load_detector("semantic", checkpoint=path, rule="luck")
+
+
+def test_a_network_without_logits_is_told(export, street):
+    class OneChannel(Net):
+        def forward(self, x):
+            return super().forward(x)[:, :1]
+
+    detector = load_detector("semantic", checkpoint=export(OneChannel()))
+    with pytest.raises(CheckpointError, match=r"gave \(1, 1, 18, 25\); expected logits"):
+        detector.score(street)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="it is installed")
+def test_onnx_without_onnxruntime(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"x")
+    with pytest.raises(ImportError, match="pip install onnxruntime"):
+        load_detector("semantic", checkpoint=path)
+
+
+def test_onnx_runs(tmp_path, street):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="torch needs onnxscript to export ONNX")
+    network, path = Net().eval(), tmp_path / "net.onnx"
+    height, width = street.shape[:2]
+    torch.onnx.export(network, (torch.zeros(1, 3, height, width),), str(path))
+    wanted = pixel_rules.msp(logits_by_hand(network, street)).numpy()
+    found = load_detector("semantic", checkpoint=path).score(street)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
