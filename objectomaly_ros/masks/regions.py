@@ -12,6 +12,7 @@ from os import PathLike
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects
 from skimage.segmentation import felzenszwalb
 
 from objectomaly_ros.types import Image, Masks, ScoreMap
@@ -108,10 +109,9 @@ class RegionMasks:
 def _masks(labels: npt.NDArray[np.integer], max_pixels: float) -> Masks:
     """Return a mask for every label of at most `max_pixels` pixels, (N, h, w) bool."""
     areas = np.bincount(labels.ravel())
-    kept = np.flatnonzero((areas > 0) & (areas <= max_pixels))
-    index = np.full(len(areas), -1)
-    index[kept] = np.arange(len(kept))
+    boxes = find_objects(labels + 1)  # it takes 0 for background
+    kept = [label for label, area in enumerate(areas) if 0 < area <= max_pixels]
     masks = np.zeros((len(kept), *labels.shape), dtype=np.bool_)
-    y, x = np.nonzero(index[labels] >= 0)
-    masks[index[labels[y, x]], y, x] = True
+    for mask, label in zip(masks, kept, strict=True):
+        mask[boxes[label]] = labels[boxes[label]] == label
     return masks
