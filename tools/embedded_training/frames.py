@@ -114,13 +114,13 @@ def load_outliers(folder: Path) -> list[Cutout]:
 
 
 def cut_known(frames: list[Frame]) -> list[Cutout]:
-    """Cut the cars, pedestrians, bicyclists and signs out of the frames.
+    """Cut the cars, pedestrians and bicyclists out of the frames.
 
     Pasted as the outliers are, with their own class, they teach that a paste is no anomaly.
     """
     cutouts = []
     for frame in frames:
-        for class_id, least in ((CAR, 400), (PEDESTRIAN, 120), (BICYCLIST, 200), (SIGN, 120)):
+        for class_id, least in ((CAR, 400), (PEDESTRIAN, 120), (BICYCLIST, 200)):
             ids, stats = _components(frame.label, class_id)
             for index in range(1, len(stats)):
                 x, y, w, h, area = stats[index]

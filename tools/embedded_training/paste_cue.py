@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .evaluate import ScoreFunction
-from .frames import BICYCLIST, CAR, PEDESTRIAN, SIGN, VOID, cut_known, load_frames
+from .frames import BICYCLIST, CAR, PEDESTRIAN, VOID, cut_known, load_frames
 from .paste import Scene
 
 
@@ -17,7 +17,7 @@ def paste_cue(
 ) -> dict[str, float]:
     """Share of the pixels of known objects above `threshold`, pasted and in place.
 
-    The objects (cars, pedestrians, bicyclists, signs) are cut out of the frames of `split`
+    The objects (cars, pedestrians, bicyclists) are cut out of the frames of `split`
     and pasted into others of them just as the outliers of the training are.
     """
     frames = load_frames(split, set())[::every]
@@ -25,7 +25,7 @@ def paste_cue(
     rng = np.random.default_rng(seed)
     pixels, alarms = np.zeros(2), np.zeros(2)
     for frame in tqdm(frames, desc="paste cue", unit="frame"):
-        things = np.isin(frame.label, (SIGN, CAR, PEDESTRIAN, BICYCLIST))
+        things = np.isin(frame.label, (CAR, PEDESTRIAN, BICYCLIST))
         pixels[0] += things.sum()
         alarms[0] += (score(frame.image)[things] > threshold).sum()
         scene = Scene(frame, VOID)

@@ -35,7 +35,10 @@ class Batches(IterableDataset[Batch]):
         crop: tuple[int, int],
         seed: int,
     ) -> None:
-        self.frames, self.outliers, self.known = frames, outliers, known
+        self.frames, self.outliers = frames, outliers
+        # By class, since cars would crowd out the rarer ones: riders look odd enough as it is.
+        classes = sorted({cutout.label for cutout in known if cutout.label is not None})
+        self.known = [[k for k in known if k.label == class_id] for class_id in classes]
         self.batch, self.crop, self.seed = batch, crop, seed
 
     def __iter__(self) -> Iterator[Batch]:
@@ -58,7 +61,8 @@ class Batches(IterableDataset[Batch]):
         kinds += ["shadow"] * int(rng.random() < 0.3)
         for kind in rng.permutation(kinds):
             if kind == "known":
-                scene.paste(self.known[rng.integers(len(self.known))], rng)
+                alike = self.known[rng.integers(len(self.known))]
+                scene.paste(alike[rng.integers(len(alike))], rng)
             else:
                 outlier = make_outlier(self.outliers, self.frames, rng)
                 scene.paste(outlier, rng, shadow_only=kind == "shadow")
