@@ -1,0 +1,292 @@
+"""Road-anomaly datasets as people have them on disk: images and their ground truth, paired.
+
+Known are the layouts of the Objectomaly and Mask2Anomaly repositories (`RoadAnomaly21`, ...), of
+the official SegmentMeIfYouCan downloads (`dataset_AnomalyTrack`, ...), of Fishyscapes, of Lost and
+Found, and any folder with images in one subfolder and labels of the same names in another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_FOLDERS = ("images", "original", "leftImg8bit")
+LABEL_FOLDERS = ("labels_masks", "labels", "gtCoarse", "fishyscapes_lostandfound")
+# What labels are called beside the image's own name, in the order looked for.
+LABEL_ENDINGS = (
+    ".png",
+    "_labels_semantic.png",
+    "_labels.png",
+    "_gtCoarse_labelIds.png",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".jpg",  # refused later, with the reason: JPEG does not keep label values
+)
+IMAGE_ENDINGS = re.compile(r"(_leftImg8bit|_rgb)$")
+FISHYSCAPES_INDEX = re.compile(r"^\d{4}_(?=\d{2}_)")
+
+PLAIN: Mapping[int, int] = {0: 0, 1: 1, 255: 255}
+_LOST_AND_FOUND: Mapping[int, int] = {0: 255, 1: 0, 255: 255, **dict.fromkeys(range(2, 201), 1)}
+
+
+class DatasetError(ValueError):
+    """A folder does not hold what it should; the message says what was expected and found."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image and its ground truth.
+
+    Attributes:
+        name: the image's path below its folder, without the suffix; unique in its dataset.
+        image: path of the image.
+        labels: path of the labels; None where they are missing, which is then reported.
+    """
+
+    name: str
+    image: Path
+    labels: Path | None
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What a known dataset's folder name implies.
+
+    Attributes:
+        track: whose size limits component metrics use, a key of `components.TRACKS`.
+        label_values: value in the file -> 0 normal, 1 anomaly, 255 ignore; others are errors.
+        published: key of the published figures in `published.json`, None where there are none.
+        hidden_labels: frames without labels belong to a hidden test set: left out, not faulty.
+        left_out: names that begin so are not in the official split.
+    """
+
+    track: str = "AnomalyTrack"
+    label_values: Mapping[int, int] = field(default_factory=lambda: PLAIN)
+    published: str | None = None
+    hidden_labels: bool = False
+    left_out: tuple[str, ...] = ()
+
+
+_ANOMALY = Conventions(published="AnomalyTrack")
+_OBSTACLE = Conventions("ObstacleTrack", published="ObstacleTrack")
+# 2 is an obstacle in the original labels, see also the evaluation of Mask2Anomaly.
+_ROAD_ANOMALY = Conventions(label_values={0: 0, 1: 1, 2: 1, 255: 255}, published="RoadAnomaly")
+_FS_STATIC = Conventions(published="FS Static")
+_FS_LOST_FOUND = Conventions("ObstacleTrack", published="FS Lost & Found")
+
+KNOWN: dict[str, Conventions] = {
+    "RoadAnomaly21": _ANOMALY,
+    "RoadObsticle21": _OBSTACLE,  # spelled so on disk
+    "RoadObstacle21": _OBSTACLE,
+    "RoadAnomaly": _ROAD_ANOMALY,
+    "fs_static": _FS_STATIC,
+    "Static": _FS_STATIC,
+    "FS_LostFound_full": _FS_LOST_FOUND,
+    "LostAndFound": _FS_LOST_FOUND,
+    "fishyscapes": _FS_LOST_FOUND,
+    "dataset_AnomalyTrack": Conventions(published="AnomalyTrack", hidden_labels=True),
+    "dataset_ObstacleTrack": Conventions(
+        "ObstacleTrack",
+        published="ObstacleTrack",
+        hidden_labels=True,
+        # the official validation split is the other 30 frames
+        left_out=("validation_19", *(f"validation_{n}" for n in range(21, 30))),
+    ),
+    "dataset_LostAndFound": Conventions("ObstacleTrack", _LOST_AND_FOUND),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset found on disk.
+
+    Attributes:
+        name: its folder's name.
+        folder: where it lies.
+        frames: in the order of their names.
+        conventions: how its labels read.
+        notes: what a reader of the results should know (frames left out, labels without image).
+    """
+
+    name: str
+    folder: Path
+    frames: tuple[Frame, ...]
+    conventions: Conventions
+    notes: tuple[str, ...] = ()
+
+
+def find_datasets(root: str | Path, names: Sequence[str] = ()) -> list[Dataset]:
+    """Find the dataset that `root` is, or the datasets that lie in it.
+
+    Args:
+        root: a folder.
+        names: which of the datasets in `root`; none for all.
+
+    Raises:
+        DatasetError: there is no dataset, or not one of these names; says what was found.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        what = "is a file" if root.is_file() else "does not exist"
+        raise DatasetError(f"{root} {what}; want a folder with a dataset or with several")
+    if _folders_of(root) is not None:
+        own = root.resolve().name
+        if names and own not in names:
+            raise DatasetError(f"{root} is the dataset {own}, not {', '.join(names)}")
+        return [open_dataset(root)]
+    candidates = {
+        child.name: child
+        for child in sorted(root.iterdir())
+        if child.is_dir() and _folders_of(child) is not None
+    }
+    if not candidates:
+        raise _no_dataset(root)
+    unknown = [name for name in names if name not in candidates]
+    if unknown:
+        raise DatasetError(
+            f"no dataset {', '.join(unknown)} in {root}; it has {', '.join(candidates)}"
+        )
+    return [open_dataset(candidates[name]) for name in names or candidates]
+
+
+def open_dataset(folder: str | Path) -> Dataset:
+    """Pair the images of a dataset with their labels, recursively.
+
+    A frame whose labels are missing is kept, with `labels` None, unless the layout's test labels
+    are hidden.
+
+    Raises:
+        DatasetError: the folder has not the shape of a dataset, or holds no images.
+    """
+    folder = Path(folder)
+    pair = _folders_of(folder)
+    if pair is None:
+        raise _no_dataset(folder)
+    image_folder, label_folder = pair
+    name = folder.resolve().name
+    conventions = KNOWN.get(name)
+    if conventions is None:
+        if label_folder.name == "fishyscapes_lostandfound":
+            conventions = _FS_LOST_FOUND
+        elif label_folder.name == "gtCoarse":
+            conventions = KNOWN["dataset_LostAndFound"]
+        else:
+            conventions = Conventions()
+    images = sorted(_files_in(image_folder, IMAGE_SUFFIXES))
+    if not images:
+        raise DatasetError(
+            f"no images in {image_folder} (looked for {', '.join(IMAGE_SUFFIXES)}); "
+            f"found {_listing(image_folder)}"
+        )
+    by_index = label_folder.name == "fishyscapes_lostandfound"
+    labels = _labels_by_name(label_folder, nested=not by_index)
+    notes = []
+    if by_index:  # labels 100 of Lost and Found's images, without its subfolders
+        images = [image for image in images if _key(image, image.parent) in labels]
+        if not images:
+            raise DatasetError(f"no image in {image_folder} belongs to a label in {label_folder}")
+    frames: list[Frame] = []
+    taken: dict[str, Path] = {}
+    for image in images:
+        name_in_set = image.relative_to(image_folder).with_suffix("").as_posix()
+        if image.stem.startswith(conventions.left_out or ("\0",)):
+            continue
+        if name_in_set in taken:
+            notes.append(f"{image} is left out: {taken[name_in_set].name} has the same name")
+            continue
+        taken[name_in_set] = image
+        key = _key(image, image.parent if by_index else image_folder)
+        frames.append(Frame(name_in_set, image, labels.get(key)))
+    without = [frame for frame in frames if frame.labels is None]
+    if conventions.hidden_labels and 0 < len(without) < len(frames):
+        notes.append(
+            f"{len(without)} of {len(frames)} images have no ground truth on disk (the test "
+            f"labels are hidden) and are left out; the other {len(frames) - len(without)} "
+            "are the validation set"
+        )
+        frames = [frame for frame in frames if frame.labels is not None]
+    if len(without) == len(taken):
+        raise DatasetError(
+            f"none of the {len(images)} images in {image_folder} has labels in {label_folder}: "
+            f"expected for {images[0].name} one of "
+            f"{', '.join(images[0].stem + ending for ending in LABEL_ENDINGS[:3])}; "
+            f"found {_listing(label_folder)}"
+        )
+    used = {frame.labels for frame in frames}
+    orphans = [path for path in labels.values() if path not in used]
+    if orphans and not conventions.left_out:
+        notes.append(f"{len(orphans)} labels have no image, the first is {orphans[0]}")
+    return Dataset(name, folder, tuple(frames), conventions, tuple(notes))
+
+
+def _folders_of(folder: Path) -> tuple[Path, Path] | None:
+    """Return a dataset's image and label folders, None where it is none."""
+    for image_name in IMAGE_FOLDERS:
+        images = folder / image_name
+        if not images.is_dir():
+            continue
+        for label_name in LABEL_FOLDERS:
+            if (folder / label_name).is_dir():
+                return images, folder / label_name
+    return None
+
+
+def _no_dataset(folder: Path) -> DatasetError:
+    half = [name for name in IMAGE_FOLDERS if (folder / name).is_dir()]
+    missing = (
+        f"{folder / half[0]} is there, but no folder of labels beside it "
+        f"({', '.join(LABEL_FOLDERS[:2])})"
+        if half
+        else f"no dataset in {folder}"
+    )
+    return DatasetError(
+        f"{missing}. Expected {folder / 'images'}/NAME.jpg with "
+        f"{folder / 'labels_masks'}/NAME.png, or folders of that shape such as "
+        f"{', '.join(list(KNOWN)[:2])}; found {_listing(folder)}"
+    )
+
+
+def _labels_by_name(folder: Path, *, nested: bool) -> dict[str, Path]:
+    """Every label file under the key of the image that it belongs to, see `_key`."""
+    found: dict[str, Path] = {}
+    rank: dict[str, int] = {}
+    for path in sorted(_files_in(folder, IMAGE_SUFFIXES)):
+        # the longest ending that fits: 'a_labels.png' is a's, not that of an image 'a_labels'
+        fitting = [ending for ending in LABEL_ENDINGS if path.name.endswith(ending)]
+        if not fitting or path.stem.endswith("_color"):
+            continue
+        ending = max(fitting, key=len)
+        name = path.name[: -len(ending)]
+        if nested:
+            name = (path.parent.relative_to(folder) / name).as_posix()
+        else:
+            name = FISHYSCAPES_INDEX.sub("", name)
+        if name not in found or LABEL_ENDINGS.index(ending) < rank[name]:
+            found[name], rank[name] = path, LABEL_ENDINGS.index(ending)
+    return found
+
+
+def _key(image: Path, folder: Path) -> str:
+    """What an image and its labels have in common: subfolder and name, less the usual endings."""
+    name = IMAGE_ENDINGS.sub("", image.stem)
+    return (image.parent.relative_to(folder) / name).as_posix()
+
+
+def _files_in(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    return (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _listing(folder: Path) -> str:
+    entries = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    if not entries:
+        return "nothing, the folder is empty"
+    more = f" and {len(entries) - 6} more" if len(entries) > 6 else ""
+    return ", ".join(entries[:6]) + more

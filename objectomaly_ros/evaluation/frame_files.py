@@ -1,0 +1,128 @@
+"""Images and labels read from disk, with errors that name the file and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from objectomaly_ros.evaluation.datasets import PLAIN
+from objectomaly_ros.evaluation.frames import Labels
+from objectomaly_ros.types import Image
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)
+
+
+class FrameError(ValueError):
+    """A frame cannot be used; the message names the file and the fault."""
+
+
+def read_image(path: str | Path) -> Image:
+    """Read an image, turned as its EXIF orientation says.
+
+    Grey images become RGB, transparency is dropped, 16-bit grey is scaled to 8 bits.
+
+    Returns:
+        (H, W, 3) RGB uint8.
+
+    Raises:
+        FrameError: the file is missing, empty, truncated or no image.
+    """
+    with _opened(Path(path), "image") as picture:
+        try:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith(("I", "F")):
+                return _from_deep(np.asarray(upright), Path(path))
+            return np.ascontiguousarray(upright.convert("RGB"))
+        except _UNREADABLE as error:
+            raise FrameError(f"{path}: the image is damaged: {error}") from error
+
+
+def read_labels(path: str | Path | None, values: Mapping[int, int] = PLAIN) -> Labels:
+    """Read ground truth.
+
+    Args:
+        path: an 8-bit picture of one channel, or of a palette, whose numbers are meant.
+        values: number in the file -> 0 normal, 1 anomaly, 255 ignore.
+
+    Returns:
+        (H, W) uint8 of 0, 1, 255.
+
+    Raises:
+        FrameError: the file is missing, unreadable, of more than 8 bits or coloured, or holds other
+            numbers.
+    """
+    if path is None:
+        raise FrameError("there are no labels for this image")
+    path = Path(path)
+    with _opened(path, "labels") as picture:
+        if picture.format in ("JPEG", "WEBP"):
+            raise FrameError(
+                f"{path}: labels must not be {picture.format}, whose compression changes values; "
+                "use PNG"
+            )
+        try:
+            raw = np.asarray(picture)
+        except _UNREADABLE as error:
+            raise FrameError(f"{path}: the labels are damaged: {error}") from error
+    if raw.dtype == np.bool_:
+        raw = raw.astype(np.uint8)
+    if raw.dtype != np.uint8:
+        raise FrameError(
+            f"{path}: labels are {raw.dtype} with values up to {raw.max()}; want 8 bits with "
+            f"{_listed(values)}"
+        )
+    if raw.ndim == 3:
+        if not (raw[..., :3] == raw[..., :1]).all():
+            raise FrameError(
+                f"{path}: labels are a colour picture; want one channel with {_listed(values)}"
+            )
+        raw = raw[..., 0]
+    unknown = [int(value) for value in np.unique(raw) if int(value) not in values]
+    if unknown:
+        raise FrameError(
+            f"{path}: labels hold the values {', '.join(map(str, unknown[:8]))}; "
+            f"known here are {_listed(values)} (0 normal, 1 anomaly, 255 ignore by default)"
+        )
+    table = np.zeros(256, np.uint8)
+    for value, meaning in values.items():
+        table[value] = meaning
+    return np.asarray(table[raw], dtype=np.uint8)
+
+
+def check_same_size(image: Image, labels: Labels, path: Path) -> None:
+    """Raise FrameError unless the labels at `path` have the image's size."""
+    if image.shape[:2] != labels.shape:
+        raise FrameError(
+            f"{path}: labels are {labels.shape[1]}x{labels.shape[0]}, the image is "
+            f"{image.shape[1]}x{image.shape[0]}"
+        )
+
+
+def _opened(path: Path, what: str) -> Pillow.Image:
+    try:
+        if path.stat().st_size == 0:
+            raise FrameError(f"{path}: the {what} file is empty (0 bytes)")
+        return Pillow.open(path)
+    except FileNotFoundError as error:
+        raise FrameError(f"{path}: there is no such {what} file") from error
+    except _UNREADABLE as error:
+        if isinstance(error, FrameError):
+            raise
+        raise FrameError(f"{path}: this is no {what} file that can be read: {error}") from error
+
+
+def _from_deep(grey: npt.NDArray[np.generic], path: Path) -> Image:
+    if grey.dtype.kind not in "iu" or grey.ndim != 2:
+        raise FrameError(f"{path}: the image has {grey.dtype} pixels; want 8 or 16 bits")
+    levels = (np.clip(grey.astype(np.int64), 0, 65535) >> 8).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=2)
+
+
+def _listed(values: Mapping[int, int]) -> str:
+    known = sorted(values)
+    return ", ".join(map(str, known)) if len(known) < 8 else f"{known[0]} to {known[-2]}, 255"
