@@ -241,6 +241,9 @@ def test_the_node_starts_goes_active_and_ends_with_ctrl_c(tmp_path):
         assert label == "active", log.read_text()
         topics = dict(observer.get_topic_names_and_types())
         assert "/car/objectomaly/score" in topics
+        # The new subscriber may become known here a little later than the state.
+        while not observer.count_subscribers("/cam/image") and time.monotonic() < deadline:
+            time.sleep(0.1)
         assert observer.count_subscribers("/cam/image") == 1
     finally:
         context.try_shutdown()
