@@ -5,5 +5,12 @@ from pathlib import Path
 
 from setuptools import setup
 
-INIT = (Path(__file__).parent / "objectomaly_ros" / "__init__.py").read_text()
-setup(version=re.search(r'__version__ = "(.+)"', INIT)[1])
+ROOT = Path(__file__).parent
+INIT = (ROOT / "objectomaly_ros" / "__init__.py").read_text()
+setup(
+    version=re.search(r'__version__ = "(.+)"', INIT)[1],
+    data_files=[
+        ("share/objectomaly_ros/msg", [f"msg/{path.name}" for path in ROOT.glob("msg/*.msg")]),
+        ("share/ament_index/resource_index/packages", ["resource/objectomaly_ros"]),
+    ],
+)

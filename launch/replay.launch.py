@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -20,8 +21,6 @@ from launch.actions import (
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 REFINE = Path(__file__).resolve().parent / "refine.launch.py"
 CLOCK_HZ = "100"

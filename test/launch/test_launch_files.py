@@ -16,12 +16,11 @@ pytest.importorskip(
     reason="LAUNCH FILES NOT TESTED: launch_ros is not on PyPI; run this on a ROS 2 distribution",
 )
 
+from launch import LaunchContext
 from launch.actions import ExecuteProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.utilities import perform_substitutions
 from launch_ros.actions import Node
-
-from launch import LaunchContext
 
 pytestmark = pytest.mark.ros
 
