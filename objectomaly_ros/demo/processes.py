@@ -1,0 +1,118 @@
+"""Child processes with logs, that never outlive the demo."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ChildError(RuntimeError):
+    """A child process ended though it should run, or with an error; the message holds its log."""
+
+
+class Child:
+    """One process, in a group of its own, that writes to a log file."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.log = log
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=dict(env),
+                start_new_session=True,  # Ctrl-C is for the demo, which ends its children in order
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            )
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self._process.poll()
+
+    def check(self) -> None:
+        """Raise ChildError if it has ended."""
+        if self.status is not None:
+            raise ChildError(
+                f"{self.name} ended with status {self.status}; the end of {self.log}:\n"
+                f"{self.log_tail()}"
+            )
+
+    def log_tail(self, lines: int = 25) -> str:
+        """The last lines of its log."""
+        text = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in text[-lines:]) or "    (empty)"
+
+    def stop(self, patience_s: float = 20.0) -> int:
+        """Ask it to end (SIGINT), wait, then kill its whole group; return its exit status."""
+        self._signal(signal.SIGINT)
+        try:
+            self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+        status = self._process.wait()
+        self._signal(signal.SIGKILL)  # grandchildren that stayed
+        return status
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+class Children:
+    """All child processes; leaving the context ends those that still run, last started first."""
+
+    def __init__(self, logs: Path, env: Mapping[str, str]) -> None:
+        self._logs = logs
+        self._env = env
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for child in reversed(self._children):
+            child.stop(patience_s=3.0)
+
+    def start(self, name: str, module: str, *arguments: str) -> Child:
+        """Start `python -m module arguments`."""
+        command = [sys.executable, "-m", module, *arguments]
+        child = Child(name, command, self._logs / f"{name}.log", self._env)
+        self._children.append(child)
+        return child
+
+    def wait(self, seconds: float, *, running: Sequence[Child]) -> None:
+        """Sleep, but raise ChildError as soon as one of `running` ends."""
+        end = time.monotonic() + seconds
+        while True:
+            for child in running:
+                child.check()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(0.2, left))
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process should the demo be killed (Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,160 @@
+"""Replays a recording through the node, across processes, and records what comes out."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from objectomaly_ros.demo.processes import Child, ChildError, Children
+from objectomaly_ros.demo.source import Source
+
+NODE = "/objectomaly"
+OUTPUTS = ("score", "coarse_score", "mask", "overlay", "obstacles", "points", "status")
+_START_S = 300.0  # to load a model on a busy machine
+_DELAY_S = 2.0
+_SETTLED_S = 4.0
+_DRAIN_S = 90.0
+
+
+def image_topic(source: Source) -> str:
+    """The topic that the images are replayed on."""
+    return "/image/compressed" if source.compressed else "/image"
+
+
+def replay(source: Source, folder: Path, rate: float = 1.0) -> Path:
+    """Run node, recorder and player; return the bag of results, `folder`/result.
+
+    Args:
+        source: what to play.
+        folder: where the bag and the logs go.
+        rate: seconds of recording a second.
+
+    Raises:
+        ChildError: one of the processes did not do its part; the message holds its log.
+    """
+    result = folder / "result"
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with Children(logs, _environment()) as children:
+        node = children.start("node", "objectomaly_ros.ros.refine_node", *_node_arguments(source))
+        recorder = children.start(
+            "recorder",
+            "objectomaly_ros.ros.recorder",
+            *(f"{NODE}/{output}" for output in OUTPUTS),
+            image_topic(source),
+            "/camera_info",
+            "--output",
+            str(result),
+        )
+        player = children.start(
+            "player", "objectomaly_ros.ros.player", *_player_arguments(source, rate)
+        )
+        _await_start(children, node, recorder, player)
+        _await_end(source, rate, node, recorder, player)
+        _await_results(children, node, recorder, result)
+        status = recorder.stop()
+        if status != 0:
+            raise ChildError(f"recorder ended with status {status}:\n{recorder.log_tail()}")
+        status = node.stop()
+        if status != 0:
+            raise ChildError(f"node ended with status {status}:\n{node.log_tail()}")
+    return result
+
+
+def _node_arguments(source: Source) -> list[str]:
+    arguments = ["--ros-args", "-r", f"__node:={NODE[1:]}"]
+    profile = _profile()
+    if profile is not None:
+        arguments += ["--params-file", str(profile)]
+    parameters: dict[str, object] = {"use_sim_time": "true"}
+    if source.compressed:
+        parameters["image_transport"] = "compressed"
+    if source.pose is not None:
+        parameters["points.camera_height"] = source.pose.height
+        parameters["points.camera_pitch"] = float(source.pose.pitch)
+        parameters["points.camera_roll"] = float(source.pose.roll)
+    for name, value in parameters.items():
+        arguments += ["-p", f"{name}:={value}"]
+    return arguments
+
+
+def _player_arguments(source: Source, rate: float) -> list[str]:
+    target = image_topic(source)
+    topics, remap = [source.image_topic], []
+    if source.image_topic != target:
+        remap.append(f"{source.image_topic}:={target}")
+    if source.info_topic is not None:
+        topics.append(source.info_topic)
+        if source.info_topic != "/camera_info":
+            remap.append(f"{source.info_topic}:=/camera_info")
+    arguments = [str(source.bag), "--rate", str(rate), "--clock", "100", "--topics", *topics]
+    if remap:
+        arguments += ["--remap", *remap]
+    # the node and the recorder; the delay lets the recorder find the node's outputs as well
+    waits = ["--wait-for-subscribers", f"2{target}", "--wait-timeout", str(_START_S)]
+    return [*arguments, *waits, "--delay", str(_DELAY_S)]
+
+
+def _profile() -> Path | None:
+    """The parameter file of the embedded detector, in the checkout or in a ROS workspace."""
+    folders = [Path(__file__).resolve().parents[2]]
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        folders.append(Path(prefix) / "share" / "objectomaly_ros")
+    files = [folder / "config" / "embedded.yaml" for folder in folders]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _environment() -> dict[str, str]:
+    """This environment, on a ROS domain of its own so that no other graph is disturbed."""
+    env = dict(os.environ)
+    env.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+def _await_start(children: Children, node: Child, recorder: Child, player: Child) -> None:
+    """Wait until the node is active; a model may have to load."""
+    with tqdm(desc="starting the node", bar_format="{desc}: {elapsed}") as bar:
+        end = time.monotonic() + _START_S
+        while "active on" not in node.log.read_text(errors="replace"):
+            children.wait(0.5, running=(node, recorder, player))
+            bar.update()
+            if time.monotonic() > end:
+                raise ChildError(
+                    f"the node is not active after {_START_S:.0f} s:\n{node.log_tail()}"
+                )
+
+
+def _await_end(source: Source, rate: float, node: Child, recorder: Child, player: Child) -> None:
+    """Wait until the player has played everything, or as much as is wanted."""
+    seconds = source.duration_s / rate
+    started = time.monotonic()
+    with tqdm(total=seconds, desc="replaying", unit="s", bar_format=_BAR) as bar:
+        while player.status is None:
+            for child in (node, recorder):
+                child.check()
+            time.sleep(0.2)
+            passed = time.monotonic() - started
+            bar.update(max(0.0, min(passed - _DELAY_S, seconds) - bar.n))
+            if source.partial and passed > seconds + _DELAY_S:
+                player.stop()
+    if player.status not in (0, 130):
+        player.check()
+
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s"
+
+
+def _await_results(children: Children, node: Child, recorder: Child, result: Path) -> None:
+    """Wait until nothing more is recorded: the last frames are still on their way."""
+    size, changed = -1, time.monotonic()
+    end = changed + _DRAIN_S
+    while time.monotonic() < min(end, changed + _SETTLED_S):
+        children.wait(0.5, running=(node, recorder))
+        now = sum(file.stat().st_size for file in result.glob("*"))
+        if now != size:
+            size, changed = now, time.monotonic()

@@ -1,0 +1,137 @@
+"""What is replayed: the rendered drive, or anybody's recording."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from objectomaly_ros.bags import Bag, BagWriter, Intrinsics
+from objectomaly_ros.bags.messages import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    camera_info_message,
+    image_message,
+)
+from objectomaly_ros.demo.truth import FrameTruth, Truth
+from objectomaly_ros.drive import DriveFrame, RenderedDrive
+from objectomaly_ros.ground import CameraPose
+
+_FRAME_ID = "camera_optical"
+_drive: RenderedDrive | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording to replay.
+
+    Attributes:
+        bag: its path.
+        image_topic: in the bag.
+        compressed: whether that is a CompressedImage topic.
+        info_topic: its CameraInfo topic, if it has one.
+        frames: images in the bag.
+        duration_s: seconds to play.
+        partial: the recording is longer than that.
+        pose: of the camera over the ground, where known.
+        truth: ground truth, where known.
+    """
+
+    bag: Path
+    image_topic: str
+    compressed: bool
+    info_topic: str | None
+    frames: int
+    duration_s: float
+    partial: bool = False
+    pose: CameraPose | None = None
+    truth: Truth | None = None
+
+
+def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
+    """Render the drive into the bag `folder`/drive, its truth into `folder`/truth.npz."""
+    drive = RenderedDrive(seconds=seconds, rate_hz=rate_hz)
+    camera = Intrinsics(
+        fx=drive.camera.fx,
+        fy=drive.camera.fy,
+        cx=drive.camera.cx,
+        cy=drive.camera.cy,
+        width=drive.camera.width,
+        height=drive.camera.height,
+    )
+    start_ns = time.time_ns()  # rendered now: so that log times and stamps tell of one time
+    truth = {}
+    with BagWriter(folder / "drive") as writer:
+        writer.add_topic("/image", IMAGE)
+        writer.add_topic("/camera_info", CAMERA_INFO)
+        frames = tqdm(_rendered(drive), total=len(drive), desc="rendering", unit="frame")
+        for frame in frames:
+            stamp = start_ns + round(frame.time_s * 1e9)
+            store = writer.store
+            writer.write(
+                "/camera_info", camera_info_message(store, camera, stamp, _FRAME_ID), stamp
+            )
+            writer.write("/image", image_message(store, frame.image, stamp, _FRAME_ID), stamp)
+            truth[stamp] = FrameTruth(frame.ids, frame.objects)
+    known = Truth(truth)
+    known.save(folder / "truth.npz")
+    return Source(
+        bag=folder / "drive",
+        image_topic="/image",
+        compressed=False,
+        info_topic="/camera_info",
+        frames=len(drive),
+        duration_s=len(drive) / rate_hz,
+        pose=drive.pose,
+        truth=known,
+    )
+
+
+def open_recording(path: Path, topic: str | None, seconds: float | None) -> Source:
+    """Look at a recording.
+
+    Raises:
+        BagError: no bag, no such topic, or no or several image topics to choose from.
+    """
+    with Bag(path) as bag:
+        image = bag.image_topic(topic)
+        infos = [name for name, known in bag.topics.items() if known.msgtype == CAMERA_INFO]
+        beside = [name for name in infos if name.rpartition("/")[0] in image.name]
+        chosen = max(beside, key=len, default=infos[0] if len(infos) == 1 else None)
+        whole = bag.duration
+    return Source(
+        bag=path,
+        image_topic=image.name,
+        compressed=image.msgtype == COMPRESSED_IMAGE,
+        info_topic=chosen,
+        frames=image.count,
+        duration_s=whole if seconds is None else min(whole, seconds),
+        partial=seconds is not None and seconds < whole,
+    )
+
+
+def _rendered(drive: RenderedDrive) -> Iterator[DriveFrame]:
+    """The frames in order, drawn by as many processes as there are cores."""
+    workers = min(os.cpu_count() or 1, len(drive), 8)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=(drive,)) as pool:
+        yield from pool.map(_draw, range(len(drive)), chunksize=2)
+
+
+def _prepare(drive: RenderedDrive) -> None:
+    global _drive
+    _drive = drive
+    cv2.setNumThreads(1)
+
+
+def _draw(index: int) -> DriveFrame:
+    assert _drive is not None
+    return _drive.frame(index)

@@ -1,0 +1,140 @@
+"""Which frames came out, when, and how long they took."""
+
+from __future__ import annotations
+
+import csv
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectomaly_ros.bags import Bag
+from objectomaly_ros.demo.replay import NODE
+
+STAGES = ("queue_wait", "coarse", "propagation", "oasc", "mbp")
+
+
+@dataclass(frozen=True)
+class FrameTiming:
+    """How one image fared, from its ~/status; seconds.
+
+    Attributes:
+        stamp_ns: of the image.
+        latency: from arrival in the node to publication.
+        end_to_end: from the recorder's receipt of the image to its receipt of the score; NaN if
+            either is missing.
+        queue_wait, coarse, propagation, oasc, mbp: the stages.
+        refined: masks were at hand.
+        mask_count: how many.
+        mask_age_frames: how old they were; -1 without masks.
+        mask_generation: how long the last generation took, beside; NaN before the first.
+    """
+
+    stamp_ns: int
+    latency: float
+    end_to_end: float
+    queue_wait: float
+    coarse: float
+    propagation: float
+    oasc: float
+    mbp: float
+    refined: bool
+    mask_count: int
+    mask_age_frames: int
+    mask_generation: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The timing of a replay.
+
+    Attributes:
+        frames: one for every ~/status.
+        received: messages recorded by topic.
+        counters: the node's own totals: received, scored, dropped, rejected.
+        rate_in_hz: images a second, by their stamps.
+        rate_out_hz: ~/score messages a second, by the time of recording.
+    """
+
+    frames: tuple[FrameTiming, ...]
+    received: dict[str, int]
+    counters: dict[str, int]
+    rate_in_hz: float
+    rate_out_hz: float
+
+    def percentile(self, field: str, percent: float) -> float:
+        """A percentile of a field of the frames, in seconds; NaN if nothing was measured."""
+        values = np.array([getattr(frame, field) for frame in self.frames], float)
+        values = values[np.isfinite(values)]
+        return float(np.percentile(values, percent)) if values.size else float("nan")
+
+    def save_csv(self, path: Path) -> None:
+        """Write a row for every frame; times in milliseconds."""
+        milliseconds = ("latency", "end_to_end", *STAGES, "mask_generation")
+        with path.open("w", newline="") as out:
+            table = csv.writer(out)
+            names = [f"{name}_ms" for name in milliseconds]
+            table.writerow(["stamp_s", *names, "refined", "mask_count", "mask_age_frames"])
+            for frame in self.frames:
+                times = [f"{1e3 * getattr(frame, name):.2f}" for name in milliseconds]
+                rest = [int(frame.refined), frame.mask_count, frame.mask_age_frames]
+                table.writerow([f"{frame.stamp_ns / 1e9:.6f}", *times, *rest])
+
+
+def read_timing(result: Bag, image_topic: str) -> Timing:
+    """Read the timing of a replay from the bag of its results."""
+    there = result.topics
+    score, status = f"{NODE}/score", f"{NODE}/status"
+    arrived: dict[str, dict[int, int]] = {image_topic: {}, score: {}}
+    statuses: list[Any] = []
+    wanted = [topic for topic in (image_topic, score, status) if topic in there]
+    for raw in result.messages(wanted):
+        if raw.topic == status:
+            statuses.append(result.decode(raw))
+        else:
+            arrived[raw.topic][header_stamp_ns(raw.data)] = raw.log_time
+    frames = tuple(_frame(message, arrived[image_topic], arrived[score]) for message in statuses)
+    last = statuses[-1] if statuses else None
+    names = ("received", "scored", "dropped", "rejected")
+    return Timing(
+        frames=frames,
+        received={topic.name: topic.count for topic in there.values()},
+        counters={name: int(getattr(last, f"frames_{name}")) if last else 0 for name in names},
+        rate_in_hz=_rate(list(arrived[image_topic])),
+        rate_out_hz=_rate(list(arrived[score].values())),
+    )
+
+
+def header_stamp_ns(data: bytes) -> int:
+    """The stamp of a message that begins with a std_msgs/Header, from its CDR bytes."""
+    order = "<" if data[1] & 1 else ">"
+    seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _frame(message: Any, images: dict[int, int], scores: dict[int, int]) -> FrameTiming:
+    stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+    both = stamp in images and stamp in scores
+    return FrameTiming(
+        stamp_ns=stamp,
+        latency=float(message.latency),
+        end_to_end=(scores[stamp] - images[stamp]) / 1e9 if both else float("nan"),
+        queue_wait=float(message.queue_wait),
+        coarse=float(message.coarse_time),
+        propagation=float(message.propagation_time),
+        oasc=float(message.oasc_time),
+        mbp=float(message.mbp_time),
+        refined=bool(message.refined),
+        mask_count=int(message.mask_count),
+        mask_age_frames=int(message.mask_age_frames),
+        mask_generation=float(message.mask_generation_time),
+    )
+
+
+def _rate(times_ns: list[int]) -> float:
+    if len(times_ns) < 2:
+        return float("nan")
+    span = (max(times_ns) - min(times_ns)) / 1e9
+    return (len(times_ns) - 1) / span if span > 0 else float("nan")

@@ -1,0 +1,56 @@
+"""The whole demo, across real processes, on a very short drive."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from objectomaly_ros.demo.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(1500)
+def test_a_short_drive_goes_through_the_node(tmp_path):
+    pytest.importorskip("rclpy", reason="needs ROS: run it with scripts/env")
+    command = [sys.executable, "-m", "objectomaly_ros.demo", "--out", str(tmp_path / "out")]
+    # slow, so that a busy machine keeps up: what counts here is that nothing is lost
+    done = subprocess.run(
+        [*command, "--seconds", "1", "--rate", "0.1"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"Look at {tmp_path / 'out' / 'index.html'}"
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["images_in_recording"] == 10
+    assert summary["received_by_topic"]["/image"] == 10
+    assert summary["scores_out"] + summary["node_counters"]["dropped"] == 10
+    assert summary["scores_out"] >= 5
+    assert summary["accuracy"]["frames"] == summary["scores_out"]
+    assert 0 < summary["accuracy"]["refined"]["auprc"] <= 1
+    for name in ("contact_sheet.png", "latency.png", "latency.csv", "result/metadata.yaml"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_a_missing_recording_is_an_error_in_one_line(tmp_path, capsys):
+    code = main(["--out", str(tmp_path), "--bag", str(tmp_path / "nothing")])
+    assert code == 1
+    assert capsys.readouterr().err.startswith("error: no bag at ")
+
+
+def test_only_what_a_demo_wrote_is_removed(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "old").write_text("")
+    main(["--out", str(tmp_path), "--bag", str(tmp_path / "nothing")])
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "result").exists()
+
+
+@pytest.mark.parametrize("wrong", ["0", "-3"])
+def test_impossible_seconds_are_refused(wrong, capsys):
+    with pytest.raises(SystemExit):
+        main(["--seconds", wrong])
+    assert "above 0" in capsys.readouterr().err
