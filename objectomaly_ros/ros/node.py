@@ -26,7 +26,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # timers that run also while /clock stands still
 
 
-class ConfigurationError(RuntimeError):
+class ConfigurationError(ValueError):
     """The node cannot be configured; the message says why and what to do."""
 
 

@@ -12,15 +12,16 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from objectomaly_ros.runtime.mask_server import Failure, KeyframeMasks, MaskSource
+from objectomaly_ros.runtime.mask_server import (
+    Failure,
+    KeyframeMasks,
+    MaskGeneratorError,
+    MaskSource,
+)
 from objectomaly_ros.types import Image, ScoreMap
 
 RESTART_PAUSE_S = 5.0
 """A process that died is started again not sooner than this after the last start."""
-
-
-class MaskGeneratorError(RuntimeError):
-    """Masks could not be generated; the message says why."""
 
 
 class MaskProcess:

@@ -25,6 +25,10 @@ NICENESS = 10
 """Added to the process's niceness: beside CAS it gets what CAS leaves."""
 
 
+class MaskGeneratorError(RuntimeError):
+    """Masks could not be generated; the message says why."""
+
+
 @dataclass(frozen=True)
 class MaskSource:
     """Which mask generator to load, and how its masks overlap.
@@ -100,8 +104,8 @@ def serve(connection: Connection) -> None:
 def describe(error: BaseException) -> str:
     """An exception as one line for a log, with its type where the words may say too little."""
     text = " ".join(str(error).split())
-    plain = isinstance(error, (ValueError, FileNotFoundError, ImportError)) and text
-    return text if plain else f"{type(error).__name__}: {text}"
+    plain = isinstance(error, (ValueError, FileNotFoundError, ImportError, MaskGeneratorError))
+    return text if plain and text else f"{type(error).__name__}: {text}"
 
 
 def _leave_room_for_cas(device: str) -> None:

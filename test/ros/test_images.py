@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("rclpy", reason="images are tested as ROS messages: run under scripts/env")
 
 from graph import compressed_message, image_message
+from malformed import MALFORMED, jpeg, png, smooth
 from sensor_msgs.msg import Image
 
 from objectomaly_ros.ros import images
@@ -14,13 +15,6 @@ from objectomaly_ros.ros.images import CHANNELS, decode, fill
 from objectomaly_ros.runtime.frames import BadImageError
 
 pytestmark = pytest.mark.ros
-
-
-def smooth(shape=(48, 64)):
-    """Slow gradients: survive subsampled colours and Bayer patterns."""
-    y, x = np.indices(shape, np.float32)
-    channels = 40 + 2.5 * x, 60 + 3 * y, 200 - x - y
-    return np.stack(channels, -1).astype(np.uint8)
 
 
 def sampled(pattern, image):
@@ -120,14 +114,6 @@ def test_the_last_row_may_lack_its_padding():
     np.testing.assert_array_equal(decode(message), image)
 
 
-def jpeg(image):
-    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-
-
-def png(image):
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
 def test_compressed_images():
     image = smooth()
     np.testing.assert_array_equal(
@@ -146,44 +132,6 @@ def test_compressed_bayer_images_get_their_colours():
     data = png(sampled("rggb", image))
     result = decode(compressed_message(1, data, "bayer_rggb8; png compressed bayer_rggb8"))
     assert np.abs(result.astype(int) - image)[2:-2, 2:-2].max() <= 8
-
-
-def image(**fields):
-    return image_message(1.0, smooth(), **fields)
-
-
-MALFORMED = {
-    "no pixels": (image(height=0, width=0, step=0, data=array.array("B")), "it is empty: 0 x 0"),
-    "no height": (image(height=0), "it is empty: 64 x 0"),
-    "no width": (image(width=0), "it is empty: 0 x 48"),
-    "step of zero": (image(step=0), "step is 0 bytes, but 64 pixels of rgb8 take 192"),
-    "step too small": (image(step=191), "step is 191 bytes, but 64 pixels of rgb8 take 192"),
-    "step too large": (image(step=400), "data is too short: 9216 bytes, but 48 rows with step 400"),
-    "data cut short": (image(data=array.array("B", bytes(100))), "data is too short: 100 bytes"),
-    "no data": (image(data=array.array("B")), "data is too short: 0 bytes"),
-    "gigantic claim": (image(height=2**32 - 1, width=2**31, step=2**32 - 1), "step is 4294967295"),
-    "no encoding": (image(encoding=""), "its encoding '' is not supported; supported: mono8"),
-    "unknown encoding": (image(encoding="rgb9"), "its encoding 'rgb9' is not supported"),
-    "depth image": (image(encoding="16UC1"), "'16UC1' is that of a depth image"),
-    "float depth image": (image(encoding="32FC1"), "is that of a depth image"),
-    "encoding wider than data": (image(encoding="rgba8"), "step is 192 bytes, but 64 pixels of"),
-    "16 bits in 8-bit data": (image(encoding="rgb16"), "step is 192 bytes"),
-    "odd width of yuv": (image(encoding="yuv422", width=63), "no odd sizes, but it is 63 x 48"),
-    "odd height of nv12": (image(encoding="nv12", height=47), "no odd sizes, but it is 64 x 47"),
-    "compressed: nothing": (compressed_message(1, b""), "it is empty: compressed data of 0 bytes"),
-    "compressed: garbage": (compressed_message(1, b"\0" * 500), "500 bytes of 'jpeg' data are"),
-    "compressed: text": (compressed_message(1, b"<html>"), "damaged or in no known image format"),
-    "compressed: JPEG cut": (compressed_message(1, jpeg(smooth())[:600]), "cut short at 600"),
-    "compressed: PNG cut": (compressed_message(1, png(smooth())[:-30], "png"), "cut short at"),
-    "compressed: JPEG header only": (
-        compressed_message(1, jpeg(smooth())[:30] + b"\xff\xd9"),
-        "damaged or in no known image format",
-    ),
-    "compressed: depth": (
-        compressed_message(1, png(smooth()), "16UC1; compressedDepth png"),
-        "compressed depth image",
-    ),
-}
 
 
 @pytest.mark.parametrize("case", MALFORMED)

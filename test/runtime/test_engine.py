@@ -93,9 +93,7 @@ def run():
 
 
 def feed(engine, sink, stamp, image=None, camera=""):
-    engine.submit(
-        Frame(camera, stamp, time.monotonic(), picture() if image is None else image)
-    )
+    engine.submit(Frame(camera, stamp, time.monotonic(), picture() if image is None else image))
     assert sink.done.acquire(timeout=10)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
@@ -26,6 +27,7 @@ SUPPORT = Path(__file__).parent
 REPOSITORY = SUPPORT.parents[1]
 NODE = "/objectomaly"
 PATIENCE_S = 60.0  # tests share their cores with whatever else runs
+SETTLE_S = 0.5  # one end of a connection knows of it before the other does
 
 
 def wait_for(condition, what, timeout=PATIENCE_S):
@@ -107,28 +109,36 @@ class Graph:
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._publishers = {}
+        self._subscriptions = []
         self._clients = {}
         self.received = {}
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self):
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def listen(self, kind, topic, qos=10):
-        """Keep the messages of a topic; wait until its publisher is there."""
+        """Keep the messages of a topic until `forget`; wait until its publisher is there."""
         messages = self.received[topic] = []
-        subscription = self.node.create_subscription(kind, topic, messages.append, qos)
+        self._subscriptions.append(self.node.create_subscription(kind, topic, messages.append, qos))
         wait_for(lambda: self.node.count_publishers(topic), f"a publisher on {topic}")
-        return messages, subscription
+        time.sleep(SETTLE_S)
+        return messages
+
+    def forget(self):
+        """Listen to nothing any more."""
+        for subscription in self._subscriptions:
+            self.node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+        self.received.clear()
 
     def publisher(self, topic, kind=Image, qos=qos_profile_sensor_data):
         if topic not in self._publishers:
             publisher = self.node.create_publisher(kind, topic, qos)
             wait_for(publisher.get_subscription_count, f"the node's subscription of {topic}")
+            time.sleep(SETTLE_S)
             self._publishers[topic] = publisher
         return self._publishers[topic]
 
@@ -236,5 +246,3 @@ def array_of(message):
 
 def stamps(messages):
     return [(m.header.stamp.sec, m.header.stamp.nanosec) for m in messages]
-
-

@@ -100,3 +100,19 @@ class NestedMasks:
         masks[1] = False
         masks[1, 10:20, 10:20] = True
         return masks
+
+
+class SlowToLoad(RednessDetector):
+    """Takes long to load, partly without letting anybody else run."""
+
+    def __init__(self, checkpoint=None, device="cpu"):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            sorted(range(200000), key=lambda x: -x)
+        super().__init__()
+
+
+class SlowToLoadMasks(BandMasks):
+    def __init__(self, checkpoint=None, device="cpu"):
+        time.sleep(20)
+        super().__init__()

@@ -1,0 +1,203 @@
+"""Start, failure, and end of the real node."""
+
+import itertools
+import os
+import signal
+import time
+
+import pytest
+
+pytest.importorskip(
+    "rclpy", reason="the node needs rclpy and built messages: run under scripts/env"
+)
+
+import graph as g
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from sensor_msgs.msg import Image
+
+pytestmark = pytest.mark.ros
+
+DOMAINS = itertools.count(os.getpid() * 13)
+
+
+@pytest.fixture
+def start():
+    closing = []
+
+    def go(*arguments, **parameters):
+        domain = 1 + next(DOMAINS) % 200
+        node = g.NodeProcess(domain, *arguments, **parameters)
+        closing.append(node)
+        return node
+
+    def around(node_domain=None):
+        graph = g.Graph(node_domain)
+        closing.append(graph)
+        return graph
+
+    def both(*arguments, **parameters):
+        domain = 1 + next(DOMAINS) % 200
+        node = g.NodeProcess(domain, *arguments, **parameters)
+        closing.append(node)
+        return node, around(domain)
+
+    go.both = both
+    yield go
+    for thing in reversed(closing):
+        thing.close()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"detector.name": "embedded", "detector.checkpoint": "/nowhere/net.safetensors"},
+            "/nowhere/net.safetensors",
+        ),
+        ({"detector.name": "embeded"}, "unknown detector 'embeded'; known: "),
+        ({"detector.name": "no_such_module:Net"}, "No module named 'no_such_module'"),
+        ({"masks.name": "sam_vit_x"}, "unknown mask generator 'sam_vit_x'"),
+        ({"masks.options": "['colour=red']"}, "unexpected keyword argument 'colour'"),
+        ({"queue_size": "0"}, "queue_size"),
+        ({"threshold.high": "high"}, "threshold.high is 'high'; it must be a number"),
+        ({"camera_names": "['front camera']"}, "camera_names holds 'front camera'"),
+        ({"threshold.low": "0.9"}, "threshold.low is 0.9; it must not be above threshold.high"),
+        ({"device": "cuda:99"}, "cuda"),
+    ],
+)
+def test_what_cannot_work_fails_configure_with_the_reason_and_the_node_lives(
+    start, parameters, message
+):
+    node = start(**parameters)
+    node.wait_log("configure failed: ")
+    (line,) = [line for line in node.lines if "configure failed" in line]
+    assert message in line
+    assert "ros2 lifecycle set /objectomaly configure" in line
+    assert node.process.poll() is None
+    assert "Traceback" not in node.log
+
+
+def test_a_missing_checkpoint_leaves_the_node_unconfigured_with_an_error_in_diagnostics(start):
+    node, graph = start.both(
+        **{"detector.name": "embedded", "detector.checkpoint": "/nowhere/net.safetensors"}
+    )
+    node.wait_log("configure failed: ")
+    assert graph.state() == "unconfigured"
+    level, message, _ = graph.diagnostics()["objectomaly"]
+    assert level == DiagnosticStatus.ERROR[0]
+    assert "/nowhere/net.safetensors" in message
+    refused = graph.refine()
+    assert not refused.success
+    assert "unconfigured" in refused.message
+    assert not graph.change(Transition.TRANSITION_CONFIGURE)
+    assert graph.state() == "unconfigured"
+
+
+def test_a_wrong_parameter_at_start_can_be_put_right(start):
+    node, graph = start.both(**{"refine.propagation": "flaw", "masks.name": "none"})
+    node.wait_log("configure failed: refine.propagation is 'flaw'")
+    assert graph.set("refine.propagation", "hold").successful
+    assert graph.change(Transition.TRANSITION_CONFIGURE)
+    assert graph.change(Transition.TRANSITION_ACTIVATE)
+    assert graph.state() == "active"
+
+
+def test_the_whole_life_of_a_node(start):
+    node, graph = start.both(autostart="false")
+    assert graph.state() == "unconfigured"
+    for _ in range(2):
+        assert graph.change(Transition.TRANSITION_CONFIGURE)
+        assert graph.state() == "inactive"
+        assert graph.node.count_subscribers("/image") == 0
+        for _ in range(2):
+            assert graph.change(Transition.TRANSITION_ACTIVATE)
+            scores = graph.listen(Image, f"{g.NODE}/score")
+            publisher = graph.node.create_publisher(Image, "/image", 10)
+            g.wait_for(publisher.get_subscription_count, "the node's subscription")
+            g.wait_for(
+                lambda p=publisher, s=scores: p.publish(g.image_message(time.time())) or s,
+                "a score",
+            )
+            assert graph.change(Transition.TRANSITION_DEACTIVATE)
+            g.wait_for(lambda: graph.node.count_subscribers("/image") == 0, "an end")
+            graph.node.destroy_publisher(publisher)
+            graph.forget()
+        assert graph.change(Transition.TRANSITION_CLEANUP)
+        assert graph.state() == "unconfigured"
+    assert graph.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert graph.state() == "finalized"
+    code, took = node.interrupt()
+    assert code == 0
+    assert took < 2.0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("moment", "parameters"),
+    [
+        ("loading detector", {"detector.name": "simple_models:SlowToLoad"}),
+        ("starting mask generator", {"masks.name": "simple_models:SlowToLoadMasks"}),
+        ("active on", {"masks.name": "simple_models:BurningMasks"}),
+    ],
+)
+def test_a_signal_ends_the_node_within_two_seconds(start, moment, parameters, sign):
+    node = start(**parameters)
+    node.wait_log(moment)
+    time.sleep(0.3)
+    code, took = node.interrupt(sign)
+    assert code == 0
+    assert took < 2.0
+    assert "Traceback" not in node.log
+
+
+def test_a_signal_in_the_middle_of_work_ends_the_node_and_its_mask_process(start):
+    node, graph = start.both(
+        **{"masks.name": "simple_models:BurningMasks", "refine.every_n": 1,
+           "masks.options": "['seconds=30']"}
+    )  # fmt: skip
+    scores = graph.listen(Image, f"{g.NODE}/score")
+    publisher = graph.publisher("/image")
+    for k in range(8):
+        publisher.publish(g.image_message(10 + k / 10))
+        time.sleep(0.05)
+    g.wait_for(lambda: scores, "a score")
+    children = _children(node.process.pid)
+    assert children
+    code, took = node.interrupt()
+    assert code == 0
+    assert took < 2.0
+    assert "Traceback" not in node.log
+    g.wait_for(lambda: not any(map(_alive, children)), "the end of the mask process")
+
+
+def test_a_signal_while_python_still_imports(start):
+    for delay in (0.15, 0.4, 0.8):
+        node = start()
+        time.sleep(delay)
+        code, _ = node.interrupt()
+        # before main() it is Python's own: there it may end by the signal itself
+        assert code in (0, -signal.SIGINT, 1)
+        if code == 0:
+            assert "Traceback" not in node.log
+
+
+def test_wrong_ros_arguments_are_said_in_a_line(start, tmp_path):
+    node = start("--params-file", str(tmp_path / "missing.yaml"))
+    assert node.process.wait(timeout=60) == 2
+    g.wait_for(lambda: "refine_node: " in node.log, "a message")
+    assert "missing.yaml" in node.log
+    assert "Traceback" not in node.log
+
+
+def _children(pid):
+    listing = os.popen(f"ps -o pid= --ppid {pid}").read()
+    return [int(word) for word in listing.split()]
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
