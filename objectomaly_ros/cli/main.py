@@ -16,6 +16,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "objectomaly_ros.cli.checkpoints",
         "list, download, verify and convert published checkpoints",
     ),
+    "evaluate": (
+        "objectomaly_ros.cli.evaluate",
+        "measure detectors, after every stage, on road-anomaly datasets",
+    ),
 }
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130

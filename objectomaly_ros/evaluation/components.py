@@ -127,8 +127,12 @@ class ComponentAccumulator:
         """
         score_map, label_map = check_frame(score, labels, f"frame {len(self._frames)}")
         frame = frame_components(score_map > self.threshold, label_map, self._limits)
-        self._frames.append(frame)
+        self.add(frame)
         return frame
+
+    def add(self, frame: FrameComponents) -> None:
+        """Add the components of a frame that were found elsewhere, in another process say."""
+        self._frames.append(frame)
 
     def compute(self) -> ComponentMetrics:
         """Return the metrics of all frames so far; more frames may follow."""

@@ -37,7 +37,7 @@ def read_image(path: str | Path) -> Image:
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith(("I", "F")):
                 return _from_deep(np.asarray(upright), Path(path))
-            return np.ascontiguousarray(upright.convert("RGB"))
+            return np.array(upright.convert("RGB"))  # a copy: torch wants it writable
         except _UNREADABLE as error:
             raise FrameError(f"{path}: the image is damaged: {error}") from error
 

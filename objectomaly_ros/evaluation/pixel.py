@@ -197,14 +197,17 @@ def _metrics_of(curve: PixelCurve, resolution: float) -> PixelMetrics:
         fpr95=fpr95,
         auroc=auroc,
         best_f1=float(f1[best]),
-        best_f1_threshold=_between(below, level),
+        best_f1_threshold=threshold_between(below, level),
         best_f1_level=float(level),
         **counts,
     )
 
 
-def _between(below: np.float32, level: np.float32) -> float:
-    """Return a float32 number t, below <= t < level, midway where the two are not neighbours."""
+def threshold_between(below: np.float32, level: np.float32) -> float:
+    """Return a float32 number t, below <= t < level, midway where the two are not neighbours.
+
+    With `score > t` exactly the scores from `level` upwards are predicted, plateaus included.
+    """
     if not np.isfinite(below):
         return float(np.nextafter(level, np.float32(-np.inf)))
     middle = np.float32((float(below) + float(level)) / 2)

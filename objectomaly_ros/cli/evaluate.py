@@ -1,0 +1,92 @@
+"""`objectomaly evaluate`: the table of figures, for any detector, after every stage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+PARTLY = 3
+_MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Interrupted, or killed, the same command goes on where it was: scores are kept in\n"
+        "OUT/cache, keyed on the images, the weights and the options.\n\n"
+        "Exit codes: 0 all frames counted; 3 done, but frames were left out (each is named);\n"
+        "1 nothing could be measured, or a model does not load; 2 usage.\n\n"
+        "  objectomaly evaluate data/RoadAnomaly21 --detectors mask2anomaly=m2a.pth \\\n"
+        "      --masks sam_vit_h=sam.pth --device cuda\n"
+        "  objectomaly evaluate data --detectors precomputed=my_scores --masks none regions"
+    )
+    parser.add_argument(
+        "root", type=Path, help="a dataset (images/ and labels_masks/), or a folder of datasets"
+    )
+    parser.add_argument(
+        "--datasets", nargs="+", default=[], metavar="NAME", help="only these of a folder's"
+    )
+    parser.add_argument(
+        "--detectors", nargs="+", default=["embedded"], metavar=_MODEL, help="default: embedded"
+    )
+    parser.add_argument(
+        "--masks",
+        nargs="+",
+        default=["regions"],
+        metavar=_MODEL,
+        help="mask generators, 'none' for the coarse stage alone; default: regions",
+    )
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="N frames of each dataset, evenly spread"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("evaluation"),
+        help="folder for report.html, results.json and the cache; default: %(default)s",
+    )
+    parser.add_argument(
+        "--workers", type=_positive, default=1, help="worker processes; default: %(default)s"
+    )
+    parser.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; the table goes to stdout, progress and left-out frames to stderr."""
+    from objectomaly_ros.evaluation.datasets import find_datasets
+    from objectomaly_ros.evaluation.models import ModelSpec
+    from objectomaly_ros.evaluation.results import as_json, as_text, failed
+    from objectomaly_ros.evaluation.runner import Options, evaluate
+
+    datasets = find_datasets(args.root, args.datasets)
+    detectors = [ModelSpec.parse(text) for text in args.detectors]
+    masks = [None if text == "none" else ModelSpec.parse(text) for text in args.masks]
+    args.out.mkdir(parents=True, exist_ok=True)
+    options = Options(args.out / "cache", args.device, args.workers, args.limit)
+    try:
+        results = evaluate(datasets, detectors, masks, options)
+    except TypeError as error:  # an option that the model does not know
+        raise ValueError(str(error)) from error
+
+    content = as_json(results)
+    (args.out / "results.json").write_text(json.dumps(content, indent=1), "utf-8")
+    print(json.dumps(content, indent=1) if args.json else as_text(results))
+    failures = [line for result in results for line in failed(result)]
+    measured = [run for result in results for run in result.runs if run.stages]
+    for line in failures:
+        print(f"objectomaly evaluate: left out {line}", file=sys.stderr)
+    if not measured:
+        print("objectomaly evaluate: no frame could be used", file=sys.stderr)
+        return 1
+    return PARTLY if failures else 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value

@@ -1,0 +1,116 @@
+"""Detectors and mask generators as a command line names them, and what identifies their outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from objectomaly_ros import __version__
+from objectomaly_ros.detectors import load_detector
+from objectomaly_ros.masks import load_mask_generator
+from objectomaly_ros.types import Detector, MaskGenerator
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What to load: a name, its weights, its options.
+
+    Attributes:
+        name: of `DETECTORS` or `MASK_GENERATORS`, or "module:Class".
+        checkpoint: path of the weights, None for the default.
+        options: passed on as keyword arguments.
+    """
+
+    name: str
+    checkpoint: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> ModelSpec:
+        """Read `NAME[=CHECKPOINT][,OPTION=VALUE]...`, e.g. "semantic=net.onnx,rule=entropy".
+
+        Values are JSON where they parse as such (360, true, [50, 100]), else text.
+
+        Raises:
+            ValueError: an option has no value, or the name is empty.
+        """
+        head, *rest = _split(text)
+        name, _, checkpoint = head.partition("=")
+        if not name:
+            raise ValueError(f"{text!r} names no model; want NAME[=CHECKPOINT][,OPTION=VALUE]")
+        options = {}
+        for item in rest:
+            key, equals, value = item.partition("=")
+            if not equals or not key.isidentifier():
+                raise ValueError(f"{item!r} in {text!r} is no OPTION=VALUE")
+            try:
+                options[key] = json.loads(value)
+            except json.JSONDecodeError:
+                options[key] = value
+        return cls(name, checkpoint or None, options)
+
+    @property
+    def label(self) -> str:
+        """What tables call it: the name, the weights' file name and the options."""
+        weights = f"={Path(self.checkpoint).name}" if self.checkpoint else ""
+        options = "".join(f",{key}={value}" for key, value in self.options.items())
+        return f"{self.name}{weights}{options}"
+
+    def detector(self, device: str) -> Detector:
+        """Load it as a detector; errors as of `load_detector`."""
+        return load_detector(self.name, self.checkpoint, device, **self.options)
+
+    def mask_generator(self, device: str) -> MaskGenerator:
+        """Load it as a mask generator; errors as of `load_mask_generator`."""
+        return load_mask_generator(self.name, self.checkpoint, device, **self.options)
+
+    def identity(self, model: object) -> str:
+        """Return a hash of all that decides what `model` computes, besides the image.
+
+        These are the name, the options, the content of the weights, the model's source file and
+        this package's version. (Of a folder of score maps: names, sizes and times.)
+        """
+        digest = hashlib.sha256()
+        digest.update(json.dumps([__version__, self.name, self.options], sort_keys=True).encode())
+        weights = self.checkpoint or getattr(model, "checkpoint", None)
+        if isinstance(weights, (str, Path)):
+            digest.update(_content(Path(weights)))
+        try:
+            source = inspect.getsourcefile(type(model))
+        except TypeError:  # built-in, or made at run time
+            source = None
+        if source:
+            digest.update(_content(Path(source)))
+        return digest.hexdigest()
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas outside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        entries = sorted(
+            (str(entry.relative_to(path)), entry.stat().st_size, entry.stat().st_mtime_ns)
+            for entry in path.rglob("*")
+            if entry.is_file()
+        )
+        return json.dumps(entries).encode()
+    digest = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.digest()
