@@ -152,10 +152,9 @@ def _picture(width: int, height: int, k: int) -> npt.NDArray[np.uint8]:
 def run(arguments: argparse.Namespace, *parameters: str) -> Report:
     """Run node, publisher and checker once."""
     import rclpy
+    from objectomaly_ros.msg import RefinementStatus
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image as ImageMessage
-
-    from objectomaly_ros.msg import RefinementStatus
 
     folders = os.pathsep.join([str(TOOLS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": folders}

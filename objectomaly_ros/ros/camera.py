@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from sensor_msgs.msg import Image as ImageMessage
@@ -107,14 +108,20 @@ class Camera:
         ]
 
     def _subscription(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Any:
-        return self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            qos.input_qos(),
-            event_callbacks=qos.subscription_events(topic, self._log.warn, self._count_lost),
-            qos_overriding_options=qos.overrides(),
-        )
+        def create(lost: Callable[[int], None] | None) -> Any:
+            return self._node.create_subscription(
+                kind,
+                topic,
+                callback,
+                qos.input_qos(),
+                event_callbacks=qos.subscription_events(topic, self._log.warn, lost),
+                qos_overriding_options=qos.overrides(),
+            )
+
+        try:
+            return create(self._count_lost)
+        except UnsupportedEventTypeError:  # not every middleware counts them
+            return create(None)
 
     def _count_lost(self, messages_lost: int) -> None:
         self.lost += messages_lost
@@ -160,19 +167,24 @@ class Camera:
         """Publish everything else."""
         frame, header = result.frame, result.frame.message.header
         self._publish_image("score", frame, result.refined.score, "32FC1")
+        contacts = None
         if result.scene is not None:
-            self._publish_scene(result, result.scene)
+            contacts = self._geometry.contacts(result.scene, header)
+            self._publish_scene(result, result.scene, contacts)
+        if self._wanted("overlay"):
+            self._publish_image("overlay", frame, self._draw(result, contacts), "rgb8")
         if self._wanted("status"):
             latency = time.monotonic() - frame.received_s
             status = messages.status(header, result, latency)
             self._publishers["status"].publish(status)
 
-    def _publish_scene(self, result: Result, scene: Scene) -> None:
+    def _publish_scene(
+        self, result: Result, scene: Scene, contacts: list[messages.Contact] | None
+    ) -> None:
         frame, header = result.frame, result.frame.message.header
         if self._wanted("mask"):
             labels = scene.labels(self._values()["mask_value"])
             self._publish_image("mask", frame, labels, "mono8")
-        contacts = self._geometry.contacts(scene, header)
         if self._wanted("obstacles"):
             refined = result.refined.mask_count is not None
             self._publishers["obstacles"].publish(
@@ -189,20 +201,18 @@ class Camera:
                 self._publishers["points"].publish(
                     messages.point_cloud(header.stamp, self._poses.base_frame, scene, contacts)
                 )
-        if self._wanted("overlay"):
-            self._publish_image("overlay", frame, self._draw(result, scene, contacts), "rgb8")
 
-    def _draw(self, result: Result, scene: Scene, contacts: list[messages.Contact] | None) -> Image:
-        refined = result.refined
+    def _draw(self, result: Result, contacts: list[messages.Contact] | None) -> Image:
+        refined, scene = result.refined, result.scene
         line = "coarse"
         if refined.mask_count is not None:
             line = f"refined: {refined.mask_count} masks, {refined.age_frames} frames old"
         return draw_overlay(
             result.image,
             refined.score,
-            scene.mask,
-            scene.regions,
-            scene.ids,
+            scene.mask if scene else None,
+            scene.regions if scene else (),
+            scene.ids if scene else (),
             [line],
             ranges=[contact.range_m for contact in contacts or ()],
             limits=self._limits(refined.score),

@@ -100,6 +100,18 @@ class ObjectomalyNode(LifecycleNode):
 
     def on_activate(self, state: Any) -> TransitionCallbackReturn:
         """Start the engine and subscribe."""
+        try:
+            self._engage()
+        except Exception as error:  # a topic name or QoS override that ROS does not take
+            self._disengage()
+            self._problem = f"not activated: {describe(error)}"
+            self.get_logger().error(f"activate failed: {describe(error)}")
+            return FAILURE
+        self._problem = None
+        self._label = "active"
+        return super().on_activate(state)
+
+    def _engage(self) -> None:
         assert self._detector is not None
         values = self._params.values
         settings = parameters.settings(values, self._threshold())
@@ -119,12 +131,10 @@ class ObjectomalyNode(LifecycleNode):
             self._log.warn(
                 "threshold",
                 f"detector {values['detector.name']} brings no threshold and threshold.high is not "
-                "set: scores are published, but no mask, overlay, obstacles or points",
+                "set: scores are published, but no mask, obstacles or points",
             )
         topics = ", ".join(camera.topic for camera in self._cameras.values())
         self.get_logger().info(f"active on {self._device}, waiting for images on {topics}")
-        self._label = "active"
-        return super().on_activate(state)
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         """Unsubscribe and stop the engine; the models stay loaded."""

@@ -52,7 +52,7 @@ def overrides() -> QoSOverridingOptions:
 
 
 def subscription_events(
-    topic: str, warn: Log, lost: Callable[[int], None]
+    topic: str, warn: Log, lost: Callable[[int], None] | None
 ) -> SubscriptionEventCallbacks:
     """Say it when a publisher does not match, and count the messages that the middleware lost."""
 
@@ -65,6 +65,8 @@ def subscription_events(
             f"{policy.lower()} to what it offers; `ros2 topic info -v {topic}` shows both ends",
         )
 
+    if lost is None:
+        return SubscriptionEventCallbacks(incompatible_qos=incompatible)
     return SubscriptionEventCallbacks(
         incompatible_qos=incompatible,
         message_lost=lambda event: lost(event.total_count_change),

@@ -364,8 +364,10 @@ def test_a_detector_without_a_threshold_publishes_scores_only(start):
     node.wait_log("no threshold and threshold.high is not set")
     scores = graph.listen(Image, f"{g.NODE}/score")
     masks = graph.listen(Image, f"{g.NODE}/mask")
+    overlays = graph.listen(Image, f"{g.NODE}/overlay")
     publish(graph, 2, scores)
     assert masks == []
+    g.wait_for(lambda: len(overlays) == 2, "pictures for people all the same")
     assert graph.set("threshold.high", 200.0).successful
     publish(graph, 1, scores)
     g.wait_for(lambda: len(masks) == 1, "a mask once there is a threshold")
