@@ -16,11 +16,9 @@ from transformers import (
     SwinConfig,
 )
 from transformers.initialization import no_init_weights
-from transformers.models.mask2former.modeling_mask2former import (
-    Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention as DeformableAttention,
-)
 
 from objectomaly_ros.detectors.architectures import Architecture
+from objectomaly_ros.detectors.deformable_attention import DeformableAttention
 from objectomaly_ros.detectors.global_mask_attention import GlobalMaskAttention
 
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
@@ -54,6 +52,10 @@ class Mask2FormerNetwork(nn.Module):
         super().__init__()
         with no_init_weights():
             self.segmenter = Mask2FormerForUniversalSegmentation(_config(architecture))
+            for layer in self.segmenter.model.pixel_level_module.decoder.encoder.layers:
+                layer.self_attn = DeformableAttention(
+                    architecture.hidden, architecture.attention_heads, architecture.levels, 4
+                )
             if architecture.levels == 1:
                 _use_one_level(self.segmenter.model, architecture)
             if architecture.two_sided:
@@ -132,10 +134,6 @@ def _use_one_level(model: nn.Module, architecture: Architecture) -> None:
     pixel_decoder.num_feature_levels = 1
     pixel_decoder.input_projections = pixel_decoder.input_projections[:1]
     pixel_decoder.level_embed = nn.Parameter(torch.empty(1, architecture.hidden))
-    for layer in pixel_decoder.encoder.layers:
-        layer.self_attn = DeformableAttention(
-            architecture.hidden, architecture.attention_heads, n_levels=1, n_points=4
-        )
     transformer = parts.transformer_module
     transformer.num_feature_levels = 1
     transformer.decoder.num_feature_levels = 1
