@@ -102,6 +102,14 @@ def test_input_size_changes_the_resolution_of_the_network() -> None:
     assert small.score(picture(360, 480)).shape == (360, 480)
 
 
+def test_flip_averages_with_the_mirrored_image(detector: EmbeddedDetector) -> None:
+    image = picture(120, 160)
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    expected = (detector.score(image) + detector.score(mirrored)[:, ::-1]) / 2
+    score = EmbeddedDetector(flip=True).score(image)
+    np.testing.assert_allclose(score, expected, atol=1e-5)
+
+
 def test_threshold_is_that_of_the_checkpoint(detector: EmbeddedDetector) -> None:
     assert 0 < detector.threshold < 1
     assert detector.threshold == detector.metadata["threshold"]
