@@ -122,8 +122,9 @@ def sampled_by_grid(
     """As `sampled`, by `grid_sample` one level after the other: the form that suits a GPU."""
     batch, _, heads, channels = values.shape
     count = places.shape[1]
+    sizes = [h * w for h, w in shapes]
     total = values.new_zeros(batch * heads, channels, count)
-    for level, maps in enumerate(values.split([h * w for h, w in shapes], dim=1)):
+    for level, maps in enumerate(torch.split(values, sizes, dim=1)):
         images = maps.permute(0, 2, 3, 1).reshape(batch * heads, channels, *shapes[level])
         grid = (2 * places[:, :, :, level] - 1).transpose(1, 2).flatten(0, 1)
         read = F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
