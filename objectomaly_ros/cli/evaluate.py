@@ -57,8 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; the table goes to stdout, progress and left-out frames to stderr."""
+    from objectomaly_ros.evaluation.cache import ScoreCache
     from objectomaly_ros.evaluation.datasets import find_datasets
     from objectomaly_ros.evaluation.models import ModelSpec
+    from objectomaly_ros.evaluation.report import write_report
     from objectomaly_ros.evaluation.results import as_json, as_text, failed
     from objectomaly_ros.evaluation.runner import Options, evaluate
 
@@ -72,10 +74,13 @@ def run(args: argparse.Namespace) -> int:
     except TypeError as error:  # an option that the model does not know
         raise ValueError(str(error)) from error
 
+    report = args.out / "report.html"
+    write_report(report, results, ScoreCache(options.cache))
     content = as_json(results)
     (args.out / "results.json").write_text(json.dumps(content, indent=1), "utf-8")
     print(json.dumps(content, indent=1) if args.json else as_text(results))
     failures = [line for result in results for line in failed(result)]
+    print(f"report: {report}", file=sys.stderr)
     measured = [run for result in results for run in result.runs if run.stages]
     for line in failures:
         print(f"objectomaly evaluate: left out {line}", file=sys.stderr)
