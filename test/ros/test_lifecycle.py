@@ -51,17 +51,10 @@ def start():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        (
-            {"detector.name": "embedded", "detector.checkpoint": "/nowhere/net.safetensors"},
-            "/nowhere/net.safetensors",
-        ),
         ({"detector.name": "embeded"}, "unknown detector 'embeded'; known: "),
         ({"detector.name": "no_such_module:Net"}, "No module named 'no_such_module'"),
         ({"masks.name": "sam_vit_x"}, "unknown mask generator 'sam_vit_x'"),
         ({"masks.options": "['colour=red']"}, "unexpected keyword argument 'colour'"),
-        ({"queue_size": "0"}, "queue_size"),
-        ({"threshold.high": "high"}, "threshold.high is 'high'; it must be a number"),
-        ({"camera_names": "['front camera']"}, "camera_names holds 'front camera'"),
         ({"threshold.low": "0.9"}, "threshold.low is 0.9; it must not be above threshold.high"),
         ({"device": "cuda:99"}, "cuda"),
     ],
@@ -76,6 +69,33 @@ def test_what_cannot_work_fails_configure_with_the_reason_and_the_node_lives(
     assert "ros2 lifecycle set /objectomaly configure" in line
     assert node.process.poll() is None
     assert "Traceback" not in node.log
+
+
+def test_all_wrong_values_at_start_are_named_at_once(start):
+    node = start(
+        **{
+            "queue_size": "0",
+            "refine.every_n": "2.5",
+            "threshold.high": "high",
+            "camera_names": "['front camera']",
+            "mask_value": "255",
+            "roi.polygon": "[0.1, 0.2]",
+            "masks.overlap": "widest",
+        }
+    )
+    node.wait_log("configure failed: ")
+    (line,) = [line for line in node.lines if "configure failed" in line]
+    for words in (
+        "queue_size",
+        "refine.every_n is 2.5; it must be a whole number",
+        "threshold.high is 'high'; it must be a number",
+        "camera_names holds 'front camera'",
+        "mask_value",
+        "roi.polygon: a polygon needs at least 3 corners",
+        "masks.overlap is 'widest'; allowed are largest, smallest",
+    ):
+        assert words in line
+    assert node.process.poll() is None
 
 
 def test_a_missing_checkpoint_leaves_the_node_unconfigured_with_an_error_in_diagnostics(start):
@@ -132,13 +152,13 @@ def test_the_whole_life_of_a_node(start):
     assert took < 2.0
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ("moment", "parameters"),
+    ("moment", "parameters", "sign"),
     [
-        ("loading detector", {"detector.name": "simple_models:SlowToLoad"}),
-        ("starting mask generator", {"masks.name": "simple_models:SlowToLoadMasks"}),
-        ("active on", {"masks.name": "simple_models:BurningMasks"}),
+        ("loading detector", {"detector.name": "simple_models:SlowToLoad"}, signal.SIGINT),
+        ("starting mask", {"masks.name": "simple_models:SlowToLoadMasks"}, signal.SIGINT),
+        ("active on", {}, signal.SIGINT),
+        ("active on", {}, signal.SIGTERM),
     ],
 )
 def test_a_signal_ends_the_node_within_two_seconds(start, moment, parameters, sign):
