@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "objectomaly_ros.cli.evaluate",
         "measure detectors, after every stage, on road-anomaly datasets",
     ),
+    "refine": (
+        "objectomaly_ros.cli.refine",
+        "refine images, or other detectors' score maps, folder by folder",
+    ),
 }
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -25,12 +26,19 @@ class PrecomputedDetector:
         checkpoint: a folder of maps (.npy, .npz, 16-bit .png, .tif), or one such file, which then
             serves every image.
         device: ignored; it is here because every detector takes it.
+        key: which array of .npz files, see `read_score_map`.
 
     Raises:
         FileNotFoundError: there is no such folder or file, or no map in it.
     """
 
-    def __init__(self, checkpoint: str | Path | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path | None = None,
+        device: str = "cpu",
+        *,
+        key: str | None = None,
+    ) -> None:
         path = Path(checkpoint or "")
         if checkpoint is None or not path.exists():
             raise FileNotFoundError(
@@ -41,6 +49,7 @@ class PrecomputedDetector:
         if not self._files:
             raise FileNotFoundError(f"no score map in {path} (looked for {', '.join(_SUFFIXES)})")
         self._next = 0
+        self._key = key
 
     def select(self, name: str) -> None:
         """Make the map called `name`, with or without its suffix, the next one.
@@ -68,7 +77,7 @@ class PrecomputedDetector:
                 "are more images than maps"
             )
         file = self._files[self._next]
-        score = read_score_map(file)
+        score = read_score_map(file, self._key)
         if score.shape != image.shape[:2]:
             raise ValueError(
                 f"{file} is {score.shape[1]}x{score.shape[0]}, the image "
@@ -79,12 +88,13 @@ class PrecomputedDetector:
         return score
 
 
-def read_score_map(path: str | Path) -> ScoreMap:
+def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
     """Read a score map.
 
     Args:
         path: .npy; .npz with one array, or one called `score` or `anomaly`; .png of 8 or 16 bits,
             which is scaled to 0..1; .tif of floats as they are, or of integers scaled alike.
+        key: which array of an .npz that holds several.
 
     Returns:
         (H, W) float32.
@@ -96,7 +106,8 @@ def read_score_map(path: str | Path) -> ScoreMap:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no score map at {path}")
-    values = _read_array(path) if path.suffix.lower() in (".npy", ".npz") else _read_picture(path)
+    arrays = path.suffix.lower() in (".npy", ".npz")
+    values = _read_array(path, key) if arrays else _read_picture(path)
     values = np.squeeze(values)
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise ValueError(f"{path} holds {values.shape} {values.dtype}; a score map is (H, W)")
@@ -110,18 +121,20 @@ def _maps_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
 
 
-def _read_array(path: Path) -> npt.NDArray[np.generic]:
+def _read_array(path: Path, wanted: str | None) -> npt.NDArray[np.generic]:
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return content
         with content:
-            keys = [key for key in _KEYS if key in content] or list(content)
-            if len(content.files) > 1 and keys[0] not in _KEYS:
+            if wanted is not None and wanted not in content:
+                raise ValueError(f"it has no array {wanted!r}, only {', '.join(content.files)}")
+            keys = [wanted] if wanted else [key for key in _KEYS if key in content] or list(content)
+            if not wanted and len(content.files) > 1 and keys[0] not in _KEYS:
                 raise ValueError(f"its arrays are {', '.join(content.files)}; name one `score`")
             array: npt.NDArray[np.generic] = content[keys[0]]
             return array
-    except (ValueError, EOFError, OSError, IndexError) as error:
+    except (ValueError, EOFError, OSError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a score map: {error}") from error
 
 

@@ -1,0 +1,146 @@
+"""`objectomaly refine`: refined scores and overlays for a folder of images, or of score maps."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from objectomaly_ros.pipeline import Objectomaly
+    from objectomaly_ros.types import Detector, Image, ScoreMap
+
+PARTLY = 3
+_MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Writes OUT/scores/NAME.npz (or in the format of the given score map) and\n"
+        "OUT/overlays/NAME.jpg: image, coarse score, refined score. With --scores the coarse\n"
+        "scores are yours: npz, npy, 16-bit png or tif, of any range, named like the images.\n\n"
+        "Exit codes: 0 all done; 3 some images failed (each is named, the others are done);\n"
+        "1 none was done, or a model does not load; 2 usage.\n\n"
+        "  objectomaly refine images --scores my_scores --out refined"
+    )
+    parser.add_argument("images", type=Path, help="an image, or a folder of them (with subfolders)")
+    parser.add_argument("--scores", type=Path, metavar="DIR", help="coarse score maps to refine")
+    parser.add_argument("--key", help="which array, where .npz score maps hold several")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
+    parser.add_argument(
+        "--detector", default="embedded", metavar=_MODEL, help="without --scores; default: embedded"
+    )
+    parser.add_argument("--masks", default="regions", metavar=_MODEL, help="default: regions")
+    parser.add_argument("--overlap", choices=("largest", "smallest"), default="largest")
+    parser.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Refine every image; what fails is named on stderr and the rest goes on."""
+    from tqdm import tqdm
+
+    from objectomaly_ros.evaluation.models import ModelSpec
+    from objectomaly_ros.pipeline import Objectomaly
+
+    images = _images(args.images)
+    if args.scores is not None and not args.scores.is_dir():
+        raise ValueError(f"there is no folder of score maps at {args.scores}")
+    try:
+        masks = ModelSpec.parse(args.masks).mask_generator(args.device)
+        detector: Detector = (
+            _Given() if args.scores else ModelSpec.parse(args.detector).detector(args.device)
+        )
+    except TypeError as error:  # an option that the model does not know
+        raise ValueError(str(error)) from error
+    pipeline = Objectomaly(detector, masks, overlap=args.overlap)
+    failures = []
+    with tqdm(images.items(), unit="image", desc="refining", dynamic_ncols=True) as bar:
+        for name, path in bar:
+            try:
+                _refine_one(pipeline, name, path, args)
+            except Exception as error:
+                # Models are other people's code: whatever one image makes them raise, the next
+                # image may do.
+                reason = str(error) or type(error).__name__
+                text = reason if str(path) in reason else f"{path}: {reason}"
+                failures.append(text)
+                bar.write(f"objectomaly refine: {text}", file=sys.stderr)
+    done = len(images) - len(failures)
+    print(f"{done} of {len(images)} images refined into {args.out}")
+    if not done:
+        return 1
+    return PARTLY if failures else 0
+
+
+class _Given:
+    """Stands for the detector where all scores are given."""
+
+    def score(self, image: Image) -> ScoreMap:
+        raise ValueError("no score map was given for this image")
+
+
+def _images(path: Path) -> dict[str, Path]:
+    """Image files by name; raises ValueError where there is none."""
+    from objectomaly_ros.evaluation.datasets import IMAGE_SUFFIXES
+
+    if path.is_file():
+        return {path.stem: path}
+    if not path.is_dir():
+        raise ValueError(f"there is no image and no folder at {path}")
+    found: dict[str, Path] = {}
+    for file in sorted(path.rglob("*")):
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
+            name = file.relative_to(path).with_suffix("").as_posix()
+            # a.jpg beside a.png: the second keeps its suffix, so that neither output is lost
+            found[name if name not in found else file.relative_to(path).as_posix()] = file
+    if not found:
+        raise ValueError(f"no images in {path} (looked for {', '.join(IMAGE_SUFFIXES)})")
+    return found
+
+
+def _refine_one(pipeline: Objectomaly, name: str, path: Path, args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from objectomaly_ros.evaluation.frame_files import read_image
+    from objectomaly_ros.score_files import find_score_map, read_score_map, write_score_map
+
+    image = read_image(path)
+    suffix = ".npz"
+    if args.scores is None:
+        coarse = np.asarray(pipeline.coarse(image), dtype=np.float32)
+        given = "the detector's score"
+    else:
+        source = find_score_map(args.scores, name)
+        coarse, suffix, given = read_score_map(source, args.key), source.suffix, str(source)
+    if coarse.shape != image.shape[:2]:
+        raise ValueError(
+            f"{given} is {coarse.shape[1]}x{coarse.shape[0]}, the image "
+            f"{image.shape[1]}x{image.shape[0]}; resize the score map to the image's size"
+        )
+    if not np.isfinite(coarse).all():
+        raise ValueError(f"{given} holds values that are not finite")
+    refined = pipeline.refine(image, coarse).score
+    write_score_map(args.out / "scores" / f"{name}{suffix}", refined)
+    _write_overlay(args.out / "overlays" / f"{name}.jpg", image, coarse, refined)
+
+
+def _write_overlay(path: Path, image: Image, coarse: ScoreMap, refined: ScoreMap) -> None:
+    """Write image, coarse and refined score side by side, on one colour scale."""
+    import cv2
+    import numpy as np
+
+    from objectomaly_ros.overlay import draw_overlay
+
+    low, high = (float(value) for value in np.percentile(coarse, (1, 99.9)))
+    pictures = [
+        draw_overlay(image, None, None, text=["image"]),
+        draw_overlay(image, coarse, None, text=["coarse"], limits=(low, high)),
+        draw_overlay(image, refined, None, text=["refined"], limits=(low, high)),
+    ]
+    sheet = cv2.cvtColor(np.concatenate(pictures, axis=1), cv2.COLOR_RGB2BGR)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), sheet):
+        raise OSError(f"{path} cannot be written")
