@@ -61,8 +61,8 @@ def frame_gallery(dataset: Dataset, run: Run, cache: ScoreCache, key: str) -> st
     return (
         f'<p class="tools"><label>Sort by <select data-gallery="gallery{key}">{options}</select>'
         f'</label> <button data-turn="gallery{key}">worst first</button> <span>{shown}; '
-        '<i class="sw found"></i>found <i class="sw false"></i>false <i class="sw missed"></i>'
-        f'missed</span></p><div class="gallery" id="gallery{key}">{"".join(cards)}</div>'
+        '<i class="sw found"></i>found&ensp;<i class="sw false"></i>false&ensp;'
+        f'<i class="sw missed"></i>missed</span></p><div class="gallery" id="gallery{key}">{"".join(cards)}</div>'
     )
 
 
