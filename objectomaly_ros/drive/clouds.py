@@ -44,9 +44,9 @@ class Solid:
     levels: tuple[Cloud, ...]
 
     def at(self, pixels_per_metre: float) -> Cloud:
-        """Return the coarsest cloud whose points are under two and a half pixels apart."""
+        """Return the coarsest cloud whose points are under three pixels apart."""
         for cloud in reversed(self.levels):
-            if cloud.spacing * pixels_per_metre <= 2.5:
+            if cloud.spacing * pixels_per_metre <= 3.0:
                 return cloud
         return self.levels[0]
 

@@ -15,6 +15,9 @@ from objectomaly_ros.drive.textures import (
 )
 from objectomaly_ros.drive.view import NEAR_M, Points, View
 
+_RINGS = ((0.34, 232), (0.2, 196), (0.08, 150), (-0.06, 104))
+"""How far a shadow reaches beyond the thing, metres, and how much light is left, of 255."""
+
 
 def draw_sky(canvas: Canvas, view: View, sky: Texture) -> None:
     """Fill the canvas with sky; it turns with the camera but never comes nearer."""
@@ -82,7 +85,10 @@ def draw_shadows(canvas: Canvas, view: View, actors: list[tuple[Actor, Points]])
     shade = np.full((height // 2, width // 2), 255, np.uint8)
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     for actor, place in actors:
-        for grow, value in ((0.34, 232), (0.2, 196), (0.08, 150), (-0.06, 104)):
+        if place[0] - view.position[0] > 70:
+            continue
+        away = float(place[0] - view.position[0])
+        for grow, value in _RINGS if away < 25 else _RINGS[1::2]:
             ring = (
                 np.stack(
                     [

@@ -28,22 +28,27 @@ def draw_actor(canvas: Canvas, view: View, actor: Actor, place: Points) -> None:
     turn = turn_about_z(actor.heading)
     eye = ((view.position - place) @ turn).astype(np.float32)
     to_pixels = (view.matrix @ view.rotation.T @ turn).astype(np.float32)
-    towards = eye - cloud.points
-    towards /= np.sqrt(np.einsum("ij,ij->i", towards, towards))[:, None]
-    facing = np.einsum("ij,ij->i", towards, cloud.normals)
-    scaled = (cloud.points - eye) @ to_pixels.T
-    depths = scaled[:, 2]
-    shown = np.flatnonzero((facing > -0.15) & (depths > NEAR_M))
+    to_eye = eye - cloud.points
+    facing = np.einsum("ij,ij->i", to_eye, cloud.normals)
+    depths = (cloud.points - eye) @ to_pixels[2]
+    shown = np.flatnonzero((facing > 0) & (depths > NEAR_M))
     if len(shown) == 0:
         return
     order = shown[np.argsort(-depths[shown], kind="stable")]
-    colour = _shade(cloud, order, facing[order], towards[order, 2], _SUN @ turn)
+    depths, towards = depths[order], to_eye[order]
+    scale = 1 / np.sqrt(np.einsum("ij,ij->i", towards, towards))
+    colour = _shade(cloud, order, facing[order] * scale, towards[:, 2] * scale, _SUN @ turn)
     haze = np.float32(haze_share(float(depth[0])))
     colour = colour * (1 - haze) + HAZE.astype(np.float32) * haze
-    near = float(depths[order[-1]])
-    size = int(np.clip(np.ceil(1.15 * cloud.spacing * view.camera.fx / near), 1, 12))
-    pixels = scaled[order, :2] / depths[order, None]
-    _splat(canvas, pixels, np.clip(colour, 0, 255).astype(np.uint8), size, actor.truth_id)
+    pixels = (-towards @ to_pixels[:2].T) / depths[:, None]
+    frame = np.array(canvas.ids.shape[::-1])
+    inside = np.flatnonzero(np.all(np.abs(pixels - frame / 2) < frame / 2 + 24, axis=1))
+    if len(inside) == 0:
+        return
+    gap = cloud.spacing * view.camera.fx / float(depths[inside[-1]])  # of the nearest point
+    size = int(np.clip(np.ceil(1.15 * gap), 1, 24))
+    shades = np.clip(colour[inside], 0, 255).astype(np.uint8)
+    _splat(canvas, pixels[inside], shades, size, actor.truth_id)
 
 
 def _shade(cloud: Cloud, order: Order, facing: Values, towards_z: Values, sun: Points) -> Values:
