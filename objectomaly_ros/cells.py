@@ -53,6 +53,7 @@ class Cells:
         *,
         overlap: Overlap = "largest",
         areas: npt.ArrayLike | None = None,
+        boxes: npt.ArrayLike | None = None,
     ) -> Cells:
         """Build the cells of `masks` on a map of `shape`.
 
@@ -61,6 +62,8 @@ class Cells:
             shape: (H, W) of the score maps to come.
             overlap: which mask wins where several overlap.
             areas: (N,) what masks are ordered by; their pixel counts at (h, w) if None.
+            boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask; looked for in
+                the masks if None.
 
         Raises:
             TypeError: if the masks are not bool.
@@ -70,7 +73,7 @@ class Cells:
         height, width = (int(side) for side in shape)
         if height < 1 or width < 1:
             raise ValueError(f"the map needs at least one pixel, got shape {shape}")
-        stack = MaskStack(masks, (height, width), areas)
+        stack = MaskStack(masks, (height, width), areas, boxes)
         ids, covered_by = _partition(stack, stack.ascending())
         return cls(ids, _Table.from_words(covered_by, len(stack), overlap))
 

@@ -75,6 +75,7 @@ class MaskStack:
         masks: Masks,
         shape: tuple[int, int],
         areas: npt.ArrayLike | None = None,
+        boxes: npt.ArrayLike | None = None,
     ) -> None:
         """Locate the masks.
 
@@ -82,6 +83,8 @@ class MaskStack:
             masks: (N, h, w) bool.
             shape: (H, W) of the map.
             areas: (N,) what the masks are ordered by; their pixel counts at (h, w) if None.
+            boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask, as mask
+                generators report them; looked for in the masks if None.
 
         Raises:
             TypeError: if the masks are not bool.
@@ -89,7 +92,9 @@ class MaskStack:
         """
         self.masks = check_masks(masks)
         self.shape = shape
-        self._boxes = _loose_boxes(self.masks)
+        self._boxes = (
+            _loose_boxes(self.masks) if boxes is None else _given_boxes(boxes, self.masks.shape)
+        )
         height, width = self.masks.shape[1:]
         self._rows = _nearest(height, shape[0]) if height != shape[0] else None
         self._columns = _nearest(width, shape[1]) if width != shape[1] else None
@@ -168,6 +173,22 @@ def _loose_boxes(masks: Masks) -> list[tuple[int, int, int, int]]:
         bottom = min((int(y[-1]) + 1) * _BLOCK, height)
         boxes.append((int(y[0]) * _BLOCK, bottom, int(x[0]), int(x[-1]) + 1))
     return boxes
+
+
+def _given_boxes(boxes: npt.ArrayLike, shape: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """Turn (N, 4) x, y, width, height into (top, bottom, left, right) within the masks."""
+    xywh = np.asarray(boxes, dtype=np.float64)
+    if xywh.shape != (shape[0], 4):
+        raise ValueError(
+            f"boxes must have shape ({shape[0]}, 4), x, y, width, height of each mask, "
+            f"got {xywh.shape}"
+        )
+    # Outwards to whole pixels, and one more: some generators report width as last minus first.
+    left, top = np.floor(xywh[:, :2]).T
+    right, bottom = np.ceil(xywh[:, :2] + xywh[:, 2:]).T + 1
+    edges = np.stack([top, bottom, left, right], axis=1)
+    limits = (shape[1], shape[1], shape[2], shape[2])
+    return [(int(t), int(b), int(le), int(r)) for t, b, le, r in np.clip(edges, 0, limits)]
 
 
 def _nearest(source: int, target: int) -> npt.NDArray[np.intp]:

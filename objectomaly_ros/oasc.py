@@ -23,6 +23,7 @@ def calibrate(
     *,
     overlap: Overlap = "largest",
     areas: npt.ArrayLike | None = None,
+    boxes: npt.ArrayLike | None = None,
 ) -> ScoreMap:
     """Return `score` with every masked pixel set to the mean score of its mask.
 
@@ -40,6 +41,9 @@ def calibrate(
         masks: (N, h, w) bool, any resolution; resized like `cv2.INTER_NEAREST`. N may be 0.
         overlap: which mask wins where several overlap.
         areas: (N,) what masks are ordered by, where that is not their pixel count at (h, w).
+        boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask, as mask
+            generators report them. Finding the masks is most of the work: with boxes it is many
+            times faster.
 
     Returns:
         (H, W) float32, a new array.
@@ -50,24 +54,24 @@ def calibrate(
     """
     check_overlap(overlap)
     score = check_score(score)
-    stack = MaskStack(masks, (score.shape[0], score.shape[1]), areas)
+    stack = MaskStack(masks, (score.shape[0], score.shape[1]), areas, boxes)
     order = stack.ascending()
     result = score.copy()
-    free = np.ones(score.shape, dtype=np.bool_)
+    free = np.ones(score.shape, dtype=np.uint8)
     # Winners first: what they cover is final, and a mask wholly under them costs no mean.
     for index in order[::-1] if overlap == "largest" else order:
         located = stack.crop(index)
         if located is None:
             continue
         box, mask = located
-        visible = mask & free[box]
-        if not visible.any():
+        visible = cv2.bitwise_and(mask.view(np.uint8), free[box])
+        if cv2.countNonZero(visible) == 0:
             continue
         mean = _finite_mean(score[box], mask)
         if mean is None:
             continue
-        np.copyto(result[box], mean, where=visible)
-        free[box] ^= visible
+        np.copyto(result[box], mean, where=visible.view(np.bool_))
+        free[box] -= visible
     return result
 
 

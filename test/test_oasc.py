@@ -96,6 +96,27 @@ def test_hidden_parts_count_in_the_mean():
     np.testing.assert_allclose(calibrate(score, masks, overlap="smallest"), expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("shape", [(40, 50), (31, 77)])
+def test_given_boxes_change_nothing(shape):
+    rng = np.random.default_rng(5)
+    masks = np.zeros((12, 40, 50), np.uint8)
+    for mask in masks[:-1]:  # the last one stays empty
+        x, y = (int(v) for v in rng.integers(0, 40, 2))
+        cv2.circle(mask, (x, y), int(rng.integers(1, 20)), 1, -1)
+    boxes = [cv2.boundingRect(mask) for mask in masks]
+    masks = masks.astype(bool)
+    score = rng.random(shape).astype(np.float32)
+    expected = calibrate(score, masks)
+    np.testing.assert_array_equal(calibrate(score, masks, boxes=boxes), expected)
+    cells = Cells.from_masks(masks, shape, boxes=boxes)
+    np.testing.assert_allclose(cells.calibrate(score), expected, rtol=0, atol=1e-6)
+
+
+def test_boxes_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"boxes must have shape \(2, 4\)"):
+        calibrate(np.zeros((4, 4), np.float32), np.ones((2, 4, 4), bool), boxes=[[0, 0, 4, 4]])
+
+
 def test_given_areas_rank_the_masks():
     rng = np.random.default_rng(5)
     masks = blobs(rng, 8, 40, 50)
