@@ -62,7 +62,8 @@ def frame_gallery(dataset: Dataset, run: Run, cache: ScoreCache, key: str) -> st
         f'<p class="tools"><label>Sort by <select data-gallery="gallery{key}">{options}</select>'
         f'</label> <button data-turn="gallery{key}">worst first</button> <span>{shown}; '
         '<i class="sw found"></i>found&ensp;<i class="sw false"></i>false&ensp;'
-        f'<i class="sw missed"></i>missed</span></p><div class="gallery" id="gallery{key}">{"".join(cards)}</div>'
+        f'<i class="sw missed"></i>missed</span></p>'
+        f'<div class="gallery" id="gallery{key}">{"".join(cards)}</div>'
     )
 
 
