@@ -192,10 +192,13 @@ def run(arguments: argparse.Namespace, *parameters: str) -> Report:
         if node_process.poll() is not None:
             raise SystemExit("the node ended before it was ready, see above")
         time.sleep(0.1)
-    stamps = _watch(arguments, environment, node_process.pid, report)
-    time.sleep(1.0)
-    node_process.send_signal(signal.SIGINT)
-    node_process.wait(10)
+    try:
+        stamps = _watch(arguments, environment, node_process.pid, report)
+        time.sleep(1.0)
+        node_process.send_signal(signal.SIGINT)
+        node_process.wait(10)
+    finally:
+        node_process.kill()
     executor.shutdown()
     context.try_shutdown()
     report.published = len(stamps)
@@ -223,6 +226,8 @@ def _watch(
     assert publisher.stdout is not None
     stamps, began, next_s = set(), time.monotonic(), 0.0
     for line in publisher.stdout:
+        if not line.strip().isdigit():  # the middleware's own words
+            continue
         stamps.add(int(line))
         elapsed = time.monotonic() - began
         if elapsed >= next_s:

@@ -30,7 +30,7 @@ class ConfigurationError(ValueError):
     """The node cannot be configured; the message says why and what to do."""
 
 
-class ObjectomalyNode(LifecycleNode):
+class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
     """Scores camera images for anomaly and refines the scores; see the README for its topics.
 
     configure loads the models, activate subscribes. Only `stop` may be called from another thread
