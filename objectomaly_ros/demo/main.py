@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             source = open_recording(options.bag, options.topic, options.seconds)
         replay(source, folder, options.rate)
-        page = show(source, folder)
+        page = show(source, folder, options.rate)
     except (BagError, ChildError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def show(source: Source, folder: Path) -> Path:
+def show(source: Source, folder: Path, rate: float = 1.0) -> Path:
     """Write figures, pictures and the page of a finished replay; return the page.
 
     Raises:
@@ -62,7 +62,7 @@ def show(source: Source, folder: Path) -> Path:
             tail = (folder / "logs" / "node.log").read_text(errors="replace").splitlines()[-25:]
             raise ChildError("the node published nothing; the end of its log:\n" + "\n".join(tail))
         accuracy = read_accuracy(result, source.truth) if source.truth else None
-        summary = report.summarise(source, timing, accuracy)
+        summary = report.summarise(source, rate, timing, accuracy)
         timing.save_csv(folder / "latency.csv")
         pictures.latency_plot(timing, folder / "latency.png")
         stamps = _telling_frames(source, result)

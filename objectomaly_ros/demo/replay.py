@@ -91,11 +91,10 @@ def _player_arguments(source: Source, rate: float) -> list[str]:
         if source.info_topic != "/camera_info":
             remap.append(f"{source.info_topic}:=/camera_info")
     arguments = [str(source.bag), "--rate", str(rate), "--clock", "100", "--topics", *topics]
-    if remap:
-        arguments += ["--remap", *remap]
     # the node and the recorder; the delay lets the recorder find the node's outputs as well
     waits = ["--wait-for-subscribers", f"2{target}", "--wait-timeout", str(_START_S)]
-    return [*arguments, *waits, "--delay", str(_DELAY_S)]
+    rules = [word for rule in remap for word in ("-r", rule)]
+    return [*arguments, *waits, "--delay", str(_DELAY_S), "--ros-args", *rules]
 
 
 def _profile() -> Path | None:

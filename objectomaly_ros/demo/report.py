@@ -16,13 +16,16 @@ from objectomaly_ros.demo.source import Source
 from objectomaly_ros.demo.timing import STAGES, Timing
 
 
-def summarise(source: Source, timing: Timing, accuracy: Accuracy | None) -> dict[str, Any]:
-    """All figures as plain numbers; undefined ones are None."""
+def summarise(
+    source: Source, rate: float, timing: Timing, accuracy: Accuracy | None
+) -> dict[str, Any]:
+    """All figures as plain numbers; undefined ones are None. `rate` is the replay's speed."""
     summary: dict[str, Any] = {
         "recording": str(source.bag),
         "image_topic": source.image_topic,
         "images_in_recording": source.frames,
         "seconds": source.duration_s,
+        "replay_rate": rate,
         "received_by_topic": timing.received,
         "node_counters": timing.counters,
         "scores_out": timing.received.get(f"{NODE}/score", 0),
@@ -53,7 +56,8 @@ def write_page(summary: dict[str, Any], folder: Path, video: Path | None) -> Pat
         "<meta name=viewport content='width=device-width'>",
         f"<style>{_STYLE}</style><h1>What the node found</h1>",
         f"<p>{escape(summary['recording'])}, topic {escape(summary['image_topic'])}, "
-        f"{summary['seconds']:.1f} s, replayed through <code>refine_node</code>.</p>",
+        f"{summary['seconds']:.1f} s, replayed through <code>refine_node</code> at "
+        f"{summary['replay_rate']:g} times its pace.</p>",
     ]
     if video is not None:
         parts.append(
@@ -98,10 +102,11 @@ def headline(summary: dict[str, Any]) -> list[str]:
         f"{_number(times['mask_generation']['p50'], 0)} ms, beside)",
     ]
     if counters["dropped"]:
-        share = max(0.05, round(0.8 * summary["scores_out"] / max(1, counters["received"]), 2))
+        share = 0.8 * summary["scores_out"] / max(1, counters["received"])
+        slower = max(0.01, summary["replay_rate"] * share)
         lines.append(
             "          this machine was too slow for this recording; replay it slower: "
-            f"--rate {share:g}"
+            f"--rate {slower:.2g}"
         )
     accuracy = summary.get("accuracy")
     if accuracy:
