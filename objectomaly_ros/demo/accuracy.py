@@ -30,7 +30,7 @@ class ObjectResult:
         first_found_m: range at which ~/mask first covered it; None if never.
         first_visible_m: range at which it came into view (20 pixels).
         nearest_m: smallest range at which it was seen.
-        frames: frames with it in view, nearer than 30 m.
+        frames: frames with a ~/mask and it in view, nearer than 30 m.
         frames_found: those in which it was found.
         range_error_m: median of |range in ~/obstacles - true range| where it was matched; None
             without a match.
@@ -71,6 +71,7 @@ class Accuracy:
 class _Track:
     name: str
     visible: list[float] = field(default_factory=list)
+    checked: list[float] = field(default_factory=list)
     found: list[float] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
 
@@ -89,6 +90,7 @@ def read_accuracy(result: Bag, truth: Truth) -> Accuracy:
             known = truth.get(mask.stamp_ns)
             for seen in known.objects if known else ():
                 inside = mask.array[known.ids == seen.truth_id] if known else np.empty(0)
+                tracks[seen.truth_id].checked.append(seen.range_m)
                 marked = np.count_nonzero((inside > 0) & (inside != IGNORE))
                 if marked >= FOUND_SHARE * seen.pixels:
                     tracks[seen.truth_id].found.append(seen.range_m)
@@ -167,7 +169,7 @@ def _result(truth_id: int, track: _Track) -> ObjectResult:
         first_found_m=max(track.found) if track.found else None,
         first_visible_m=max(track.visible),
         nearest_m=min(track.visible),
-        frames=_count_near(track.visible),
+        frames=_count_near(track.checked),
         frames_found=_count_near(track.found),
         range_error_m=float(np.median(track.errors)) if track.errors else None,
     )
