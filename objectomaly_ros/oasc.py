@@ -71,7 +71,7 @@ def calibrate(
         if mean is None:
             continue
         np.copyto(result[box], mean, where=visible.view(np.bool_))
-        free[box] -= visible
+        free[box] = cv2.subtract(free[box], visible)
     return result
 
 

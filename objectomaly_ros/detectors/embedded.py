@@ -99,7 +99,9 @@ class EmbeddedDetector:
         if (height, width) != shape:
             mode = cv2.INTER_AREA if height < shape[0] else cv2.INTER_LINEAR
             image = cv2.resize(image, (width, height), interpolation=mode)  # type: ignore[assignment]
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)[None]
+        # Images out of messages and bags may be read-only, which torch warns of.
+        image = np.require(image, requirements=["C", "W"])
+        pixels = torch.from_numpy(image).to(self.device)[None]
         x = pixels.permute(0, 3, 1, 2).to(self.dtype) / 255
         maps = score_and_road(self.net(x).float())
         maps = enlarge(maps, x)
