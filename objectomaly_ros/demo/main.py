@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 something failed (its log is shown), 130 interrupted.
     """
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
+        signal.signal(number, _interrupt)
     try:
         folder = _prepare(options.out)
         if options.bag is None:

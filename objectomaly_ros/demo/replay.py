@@ -119,7 +119,9 @@ def _await_start(children: Children, node: Child, recorder: Child, player: Child
     """Wait until the node is active; a model may have to load."""
     with tqdm(desc="starting the node", bar_format="{desc}: {elapsed}") as bar:
         end = time.monotonic() + _START_S
-        while "active on" not in node.log.read_text(errors="replace"):
+        while "active on" not in (log := node.log.read_text(errors="replace")):
+            if "configure failed" in log or "activate failed" in log:
+                raise ChildError(f"the node did not start; its log:\n{node.log_tail()}")
             children.wait(0.5, running=(node, recorder, player))
             bar.update()
             if time.monotonic() > end:
