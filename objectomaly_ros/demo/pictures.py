@@ -131,13 +131,14 @@ def latency_plot(timing: Timing, path: Path) -> None:
         axes.axhline(value, color="gray", linestyle=style, linewidth=0.9)
         axes.annotate(f"p{percent} {value:.0f} ms", (1, value), xycoords=("axes fraction", "data"),
                       ha="right", va="bottom", fontsize=8, color="dimgray")  # fmt: skip
-    keyframes = [s for s, f in zip(seconds, frames, strict=True) if f.mask_age_frames == 0]
-    axes.plot(keyframes, np.zeros(len(keyframes)), "r|", markersize=10, label="masks of this frame")
+    ages = np.array([frame.mask_age_frames for frame in frames])
+    newer = seconds[1:][(ages[1:] >= 0) & ((ages[1:] < ages[:-1]) | (ages[:-1] < 0))]
+    axes.plot(newer, np.zeros(len(newer)), "r|", markersize=14, label="newer masks")
     axes.set_xlabel("time of acquisition, s")
     axes.set_ylabel("ms")
     axes.set_ylim(bottom=0)
     axes.set_title("arrival in the node to publication, frame by frame", fontsize=10)
-    axes.legend(loc="upper left", ncols=4, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=7, fontsize=8)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
