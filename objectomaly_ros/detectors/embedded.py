@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import warnings
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -11,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 from torch.nn import functional as F
 
 from objectomaly_ros.detectors.embedded_net import ROAD, EmbeddedNet, NetConfig, enlarge
@@ -20,6 +24,8 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "embedded.safetensor
 FORMAT = "objectomaly_ros.embedded/1"
 # A very long image is scaled to this many pixels rather than to the wanted short side.
 MAX_PIXELS_PER_SIDE2 = 8
+# Networks frozen for one input size each that are kept, the newest.
+MAX_FROZEN = 4
 # Standard deviation, in pixels of the half-size output, of the smoothing of outlier logits:
 # 2 was best of 0, 1, 2, 3 on street_ood/dev.
 SMOOTHING = 2.0
@@ -54,7 +60,8 @@ class EmbeddedDetector:
             input_size: short side, in pixels, that images are scaled to for the network.
             precision: "float16" only on CUDA.
             flip: average with the mirrored image: better scores at twice the time.
-            fuse: fold the batch normalisations into the convolutions (equal, and faster).
+            fuse: fold the batch normalisations into the convolutions and, on a CPU, freeze the
+                network for each input size (equal to rounding, and faster).
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
@@ -81,6 +88,10 @@ class EmbeddedDetector:
         self.net.to(self.device, self.dtype)
         self.net.to(memory_format=torch.channels_last)
         self.threshold = float(str(self.metadata.get("threshold", 0.5)))
+        self._whole = _Maps(self.net).eval().requires_grad_(False)
+        self._fused = fuse
+        self._frozen: dict[tuple[int, int], Callable[[torch.Tensor], torch.Tensor]] = {}
+        self._lock = threading.Lock()
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB uint8 image (H, W, 3): (H, W) float32 in [0, 1]."""
@@ -103,17 +114,53 @@ class EmbeddedDetector:
         image = np.require(image, requirements=["C", "W"])
         pixels = torch.from_numpy(image).to(self.device)[None]
         x = pixels.permute(0, 3, 1, 2).to(self.dtype) / 255
-        maps = score_and_road(self.net(x).float())
-        maps = enlarge(maps, x)
+        maps = self._maps(x)
         if self.flip:
-            mirrored = enlarge(score_and_road(self.net(x.flip(-1)).float()), x)
-            maps = (maps + mirrored.flip(-1)) / 2
+            maps = (maps + self._maps(x.flip(-1)).flip(-1)) / 2
         score, margin = maps[0].cpu().numpy()
         if (height, width) != shape:
             size = (shape[1], shape[0])
             score = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
             margin = cv2.resize(margin, size, interpolation=cv2.INTER_LINEAR)
         return Detection(score=score, road=margin > 0)
+
+    def _maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Return score and road margin (1, 2, H, W) of a network input (1, 3, H, W)."""
+        if self.device.type != "cpu" or not self._fused:
+            maps: torch.Tensor = self._whole(x)
+            return maps
+        shape = (x.shape[2], x.shape[3])
+        with self._lock:
+            if shape not in self._frozen:
+                while len(self._frozen) >= MAX_FROZEN:
+                    del self._frozen[next(iter(self._frozen))]
+                self._frozen[shape] = freeze(self._whole, x)
+            network = self._frozen[shape]
+        return network(x)
+
+
+class _Maps(nn.Module):
+    """The network and what turns its logits into maps at the input's size."""
+
+    def __init__(self, net: EmbeddedNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return enlarge(score_and_road(self.net(x).float()), x)
+
+
+def freeze(module: nn.Module, example: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Compile `module` for inputs like `example`: the same sums, a fifth less time on a CPU."""
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch would rather have torch.compile, which needs a gcc
+        example = example.clone(memory_format=torch.preserve_format)
+        traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+        frozen = torch.jit.freeze(traced)
+        for _ in range(2):  # the first runs optimise the graph
+            frozen(example)
+    result: Callable[[torch.Tensor], torch.Tensor] = frozen
+    return result
 
 
 def score_and_road(logits: torch.Tensor) -> torch.Tensor:

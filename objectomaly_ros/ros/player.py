@@ -16,7 +16,6 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
 from objectomaly_ros.bags.errors import BagError
@@ -287,11 +286,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 stopped by Ctrl-C.
     """
     arguments = list(sys.argv if argv is None else ["play_bag", *argv])
-    options = _parser().parse_args(remove_ros_args(arguments)[1:])
+    # Not remove_ros_args: that takes the rules of our own --remap for ROS arguments.
+    own = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
+    options = _parser().parse_args(arguments[1:own])
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=arguments[own:], signal_handler_options=SignalHandlerOptions.NO)
     try:
         how = PlayOptions(
             rate=options.rate,
