@@ -22,8 +22,6 @@ from objectomaly_ros.types import Detection, Image, ScoreMap
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "embedded.safetensors"
 FORMAT = "objectomaly_ros.embedded/1"
-# A very long image is scaled to this many pixels rather than to the wanted short side.
-MAX_PIXELS_PER_SIDE2 = 8
 # Networks frozen for one input size each that are kept, the newest.
 MAX_FROZEN = 4
 # Standard deviation, in pixels of the half-size output, of the smoothing of outlier logits:
@@ -57,7 +55,8 @@ class EmbeddedDetector:
         Args:
             checkpoint: a safetensors file of `tools/train_embedded.py`; None for the packaged.
             device: torch device.
-            input_size: short side, in pixels, that images are scaled to for the network.
+            input_size: images are scaled to as many pixels as the 4:3 image with this short side
+                has; smaller is faster, and misses more of what is far.
             precision: "float16" only on CUDA.
             flip: average with the mirrored image: better scores at twice the time.
             fuse: fold the batch normalisations into the convolutions and, on a CPU, freeze the
@@ -190,11 +189,13 @@ def check_image(image: Image) -> None:
 
 
 def network_size(shape: tuple[int, ...], short_side: int) -> tuple[int, int]:
-    """Return the (height, width) that an image of `shape` is scaled to."""
+    """Return the (height, width) that an image of `shape` is scaled to.
+
+    As many pixels as the 4:3 image of that short side has, whatever the shape: so the time a frame
+    takes does not depend on the camera.
+    """
     height, width = shape[:2]
-    scale = short_side / min(height, width)
-    most = MAX_PIXELS_PER_SIDE2 * short_side * short_side
-    scale = min(scale, (most / (height * width)) ** 0.5)
+    scale = (short_side * short_side * 4 / 3 / (height * width)) ** 0.5
     return max(8, round(height * scale)), max(8, round(width * scale))
 
 

@@ -68,7 +68,7 @@ SPECS: tuple[Spec, ...] = (
          fixed=True),
     Spec("masks.overlap", "largest", "Which mask wins where several overlap.",
          choices=("largest", "smallest"), fixed=True),
-    Spec("refine.every_n", 3, "Generate masks on every n-th image; 0 for never.", 0, 100000),
+    Spec("refine.every_n", 4, "Generate masks on every n-th image; 0 for never.", 0, 100000),
     Spec("refine.period_s", 0.0, "Seconds of image time between mask generations; above 0 it "
          "takes the place of refine.every_n.", 0.0, 86400.0),
     Spec("refine.propagation", "flow", "What masks do between generations: follow the image by "

@@ -28,8 +28,8 @@ def main(args: list[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     # OpenMP threads that wait by spinning for long ruin each other as soon as other nodes want the
     # cores (seen: 20 s a frame in place of 1.5 s), those that never spin lose what the second core
-    # brings (seen: 143 ms a frame in place of 81). A short spin, some 30 us. Read with torch.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # brings (seen: 143 ms a frame in place of 81). A spin of some 0.3 ms. Read with torch.
+    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions

@@ -13,7 +13,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from objectomaly_ros.detectors.embedded import WEIGHTS, EmbeddedDetector, network_size
+from objectomaly_ros.detectors.embedded import (
+    MAX_FROZEN,
+    WEIGHTS,
+    EmbeddedDetector,
+    network_size,
+)
 from objectomaly_ros.detectors.embedded_net import CLASSES, EmbeddedNet
 
 
@@ -89,12 +94,23 @@ def test_network_keeps_positions_at_odd_sizes() -> None:
     assert near < 0.25 * whole.std()
 
 
-def test_network_size_keeps_the_short_side_and_bounds_the_area() -> None:
+def test_network_size_keeps_the_number_of_pixels_and_the_aspect() -> None:
     assert network_size((360, 480), 360) == (360, 480)
-    assert network_size((1080, 1920), 360) == (360, 640)
     assert network_size((640, 480), 360) == (480, 360)
-    height, width = network_size((10, 4000), 360)
-    assert height * width <= 1.05 * 8 * 360 * 360
+    for shape in [(1080, 1920), (360, 640), (64, 48), (400, 1600), (3000, 4000)]:
+        height, width = network_size(shape, 360)
+        assert height * width == pytest.approx(360 * 480, rel=0.01)
+        assert width / height == pytest.approx(shape[1] / shape[0], rel=0.01)
+    assert min(network_size((10, 400000), 360)) >= 8
+
+
+def test_frozen_networks_are_bounded_and_equal_to_the_plain_one() -> None:
+    detector = EmbeddedDetector(input_size=64)
+    plain = EmbeddedDetector(input_size=64, fuse=False)
+    for width in range(60, 140, 10):
+        image = picture(60, width)
+        np.testing.assert_allclose(detector.score(image), plain.score(image), atol=1e-4)
+    assert len(detector._frozen) <= MAX_FROZEN
 
 
 def test_input_size_changes_the_resolution_of_the_network() -> None:
