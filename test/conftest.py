@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """The folder with goldens and street scenes; tests that need it are extra and skip without it."""
+    """The folder with goldens and street scenes; tests that need it skip without it."""
     default = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("OBJECTOMALY_SHARED", default))
     if not folder.is_dir():
