@@ -22,7 +22,7 @@ from objectomaly_ros.mask_stack import Overlap
 from objectomaly_ros.types import Image, MaskGenerator, ScoreMap
 
 NICENESS = 10
-"""Added to the process's niceness where the kernel knows no idle policy."""
+"""Added to the process's niceness: beside CAS it gets what CAS leaves."""
 
 
 class MaskGeneratorError(RuntimeError):
@@ -109,13 +109,11 @@ def describe(error: BaseException) -> str:
 
 
 def _leave_room_for_cas(device: str) -> None:
-    # CAS wakes its second thread a hundred times a frame. Beside a merely nice process it waits for
-    # the core up to milliseconds each time (seen: 118 ms a frame in place of 70); an idle-policy
-    # process gives way at once and gets what CAS leaves.
+    os.nice(NICENESS)
+    # CAS wakes its second thread a hundred times a frame: an idle-policy process, where the kernel
+    # knows one, gives way to it at once and not only at the end of its time slice.
     if hasattr(os, "SCHED_IDLE"):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(NICENESS)
     if device != "cpu":
         return
     threads = max(1, len(os.sched_getaffinity(0)) - 1)

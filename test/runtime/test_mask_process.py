@@ -124,6 +124,7 @@ def test_the_process_gives_way_to_others_and_leaves_ctrl_c_to_the_node(started):
     assert os.getpriority(os.PRIO_PROCESS, process.pid) > os.getpriority(os.PRIO_PROCESS, 0) or (
         os.getpriority(os.PRIO_PROCESS, 0) >= 10
     )
+    assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
     os.kill(process.pid, signal.SIGINT)
     assert process.generate(IMAGE, SCORE).count == 4
 
