@@ -123,7 +123,7 @@ def test_no_names_mean_one_camera_without_a_name():
 def test_settings_follow_the_parameters():
     values = {**DEFAULTS, "refine.period_s": 2.0, "threshold.low": 0.2, "roi.mode": "polygon"}
     made = settings(values, detector_threshold=0.6)
-    assert made.cadence == CadenceSettings(15, 2.0)
+    assert made.cadence == CadenceSettings(DEFAULTS["refine.every_n"], 2.0)
     assert (made.scene.high, made.scene.low) == (0.6, 0.2)
     assert made.scene.roi == "polygon"
     assert settings({**values, "threshold.high": 0.9}, 0.6).scene.high == 0.9
