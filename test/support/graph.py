@@ -129,8 +129,12 @@ class Graph:
 
     def forget(self):
         """Listen to nothing any more."""
-        for subscription in self._subscriptions:
-            self.node.destroy_subscription(subscription)
+        gone = list(self._subscriptions)
+        # In the executor's own thread, which may be waiting on them.
+        task = self._executor.create_task(
+            lambda: [self.node.destroy_subscription(subscription) for subscription in gone]
+        )
+        wait_for(task.done, "the subscriptions to end")
         self._subscriptions.clear()
         self.received.clear()
 
@@ -194,9 +198,16 @@ class Graph:
         }
 
     def close(self):
+        # Everything of the node ends before its context and after its executor: what Python frees
+        # later, in whatever order, crashes in the middleware now and then.
         self._executor.shutdown()
-        self.context.try_shutdown()
         self._thread.join(10)
+        self.received.clear()
+        self._publishers.clear()
+        self._subscriptions.clear()
+        self._clients.clear()
+        self.node.destroy_node()
+        self.context.try_shutdown()
 
 
 def picture(x=30, shape=(60, 80)):
