@@ -13,6 +13,9 @@ from objectomaly_ros.types import MaskGenerator
 # dependencies are not everybody's; a constructor takes (checkpoint, device, **options).
 MASK_GENERATORS: dict[str, str] = {
     "regions": "objectomaly_ros.masks.regions:RegionMasks",
+    "sam_vit_h": "objectomaly_ros.masks.sam.loading:sam_vit_h",
+    "sam_vit_l": "objectomaly_ros.masks.sam.loading:sam_vit_l",
+    "sam_vit_b": "objectomaly_ros.masks.sam.loading:sam_vit_b",
 }
 
 
