@@ -28,7 +28,8 @@ from objectomaly_ros.ros.bag_types import load_message_type, matching_profile, r
 
 _LOOK_S = 0.2
 _DEPTH = 50
-_DRAIN_S = 0.3  # for what was received before the stop but not yet taken
+# What was received before the stop but not yet taken: until nothing came for a while.
+_QUIET_S, _DRAIN_S = 0.3, 3.0
 
 
 class BagRecorder:
@@ -36,6 +37,9 @@ class BagRecorder:
 
     The log time is the time of reception, or the time of /clock where the node uses simulated time.
     The node must be spun by the caller.
+
+    Attributes:
+        last_received: when the newest message came, in seconds of the monotonic clock; 0 before.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class BagRecorder:
         self._namespace = namespace
         self._subscriptions: dict[str, tuple[Subscription, QoSProfile]] = {}
         self._refused: set[str] = set()
+        self.last_received = 0.0
         self._store = make_typestore()
         self.recording = BagRecording(lambda: BagWriter(path, storage=storage), max_queue_bytes)
         self._timer = node.create_timer(_LOOK_S, self._look)
@@ -134,6 +139,7 @@ class BagRecorder:
         log = self._node.get_logger()
 
         def keep(data: bytes, info: dict[str, int]) -> None:
+            self.last_received = time.monotonic()
             if not simulated:
                 log_time = info["received_timestamp"] or time.time_ns()
             elif not (log_time := self._node.get_clock().now().nanoseconds):
@@ -217,8 +223,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         executor.add_node(node)
         while not stop.is_set() and recorder.recording.failure is None:
             executor.spin_once(timeout_sec=0.2)
-        drained = time.monotonic() + _DRAIN_S
-        while time.monotonic() < drained:
+        begin = time.monotonic()
+        while time.monotonic() < min(
+            begin + _DRAIN_S, max(begin, recorder.last_received) + _QUIET_S
+        ):
             executor.spin_once(timeout_sec=0.05)
         counts = recorder.close()
     except BagError as error:
