@@ -14,8 +14,7 @@ The ratio is plain's time over the form's: on a CPU of processor time, all threa
 on the machine disturbs less, on CUDA of the wall clock. Memory is what loading and running add to
 the process (resident, peak), on CUDA the most that torch allocated. `attention` is deformable
 attention's share of the time, `off` the mean difference of the score from the plain one as a share
-of that one's range. A first frame that only warms up is run on CUDA; on a CPU the median leaves it
-out.
+of that one's range. The first frame warms up and does not count.
 """
 
 from __future__ import annotations
@@ -48,8 +47,9 @@ from objectomaly_ros.types import Detector, Image, ScoreMap  # noqa: E402
 
 DETECTORS = ("embedded", "semantic", "mask2anomaly", "rba", "uno", "eam", "maskomaly", "rpl")
 FORMS = ("plain", "ours", "half")
-QUICK_S = 2.0
-"""Quick detectors run for about as long, whatever --repeat says."""
+QUICK_S, SLOW_S = 2.0, 10.0
+"""Every detector runs for QUICK_S of processor time at least; with --repeat 1 one whose frame takes
+more than SLOW_S is not warmed up first."""
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,7 @@ def bench(name: str, device: str, shape: tuple[int, int], repeat: int) -> list[R
         _answer(pipes[form], f"{name} ({form})")
     frames: dict[str, list[Frame]] = {form: [] for form in pipes}
     with tqdm(desc=name, unit="frame") as bar:
-        warm_ups = 0 if device == "cpu" else 1
-        while len(frames["plain"]) < warm_ups + repeat or _wall_s(frames["plain"]) < QUICK_S:
+        while not _enough(frames["plain"], repeat):
             for form, pipe in pipes.items():
                 bar.set_postfix_str(form)
                 pipe.send(True)
@@ -246,11 +245,17 @@ def bench(name: str, device: str, shape: tuple[int, int], repeat: int) -> list[R
     for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(False)
         process.join()
-    return _rows(name, device, {form: taken[warm_ups:] for form, taken in frames.items()})
+    counted = slice(1 if len(frames["plain"]) > 1 else 0, None)
+    return _rows(name, device, {form: taken[counted] for form, taken in frames.items()})
 
 
-def _wall_s(frames: list[Frame]) -> float:
-    return sum(frame.wall_s for frame in frames)
+def _enough(frames: list[Frame], repeat: int) -> bool:
+    """Whether `repeat` frames after a first one are there, of quick detectors more."""
+    if not frames:
+        return False
+    if repeat == 1 and frames[0].cpu_s > SLOW_S:
+        return True  # one frame is all that is wanted of it, and none to warm up
+    return len(frames) > repeat and sum(frame.cpu_s for frame in frames) > QUICK_S
 
 
 def _rows(name: str, device: str, frames: dict[str, list[Frame]]) -> list[Row]:
