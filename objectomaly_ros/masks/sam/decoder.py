@@ -74,7 +74,7 @@ class PointDecoder:
     def decode(self, image: ImageTokens, points: torch.Tensor, min_predicted_iou: float) -> Decoded:
         """Decode `points`, and upscale only the masks that are predicted to be good.
 
-        The number of these is read from the device: one synchronisation a batch.
+        Their number, and that of their points, is read from the device.
 
         Args:
             image: from `prepare`.
@@ -83,12 +83,13 @@ class PointDecoder:
         """
         tokens, keys = self._attend(image, self._tokens(points))
         quality = self._decoder.iou_prediction_head(tokens[:, 0])[:, _MULTIMASK]
-        keep = quality > min_predicted_iou if min_predicted_iou > 0 else quality == quality
-        wanted = keep.any(1).nonzero()[:, 0]
-        logits = self._masks(tokens[wanted], keys[wanted], image.size)
-        keep, quality = keep[wanted], quality[wanted]
-        prompt = wanted[:, None].expand(keep.shape)
-        return Decoded(logits[keep], quality[keep], prompt[keep])
+        good = quality > min_predicted_iou
+        if min_predicted_iou <= 0:
+            good = torch.ones_like(good)
+        prompt, which = good.nonzero(as_tuple=True)
+        upscaled, row = torch.unique_consecutive(prompt, return_inverse=True)
+        logits = self._masks(tokens[upscaled], keys[upscaled], image.size)
+        return Decoded(logits[row, which], quality[prompt, which], prompt)
 
     def _tokens(self, points: torch.Tensor) -> torch.Tensor:
         """Return (B, 1 + 4 + 2, C): quality token, mask tokens, the point and its padding."""
@@ -131,9 +132,10 @@ class PointDecoder:
         upscaled = self._decoder.output_upscaling(
             keys.transpose(1, 2).reshape(len(keys), -1, *size)
         )
-        networks = list(self._decoder.output_hypernetworks_mlps)
+        mask_tokens = tokens[:, 1 : 1 + self._decoder.num_mask_tokens][:, _MULTIMASK]
+        networks = list(self._decoder.output_hypernetworks_mlps)[_MULTIMASK]
         weights = torch.stack(
-            [network(tokens[:, 1 + i]) for i, network in enumerate(networks)][_MULTIMASK], dim=1
+            [network(mask_tokens[:, i]) for i, network in enumerate(networks)], dim=1
         )
         logits: torch.Tensor = weights @ upscaled.flatten(2)
         return logits.reshape(*logits.shape[:2], *upscaled.shape[2:])

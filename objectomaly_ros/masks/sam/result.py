@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from objectomaly_ros.masks.sam.candidates import Candidates
 from objectomaly_ros.types import Masks
 
+_PER_MASK = (
+    "bits",
+    "boxes",
+    "areas",
+    "predicted_iou",
+    "stability_score",
+    "points",
+    "crop_boxes",
+)
 _BIT_VALUES = (128, 64, 32, 16, 8, 4, 2, 1)
 
 
@@ -42,28 +53,57 @@ class SamResult:
     crop_boxes: torch.Tensor
     timings: dict[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of_crop(
+        cls,
+        found: Candidates,
+        bits: torch.Tensor,
+        crop_box: tuple[int, int, int, int],
+        width: int,
+    ) -> SamResult:
+        """Make a result of the masks found in one crop, `bits` and `width` being the image's."""
+        box = torch.tensor([crop_box], device=bits.device)
+        return cls(
+            bits,
+            width,
+            found.boxes,
+            found.areas,
+            found.predicted_iou,
+            found.stability_score,
+            found.points,
+            box.expand(len(found), 4),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[SamResult]) -> SamResult:
+        """Join the results of one image's crops, in the order given."""
+        tensors: dict[str, Any] = {
+            name: torch.cat([getattr(part, name) for part in parts]) for name in _PER_MASK
+        }
+        return cls(width=parts[0].width, **tensors)
+
     def __len__(self) -> int:
         return len(self.bits)
 
     def select(self, which: torch.Tensor) -> SamResult:
         """Return the masks at the indices `which`, in that order."""
-        return SamResult(
-            self.bits[which],
-            self.width,
-            self.boxes[which],
-            self.areas[which],
-            self.predicted_iou[which],
-            self.stability_score[which],
-            self.points[which],
-            self.crop_boxes[which],
-            self.timings,
-        )
+        tensors: dict[str, Any] = {name: getattr(self, name)[which] for name in _PER_MASK}
+        return SamResult(width=self.width, timings=self.timings, **tensors)
 
     def masks(self) -> Masks:
-        """Return the masks on the host, (N, H, W) bool."""
-        packed: npt.NDArray[np.uint8] = self.bits.cpu().numpy()
-        unpacked: Masks = np.unpackbits(packed, axis=2, count=self.width).view(np.bool_)
-        return unpacked
+        """Return the masks on the host, (N, H, W) bool.
+
+        Only their boxes are written; the zeros around them cost next to nothing.
+        """
+        packed = self.bits.cpu().numpy()
+        count, height, _ = packed.shape
+        masks: Masks = np.zeros((count, height, self.width), dtype=np.bool_)
+        boxes = self.boxes.tolist()
+        for mask, rows, (left, top, right, bottom) in zip(masks, packed, boxes, strict=True):
+            first = left // 8
+            inside = np.unpackbits(rows[top : bottom + 1, first : right // 8 + 1], axis=1)
+            mask[top : bottom + 1, left : right + 1] = inside[:, left % 8 : right + 1 - 8 * first]
+        return masks
 
     def boxes_xywh(self) -> torch.Tensor:
         """Return (N, 4) int64 x, y, width, height as `oasc.calibrate` takes them.

@@ -1,0 +1,172 @@
+"""Segments one crop of an image: encoder, decoder batch by batch, and what survives the filters."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from segment_anything.utils import amg
+from segment_anything.utils.transforms import ResizeLongestSide
+
+from objectomaly_ros.detectors.devices import Precision, autocast
+from objectomaly_ros.masks.sam.boxed import BoxedMasks
+from objectomaly_ros.masks.sam.candidates import Candidates, suppress
+from objectomaly_ros.masks.sam.decoder import ImageTokens, PointDecoder
+from objectomaly_ros.masks.sam.placement import Cuts, Placement
+from objectomaly_ros.masks.sam.prompts import Crop, Points
+from objectomaly_ros.masks.sam.tiled import TiledMasks
+from objectomaly_ros.masks.sam.timing import StageClock
+from objectomaly_ros.types import Image
+
+ColourOrder: TypeAlias = Literal["rgb", "bgr"]
+FullSize: TypeAlias = BoxedMasks | TiledMasks
+
+ENCODER, DECODER, POST_PROCESSING = STAGES = ("encoder", "decoder", "post_processing")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which masks of a crop are kept; see `SamMasks` for their meaning."""
+
+    pred_iou_thresh: float
+    stability_score_thresh: float
+    stability_score_offset: float
+    box_nms_thresh: float
+
+
+class CropSegmenter:
+    """Runs SAM's network on crops of an image.
+
+    Attributes:
+        points_per_batch: points decoded together; halved when GPU memory runs out.
+    """
+
+    def __init__(
+        self,
+        sam: Any,
+        filters: Filters,
+        points_per_batch: int,
+        colour_order: ColourOrder,
+        precision: Precision,
+    ) -> None:
+        """Take a `segment_anything.modeling.Sam` on its device; see `SamMasks` for the rest."""
+        self.points_per_batch = points_per_batch
+        self.device = torch.device(sam.device)
+        self._sam = sam
+        self._decoder = PointDecoder(sam.prompt_encoder, sam.mask_decoder)
+        self._resizing = ResizeLongestSide(sam.image_encoder.img_size)
+        self._low_side = int(sam.prompt_encoder.mask_input_size[0])
+        self._filters = filters
+        self._cuts = Cuts(float(sam.mask_threshold), filters.stability_score_offset)
+        self._bgr = colour_order == "bgr"
+        self._precision: Precision = precision
+        self._has_halved = False
+
+    def segment(
+        self, image: Image, crop: Crop, points: Points, clock: StageClock
+    ) -> tuple[Candidates, torch.Tensor]:
+        """Return the masks that survive in a crop, by descending predicted IoU.
+
+        Args:
+            image: (H, W, 3) RGB uint8, whole.
+            crop: what part of it to segment.
+            points: (n, 2) x, y in pixels of the crop.
+            clock: of the stages `STAGES`.
+
+        Returns:
+            the masks, and their (M, H, ceil(W / 8)) uint8 bits in the image.
+        """
+        image_size = (image.shape[0], image.shape[1])
+        x0, y0, x1, y1 = crop.box
+        with clock.stage(ENCODER), autocast(self.device, self._precision):
+            input_size, features = self._encode(image[y0:y1, x0:x1])
+        with clock.stage(DECODER), autocast(self.device, self._precision):
+            tokens = self._decoder.prepare(features)
+        with clock.stage(POST_PROCESSING):
+            side = self._resizing.target_length
+            placement = Placement(side, input_size, crop.box, image_size)
+            at_full_size: FullSize = (
+                BoxedMasks(placement, self._low_side)
+                if self.device.type == "cpu"
+                else TiledMasks(placement, self._low_side)
+            )
+        parts = [self._nothing(placement)]
+        start = 0
+        while start < len(points):
+            batch = points[start : start + self.points_per_batch]
+            try:
+                parts.append(self._decode(tokens, batch, placement, at_full_size, clock))
+                start += len(batch)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                self._halve(len(batch))
+        with clock.stage(POST_PROCESSING):
+            found = Candidates.joined(parts)
+            kept = suppress(found.boxes, found.predicted_iou, self._filters.box_nms_thresh)
+            found = found.select(kept)
+            return found, at_full_size.pack(found.logits, self._cuts.threshold)
+
+    def _encode(self, crop: Image) -> tuple[tuple[int, int], torch.Tensor]:
+        """Return the size that a crop is resized to, and its embedding (1, C, h, w)."""
+        resized = self._resizing.apply_image(crop[..., ::-1] if self._bgr else crop)
+        pixels = torch.as_tensor(resized, device=self.device).permute(2, 0, 1).contiguous()
+        features: torch.Tensor = self._sam.image_encoder(self._sam.preprocess(pixels[None]))
+        return (resized.shape[0], resized.shape[1]), features
+
+    def _decode(
+        self,
+        tokens: ImageTokens,
+        points: Points,
+        placement: Placement,
+        at_full_size: FullSize,
+        clock: StageClock,
+    ) -> Candidates:
+        """Decode a batch of points and filter its masks one by one."""
+        filters = self._filters
+        with clock.stage(DECODER), autocast(self.device, self._precision):
+            scaled = self._resizing.apply_coords(points, placement.crop_size)
+            decoded = self._decoder.decode(
+                tokens, torch.as_tensor(scaled, device=self.device), filters.pred_iou_thresh
+            )
+        with clock.stage(POST_PROCESSING):
+            logits = placement.trim(decoded.logits.float())
+            measures = at_full_size.measure(logits, self._cuts)
+            height, width = placement.image_size
+            keep = ~amg.is_box_near_crop_edge(
+                measures.boxes, list(placement.crop_box), [0, 0, width, height]
+            )
+            if filters.stability_score_thresh > 0:
+                keep &= measures.stability >= filters.stability_score_thresh
+            origin = torch.tensor([placement.crop_box[:2]], device=self.device)
+            return Candidates(
+                logits,
+                decoded.predicted_iou.float(),
+                measures.stability,
+                measures.boxes + origin.repeat(1, 2),
+                measures.areas,
+                torch.as_tensor(points, device=self.device)[decoded.prompt] + origin,
+            ).select(keep)
+
+    def _nothing(self, placement: Placement) -> Candidates:
+        low = torch.zeros((0, self._low_side, self._low_side), device=self.device)
+        none = low[:, 0, 0]
+        whole = none.to(torch.int64)
+        points = none.to(torch.float64).reshape(0, 2)
+        return Candidates(placement.trim(low), none, none, whole.reshape(0, 4), whole, points)
+
+    def _halve(self, tried: int) -> None:
+        """Go on with smaller batches, and say so the first time."""
+        self.points_per_batch = tried // 2
+        torch.cuda.empty_cache()
+        if not self._has_halved:
+            _log.warning(
+                "out of GPU memory with %d points at a time: going on with smaller batches, "
+                "which give the same masks; set points_per_batch lower to avoid the attempt",
+                tried,
+            )
+            self._has_halved = True
