@@ -19,6 +19,7 @@ from objectomaly_ros.overlay import draw_overlay
 from objectomaly_ros.ros import images, messages, qos
 from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
 from objectomaly_ros.ros.log import ThrottledLog
+from objectomaly_ros.ros.score_input import ScoreInput, comes_by_topic
 from objectomaly_ros.runtime.frames import BadImageError, Demand, Frame, Result
 from objectomaly_ros.runtime.scene import Scene
 from objectomaly_ros.types import Image, ScoreMap
@@ -59,6 +60,11 @@ class Camera:
         self._compressed = values()["image_transport"] == "compressed"
         self.topic = self._image_topic(f"{prefix}image")
         self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
+        self.scores = (
+            ScoreInput(node.resolve_topic_name(f"{prefix}score_in"), log.warn)
+            if comes_by_topic(values())
+            else None
+        )
         self._geometry = CameraGeometry(self._info_topic, poses, log.warn)
         self._poses = poses
         self._subscriptions: list[Any] = []
@@ -93,19 +99,24 @@ class Camera:
 
     def subscribe(self, submit: Callable[[Frame], None]) -> None:
         """Start to hand every image that comes in to `submit`."""
+        take = submit if self.scores is None else self.scores.start(submit)
 
         def image(message: Any) -> None:
             stamp = message.header.stamp
             received = time.monotonic()
             stamp_s = stamp.sec + stamp.nanosec * 1e-9
             # A driver that does not stamp still needs a rhythm; the outputs copy its zeros.
-            submit(Frame(self._name, stamp_s or received, received, message))
+            take(Frame(self._name, stamp_s or received, received, message))
 
         kind = CompressedImage if self._compressed else ImageMessage
         self._subscriptions = [
             self._subscription(kind, self.topic, image),
             self._subscription(CameraInfo, self._info_topic, self._geometry.take),
         ]
+        if self.scores is not None:
+            self._subscriptions.append(
+                self._subscription(ImageMessage, self.scores.topic, self.scores.take_score)
+            )
 
     def _subscription(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Any:
         def create(lost: Callable[[int], None] | None) -> Any:
@@ -138,6 +149,11 @@ class Camera:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers = {}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics without which there is no score."""
+        return (self.topic,) if self.scores is None else (self.topic, self.scores.topic)
 
     def publishers_of_image(self) -> int:
         """Number of publishers on the image topic."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.engine import Engine
 
@@ -30,24 +31,15 @@ class Seen:
 
 
 def camera_status(
-    name: str,
-    state: CameraState,
-    seen: Seen,
-    *,
-    topic: str,
-    publishers: int,
-    lost: int,
-    now: float,
+    name: str, camera: Camera, state: CameraState, seen: Seen, *, now: float
 ) -> DiagnosticStatus:
     """Health of one camera: ERROR while its images cannot be scored, WARN while some are missing.
 
     Args:
         name: of the diagnostic.
-        state: of the camera.
+        camera: whose health.
+        state: what the engine knows of it.
         seen: its totals at the last report; updated.
-        topic: of its images.
-        publishers: number of publishers on it.
-        lost: messages that the middleware lost.
         now: on the engine's clock.
     """
     counters = state.counters
@@ -55,10 +47,17 @@ def camera_status(
     failed = counters.failed - seen.failed
     seen.dropped, seen.rejected, seen.failed = counters.dropped, counters.rejected, counters.failed
     silent = state.last_received_s is None or now - state.last_received_s > SILENCE_S
+    topic, scores = camera.topic, camera.scores
+    unscored = scores.problem() if scores is not None else None
     level, message = DiagnosticStatus.OK, "every image is scored"
     if failed:
         level, message = DiagnosticStatus.ERROR, f"{failed} images could not be scored"
-    elif silent and not publishers:
+    elif unscored is not None:
+        level, message = DiagnosticStatus.WARN, unscored
+    elif silent and scores is not None and scores.waiting:
+        level = DiagnosticStatus.WARN
+        message = f"{scores.waiting} images wait for their score maps on {scores.topic}"
+    elif silent and not camera.publishers_of_image():
         level, message = DiagnosticStatus.WARN, f"nobody publishes on {topic}: remap image to yours"
     elif silent:
         level = DiagnosticStatus.WARN
@@ -91,7 +90,8 @@ def camera_status(
             "images dropped": counters.dropped,
             "images malformed": counters.rejected,
             "images failed": counters.failed,
-            "images lost before the node": lost,
+            "images lost before the node": camera.lost,
+            **(scores.counts() if scores is not None else {}),
         },
     )
 

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
 from objectomaly_ros.runtime.frames import BadImageError
-from objectomaly_ros.types import Image
+from objectomaly_ros.types import Image, ScoreMap
 
 # Encoding -> channels in memory; 16-bit ones end in "16".
 CHANNELS: dict[str, int] = {
@@ -60,7 +60,7 @@ def decode(message: ImageMessage | CompressedImage) -> Image:
 
 def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
     """The message's pixels as they lie in memory, checked; native byte order."""
-    height, width, step = message.height, message.width, message.step
+    height, width = message.height, message.width
     if not height or not width:
         raise BadImageError(f"it is empty: {width} x {height} pixels")
     if encoding in DEPTH:
@@ -75,12 +75,36 @@ def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
         raise BadImageError(f"{encoding} has no odd sizes, but it is {width} x {height}")
     channels = CHANNELS[encoding]
     dtype = np.dtype(np.uint16 if encoding.endswith("16") else np.uint8)
+    rows = height * 3 // 2 if encoding in PLANAR else height
+    return _rows(message, rows, channels, dtype)
+
+
+def decode_score(message: ImageMessage) -> ScoreMap:
+    """Return the score map of a 32FC1 message, (H, W) float32.
+
+    Raises:
+        BadImageError: the message holds no usable map; the message says what is wrong with it.
+    """
+    if not message.height or not message.width:
+        raise BadImageError(f"it is empty: {message.width} x {message.height} pixels")
+    if message.encoding != "32FC1":
+        raise BadImageError(f"its encoding is {message.encoding!r}; a score map is 32FC1")
+    score = _rows(message, message.height, 1, np.dtype(np.float32))
+    if not np.isfinite(score).all():
+        raise BadImageError("it holds values that are not finite")
+    return np.array(score)  # its own memory: the message's may be read-only
+
+
+def _rows(
+    message: ImageMessage, rows: int, channels: int, dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """View a message's data as (rows, W) or (rows, W, channels), checked; native byte order."""
+    width, step = message.width, message.step
     line = width * channels * dtype.itemsize
     if step < line:
         raise BadImageError(
-            f"its step is {step} bytes, but {width} pixels of {encoding} take {line}"
+            f"its step is {step} bytes, but {width} pixels of {message.encoding} take {line}"
         )
-    rows = height * 3 // 2 if encoding in PLANAR else height
     wanted = step * (rows - 1) + line  # some drivers leave the last row without its padding
     if len(message.data) < wanted:
         raise BadImageError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from objectomaly_ros.ros.parameters import options
+from objectomaly_ros.ros.score_input import TopicScores, comes_by_topic
 from objectomaly_ros.runtime.mask_process import MaskProcess
 from objectomaly_ros.runtime.mask_server import MaskSource
 from objectomaly_ros.types import Detector
@@ -39,13 +40,16 @@ def load_detector(values: Mapping[str, Any], device: str) -> Detector:
     """Load the detector and run it once, so that the first image does not pay for it."""
     from objectomaly_ros import detectors
 
+    if comes_by_topic(values):
+        return TopicScores()
     detector = detectors.load_detector(
         values["detector.name"],
         values["detector.checkpoint"] or None,
         device,
         **options(values["detector.options"]),
     )
-    detectors.detect(detector, np.zeros(WARM_UP_SHAPE, np.uint8))
+    if values["detector.name"] != "precomputed":  # which would use up its first map
+        detectors.detect(detector, np.zeros(WARM_UP_SHAPE, np.uint8))
     return detector
 
 

@@ -133,7 +133,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
                 f"detector {values['detector.name']} brings no threshold and threshold.high is not "
                 "set: scores are published, but no mask, obstacles or points",
             )
-        topics = ", ".join(camera.topic for camera in self._cameras.values())
+        topics = ", ".join(t for camera in self._cameras.values() for t in camera.inputs)
         self.get_logger().info(f"active on {self._device}, waiting for images on {topics}")
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
@@ -232,22 +232,16 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         now = time.monotonic()
         statuses = [
             diagnostics.engine_status(
-                name,
-                engine,
-                self._seen["engine"],
-                device=self._device,
-                now=now,
+                name, engine, self._seen["engine"], device=self._device, now=now
             )
         ]
         for camera_name, camera in self._cameras.items():
             statuses.append(
                 diagnostics.camera_status(
                     f"{name}: camera {camera_name}".removesuffix(" "),
+                    camera,
                     engine.cameras[camera_name],
                     self._seen[camera_name],
-                    topic=camera.topic,
-                    publishers=camera.publishers_of_image(),
-                    lost=camera.lost,
                     now=now,
                 )
             )

@@ -110,13 +110,14 @@ class Engine:
         started = self._clock()
         try:
             image = self._sink.decode(frame)
+            given = frame.score() if frame.score is not None else None
         except BadImageError as error:
             state.counters.rejected += 1
             self._sink.warn(f"rejected {frame.camera}", str(error))
             return
         self._watch_clock(state, frame)
         began = self._clock()
-        detection = self._detect(frame.camera, image)
+        detection = self._detect(frame.camera, image, given)
         coarse_s = self._clock() - began
         if detection is None:
             return
@@ -163,16 +164,17 @@ class Engine:
                 "(a bag that loops, or a clock that was set): masks and obstacles are forgotten",
             )
 
-    def _detect(self, camera: str, image: Image) -> Detection | None:
+    def _detect(self, camera: str, image: Image, given: ScoreMap | None) -> Detection | None:
         try:
-            detection = detect(self._detector, image)
+            detection = detect(self._detector, image) if given is None else Detection(given)
         except Exception as error:  # a detector may raise anything
             self._failed(camera, f"the detector failed: {describe(error)}")
             return None
         if detection.score.shape != image.shape[:2]:
+            source = "the detector returned" if given is None else "there came"
             self._failed(
                 camera,
-                f"the detector returned a score of shape {detection.score.shape} for an image of "
+                f"{source} a score of shape {detection.score.shape} for an image of "
                 f"{image.shape[:2]}: it must score every pixel",
             )
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,12 +55,15 @@ class Frame:
         stamp_s: time of the image in seconds.
         received_s: when it arrived, on the engine's clock.
         message: what `Sink.decode` makes the image of.
+        score: makes the coarse score that came with the image, (H, W) float32, in the engine's
+            thread, or raises BadImageError; None where the detector is to be asked.
     """
 
     camera: str
     stamp_s: float
     received_s: float
     message: Any
+    score: Callable[[], ScoreMap] | None = None
 
 
 @dataclass(frozen=True)

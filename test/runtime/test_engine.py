@@ -218,6 +218,27 @@ def test_a_score_of_the_wrong_shape_is_said(run):
     assert "shape (24, 64) for an image of (48, 64)" in sink.errors[0]
 
 
+def test_a_frame_that_brings_its_score_does_not_ask_the_detector(run):
+    engine, sink = run(MoodyDetector())
+    image = picture(first=(0, 255, 0))  # which would make the detector fail
+    score = np.full(image.shape[:2], 7, np.float32)
+    engine.submit(Frame("", 0.0, time.monotonic(), image, lambda: score))
+    assert sink.done.acquire(timeout=10)
+    assert sink.results[0].detection.score is score
+    assert sink.results[0].detection.road is None
+
+
+def test_a_score_that_cannot_be_read_is_rejected_with_its_frame(run):
+    def unreadable():
+        raise BadImageError("no such map")
+
+    engine, sink = run()
+    engine.submit(Frame("", 0.0, time.monotonic(), picture(), unreadable))
+    feed(engine, sink, 0.1)
+    assert sink.warnings == ["no such map"]
+    assert engine.cameras[""].counters.rejected == 1
+
+
 def test_a_bad_image_is_counted_and_skipped(run):
     engine, sink = run()
     feed(engine, sink, 0.0, "wrong step")

@@ -1,0 +1,100 @@
+"""Coarse scores from another node: `detector.name: precomputed` with no checkpoint.
+
+The other node publishes a 32FC1 image with the stamp of the camera image that it scored; our node
+refines it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from objectomaly_ros.ros import images
+from objectomaly_ros.runtime.frames import BadImageError, Frame
+from objectomaly_ros.runtime.score_matching import ScoreMatcher
+from objectomaly_ros.types import Image, ScoreMap
+
+WAITING = 30
+"""Images and maps of one camera that may wait for each other: three seconds at 10 Hz."""
+
+
+def comes_by_topic(values: Mapping[str, Any]) -> bool:
+    """Whether the parameters ask for scores from a topic."""
+    return bool(values["detector.name"] == "precomputed" and not values["detector.checkpoint"])
+
+
+class TopicScores:
+    """Stands in the detector's place where every frame brings its score along."""
+
+    def score(self, image: Image) -> ScoreMap:
+        """Never asked."""
+        raise RuntimeError("a frame came without its score map")
+
+
+class ScoreInput:
+    """Holds a camera's images back until their score maps are there; for one thread.
+
+    Args:
+        topic: of the score maps.
+        warn: takes a key for what may repeat, and the text.
+    """
+
+    def __init__(self, topic: str, warn: Callable[[str, str], None]) -> None:
+        self.topic = topic
+        self._warn = warn
+        self._matcher: ScoreMatcher[Frame, Any] = ScoreMatcher(WAITING)
+        self._reported = 0
+        self._submit: Callable[[Frame], None] = lambda frame: None
+
+    def start(self, submit: Callable[[Frame], None]) -> Callable[[Frame], None]:
+        """Hand frames that are complete to `submit` from now on; return what takes the others."""
+        self._matcher.clear()
+        self._submit = submit
+        return lambda frame: self._go(self._matcher.image(_stamp(frame.message), frame))
+
+    def take_score(self, message: Any) -> None:
+        """Take a message of the topic."""
+        self._go(self._matcher.score(_stamp(message), message))
+
+    def problem(self) -> str | None:
+        """Say, and log, for how many images no map came since the last call; None if for all."""
+        alone = self._matcher.images_alone - self._reported
+        self._reported = self._matcher.images_alone
+        if not alone:
+            return None
+        text = (
+            f"{alone} images had no score map on {self.topic}: it must have the image's stamp and "
+            f"come before {WAITING} more images"
+        )
+        self._warn(f"scores {self.topic}", text)
+        return text
+
+    @property
+    def waiting(self) -> int:
+        """Number of images whose maps have not come yet."""
+        return len(self._matcher)
+
+    def counts(self) -> dict[str, int]:
+        """Totals for diagnostics."""
+        return {
+            "images without score map": self._matcher.images_alone,
+            "score maps without image": self._matcher.scores_alone,
+            "images waiting for score map": self.waiting,
+        }
+
+    def _go(self, pair: tuple[Frame, Any] | None) -> None:
+        if pair is not None:
+            frame, message = pair
+            self._submit(replace(frame, score=lambda: self._decode(message)))
+
+    def _decode(self, message: Any) -> ScoreMap:
+        try:
+            return images.decode_score(message)
+        except BadImageError as error:
+            raise BadImageError(f"a score map on {self.topic} is skipped: {error}") from error
+
+
+def _stamp(message: Any) -> tuple[int, int]:
+    stamp = message.header.stamp
+    return stamp.sec, stamp.nanosec

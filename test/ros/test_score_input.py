@@ -1,0 +1,186 @@
+"""Coarse scores from another node: `detector.name: precomputed` without a checkpoint."""
+
+import itertools
+import os
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip(
+    "rclpy", reason="the node needs rclpy and built messages: run under scripts/env"
+)
+
+import graph as g
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import Image
+from simple_models import BandMasks
+
+from objectomaly_ros.pipeline import Objectomaly
+from objectomaly_ros.ros.images import decode_score
+from objectomaly_ros.runtime.frames import BadImageError
+
+pytestmark = pytest.mark.ros
+
+DOMAIN = 1 + os.getpid() * 11 % 200
+CLOCK = itertools.count(1000, 10)
+
+
+@pytest.fixture(scope="module")
+def node():
+    node = g.NodeProcess(
+        DOMAIN,
+        "-r",
+        "score_in:=/their_detector/score",
+        **{"detector.name": "precomputed", "refine.every_n": 1, "refine.propagation": "hold",
+           "threshold.high": 0.5},
+    )  # fmt: skip
+    node.wait_log("waiting for images on /image, /their_detector/score")
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="module")
+def around(node):
+    graph = g.Graph(DOMAIN)
+    yield graph
+    graph.close()
+
+
+@pytest.fixture
+def graph(around):
+    yield around
+    around.forget()
+
+
+def score_map(seed=0, shape=(60, 80)):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def score_message(stamp, score):
+    return g.image_message(stamp, score, encoding="32FC1", frame_id="their_camera")
+
+
+@pytest.fixture
+def publish(graph):
+    """Publishes an image, a map, or both, of a stamp."""
+    images = graph.publisher("/image")
+    scores = graph.publisher("/their_detector/score")
+
+    def go(stamp, score=None, image=True):
+        if image:
+            images.publish(g.image_message(stamp))
+        if score is not None:
+            scores.publish(score_message(stamp, score))
+        return stamp
+
+    return go
+
+
+def test_the_map_of_the_images_stamp_is_its_coarse_score(graph, publish):
+    coarse = graph.listen(Image, f"{g.NODE}/coarse_score")
+    first = next(CLOCK)
+    sent = [(first + k / 10, score_map(k)) for k in range(3)]
+    for stamp, _ in sent:
+        publish(stamp)
+    for stamp, score in sent:
+        publish(stamp, score, image=False)
+    g.wait_for(lambda: len(coarse) == 3, "three scores")
+    for message, (stamp, score) in zip(coarse, sent, strict=True):
+        assert message.header == g.image_message(stamp).header  # the camera's, not the detector's
+        np.testing.assert_array_equal(g.array_of(message), score)
+
+
+def test_their_score_is_refined_as_ours_would_be(graph, publish):
+    refined = graph.listen(Image, f"{g.NODE}/score")
+    score = score_map(7)
+    pipeline = Objectomaly(None, BandMasks())
+    wanted = pipeline.refine(g.picture(), score).score
+
+    def newest_is_refined():
+        before = len(refined)
+        publish(next(CLOCK), score)
+        g.wait_for(lambda: len(refined) > before, "the score")
+        return np.abs(g.array_of(refined[-1]) - score).max() > 0.01
+
+    g.wait_for(newest_is_refined, "masks")
+    np.testing.assert_allclose(g.array_of(refined[-1]), wanted, atol=1e-5)
+
+
+def test_images_without_a_map_are_counted_and_said(node, graph, publish):
+    coarse = graph.listen(Image, f"{g.NODE}/coarse_score")
+    _, _, before = graph.diagnostics()["objectomaly: camera"]
+    first = next(CLOCK)
+    for k in range(3):
+        publish(first + k / 10)
+    time.sleep(0.5)
+    assert coarse == []
+    publish(first + 0.3, score_map())
+    g.wait_for(lambda: len(coarse) == 1, "the one that has a map")
+
+    def report():
+        return graph.diagnostics()["objectomaly: camera"]
+
+    said = []
+
+    def missing_is_said():
+        said.append(report())
+        return "had no score map on /their_detector/score" in said[-1][1]
+
+    g.wait_for(missing_is_said, "diagnostics of it")
+    level, message, values = said[-1]
+    assert level == DiagnosticStatus.WARN[0]
+    assert "the image's stamp" in message
+    assert int(values["images without score map"]) - int(before["images without score map"]) == 3
+    node.wait_log("3 images had no score map on /their_detector/score")
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (
+            score_map(shape=(30, 40)),
+            "there came a score of shape (30, 40) for an image of (60, 80)",
+        ),
+        (np.full((60, 80), np.nan, np.float32), "values that are not finite"),
+    ],
+    ids=["another size", "not finite"],
+)
+def test_a_map_that_does_not_do_costs_its_image_only(node, graph, publish, score, text):
+    coarse = graph.listen(Image, f"{g.NODE}/coarse_score")
+    publish(next(CLOCK), score)
+    node.wait_log(text)
+    publish(next(CLOCK), score_map())
+    g.wait_for(lambda: len(coarse) == 1, "the next one")
+    assert node.process.poll() is None
+
+
+def test_a_map_is_read_whatever_its_rows_and_byte_order():
+    score = score_map(3)
+    message = score_message(1.0, score)
+    np.testing.assert_array_equal(decode_score(message), score)
+    padded = np.zeros((60, 100), np.float32)
+    padded[:, :80] = score
+    message = score_message(1.0, padded)
+    message.width = 80
+    np.testing.assert_array_equal(decode_score(message), score)
+    message = score_message(1.0, score.astype(">f4"))
+    message.is_bigendian = 1
+    np.testing.assert_array_equal(decode_score(message), score)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"encoding": "mono8"}, "'mono8'; a score map is 32FC1"),
+        ({"height": 0}, "it is empty"),
+        ({"step": 100}, "step is 100 bytes, but 80 pixels of 32FC1 take 320"),
+        ({"height": 61}, "too short"),
+    ],
+)
+def test_what_is_no_map_is_named(fields, text):
+    message = score_message(1.0, score_map())
+    for name, value in fields.items():
+        setattr(message, name, value)
+    with pytest.raises(BadImageError, match=text):
+        decode_score(message)
