@@ -53,12 +53,12 @@ class PoseSource:
             for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
                 try:
                     found = self._buffer.lookup_transform(self.base_frame, frame_id, time)
-                except tf2_ros.TransformException:
+                    move, turn = found.transform.translation, found.transform.rotation
+                    return transform_from_quaternion(
+                        (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+                    )
+                except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
                     continue
-                move, turn = found.transform.translation, found.transform.rotation
-                return transform_from_quaternion(
-                    (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
-                )
         values = self._values()
         return CameraPose(
             values["points.camera_height"],

@@ -1,0 +1,142 @@
+"""Where obstacles stand; tf2_ros is on no package index, so a stand-in plays its buffer."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="CameraInfo needs rclpy: scripts/env")
+
+from geometry_msgs.msg import TransformStamped
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from objectomaly_ros.ground import CameraPose
+from objectomaly_ros.obstacles import find_regions
+from objectomaly_ros.ros import geometry
+from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
+from objectomaly_ros.runtime.scene import Scene
+
+pytestmark = pytest.mark.ros
+
+VALUES = {
+    "points.base_frame": "base_link",
+    "points.max_range": 80.0,
+    "points.camera_height": 1.5,
+    "points.camera_pitch": 0.05,
+    "points.camera_roll": 0.0,
+}
+# A camera 1.2 m up that looks ahead: the optical frame in a body frame, x right, y down.
+LEVEL = ((2.0, 0.3, 1.2), (-0.5, 0.5, -0.5, 0.5))
+
+
+class TransformException(Exception):  # noqa: N818 -- its name in tf2_ros
+    pass
+
+
+class Buffer:
+    """Knows the transform to one frame, at one stamp or (`latest`) only the newest."""
+
+    def __init__(self, *, node):
+        self.known = {}
+
+    def lookup_transform(self, base, frame, time):
+        key = (base, frame, time.nanoseconds)
+        if key not in self.known:
+            raise TransformException(f"no transform {key}")
+        message = TransformStamped()
+        where, turn = message.transform.translation, message.transform.rotation
+        (where.x, where.y, where.z), (turn.x, turn.y, turn.z, turn.w) = self.known[key]
+        return message
+
+
+@pytest.fixture
+def poses(monkeypatch):
+    stand_in = SimpleNamespace(
+        Buffer=Buffer,
+        TransformListener=lambda buffer, node: None,
+        TransformException=TransformException,
+    )
+    monkeypatch.setattr(geometry, "tf2_ros", stand_in)
+    return PoseSource(None, lambda: VALUES)
+
+
+def header(seconds=12):
+    result = Header(frame_id="camera_optical")
+    result.stamp.sec = seconds
+    return result
+
+
+def info(**changes):
+    fields = {"width": 640, "height": 360, "distortion_model": "plumb_bob", "d": [0.0] * 5}
+    fields["k"] = [500.0, 0.0, 320.0, 0.0, 500.0, 180.0, 0.0, 0.0, 1.0]
+    return CameraInfo(**(fields | changes))
+
+
+def scene(shape=(360, 640), rows=(200, 280), columns=(300, 340)):
+    mask = np.zeros(shape, bool)
+    mask[slice(*rows), slice(*columns)] = True
+    return Scene(mask, None, find_regions(mask, mask.astype(np.float32)), [1], [0])
+
+
+def test_without_tf_the_parameters_say_where_the_camera_is(monkeypatch):
+    monkeypatch.setattr(geometry, "tf2_ros", None)
+    pose = PoseSource(None, lambda: VALUES).pose("camera_optical", header().stamp)
+    assert pose == CameraPose(1.5, 0.05, 0.0)
+
+
+@pytest.mark.parametrize("stamp_ns", [12 * 10**9, 0], ids=["of the image", "the latest"])
+def test_tf_says_where_the_camera_is(poses, stamp_ns):
+    poses._buffer.known["base_link", "camera_optical", stamp_ns] = LEVEL
+    warnings = []
+    camera = CameraGeometry("camera_info", poses, lambda *text: warnings.append(text))
+    camera.take(info())
+    (contact,) = camera.contacts(scene(), header())
+    # The lowest row, 279, lies 99 px under the horizon: 1.2 m of height are 500 / 99 as far away.
+    x, y, z = contact.nearest
+    assert x == pytest.approx(2.0 + 1.2 * 500 / 99, rel=0.01)
+    assert abs(y - 0.3) < 1.2 * 20 / 99 + 0.02
+    assert z == 0.0
+    assert contact.range_m == pytest.approx(np.hypot(x, y), rel=1e-5)
+    assert not warnings
+
+
+def test_an_unknown_or_empty_transform_falls_back_to_the_parameters(poses):
+    stamp = header().stamp
+    assert poses.pose("camera_optical", stamp) == CameraPose(1.5, 0.05, 0.0)
+    poses._buffer.known["base_link", "camera_optical", 0] = ((1.0, 0, 1), (0.0, 0.0, 0.0, 0.0))
+    assert poses.pose("camera_optical", stamp) == CameraPose(1.5, 0.05, 0.0)
+    assert poses.pose("", stamp) == CameraPose(1.5, 0.05, 0.0)
+
+
+def test_without_camera_info_nothing_is_known(poses):
+    assert CameraGeometry("camera_info", poses, pytest.fail).contacts(scene(), header()) is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ({"width": 0}, "0 x 360"),
+        ({"k": [0.0] * 9}, "camera_info"),
+        ({"distortion_model": "unheard_of"}, "unheard_of"),
+    ],
+)
+def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
+    warnings = []
+    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    camera.take(info(**bad))
+    camera.take(info(**bad))
+    assert len(warnings) == 1
+    assert told in warnings[0]
+    assert camera.contacts(scene(), header()) is None
+    camera.take(info())
+    assert camera.contacts(scene(), header()) is not None
+
+
+def test_a_scaled_image_has_scaled_intrinsics(poses):
+    poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    camera = CameraGeometry("camera_info", poses, pytest.fail)
+    camera.take(info())
+    (large,) = camera.contacts(scene(), header())
+    (small,) = camera.contacts(scene((180, 320), (100, 140), (150, 170)), header())
+    assert small.range_m == pytest.approx(large.range_m, rel=0.03)
