@@ -1,0 +1,107 @@
+"""The node's health, told from counters; the camera and the engine are plain records here."""
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="DiagnosticStatus needs rclpy: scripts/env")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from objectomaly_ros.ros.diagnostics import Seen, camera_status, engine_status, idle_status
+from objectomaly_ros.runtime.camera_state import CameraState
+from objectomaly_ros.runtime.statistics import Rolling
+
+pytestmark = pytest.mark.ros
+
+NOW = 100.0
+
+
+def camera(publishers=1, lost=0):
+    return SimpleNamespace(
+        topic="/front/image", scores=None, lost=lost, publishers_of_image=lambda: publishers
+    )
+
+
+def state(last_received_s=NOW - 0.1, **counters):
+    result = CameraState(last_received_s=last_received_s)
+    for name, value in counters.items():
+        setattr(result.counters, name, value)
+    return result
+
+
+def values(status):
+    return {pair.key: pair.value for pair in status.values}
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "told"),
+    [
+        (state(received=10, scored=10), DiagnosticStatus.OK, "every image is scored"),
+        (state(received=10, failed=2), DiagnosticStatus.ERROR, "2 images could not be scored"),
+        (state(received=10, rejected=3), DiagnosticStatus.WARN, "3 malformed"),
+        (state(received=10, dropped=4), DiagnosticStatus.WARN, "4 images dropped"),
+        (state(last_received_s=None), DiagnosticStatus.WARN, "QoS"),
+        (state(last_received_s=NOW - 5), DiagnosticStatus.WARN, "no image on /front/image"),
+    ],
+)
+def test_a_camera_is_as_well_as_its_worst_trouble(found, level, told):
+    status = camera_status("objectomaly: front", camera(), found, Seen(), now=NOW)
+    assert status.level == level
+    assert told in status.message
+    assert status.name == "objectomaly: front"
+
+
+def test_a_topic_that_nobody_publishes_asks_for_a_remap():
+    status = camera_status("c", camera(publishers=0), state(None), Seen(), now=NOW)
+    assert "nobody publishes on /front/image" in status.message
+    assert "remap" in status.message
+
+
+def test_old_trouble_is_told_once():
+    seen, found = Seen(), state(received=10, failed=2, dropped=1)
+    assert camera_status("c", camera(), found, seen, now=NOW).level == DiagnosticStatus.ERROR
+    assert camera_status("c", camera(), found, seen, now=NOW).level == DiagnosticStatus.OK
+    found.counters.dropped += 1
+    status = camera_status("c", camera(), found, seen, now=NOW)
+    assert status.message.startswith("1 images dropped")
+    assert values(status)["images dropped"] == "2"
+
+
+def test_the_figures_are_there_and_unknown_ones_are_no_nan():
+    found = state(received=12, scored=11, refined=5)
+    shown = values(camera_status("c", camera(lost=3), found, Seen(), now=NOW))
+    assert shown["images received"] == "12"
+    assert shown["images refined"] == "5"
+    assert shown["images lost before the node"] == "3"
+    assert shown["total latency p95 (ms)"] == "-"
+    for _ in range(20):
+        found.latency.add(0.05)
+    shown = values(camera_status("c", camera(), found, Seen(), now=NOW))
+    assert shown["total latency p95 (ms)"] == "50.0"
+
+
+def engine(**fields):
+    known = {
+        "mask_failures": 0,
+        "last_error": None,
+        "mask_generation": Rolling(),
+        "mask_generation_busy_s": lambda: 0.0,
+    }
+    return SimpleNamespace(**(known | fields))
+
+
+def test_the_engine_tells_its_last_error_and_forgives_it():
+    seen = Seen()
+    failed = engine(mask_failures=1, last_error=(NOW - 1, "out of memory"))
+    status = engine_status("e", failed, seen, device="cpu", now=NOW)
+    assert (status.level, status.message) == (DiagnosticStatus.WARN, "out of memory")
+    later = engine_status("e", failed, seen, device="cpu", now=NOW + 60)
+    assert later.level == DiagnosticStatus.OK
+    assert values(later)["last error"] == "out of memory (61 s ago)"
+
+
+def test_a_node_that_could_not_become_active_is_an_error():
+    assert idle_status("n", "inactive", None, "cpu").level == DiagnosticStatus.OK
+    status = idle_status("n", "unconfigured", "no checkpoint /x.pth", "cpu")
+    assert (status.level, status.message) == (DiagnosticStatus.ERROR, "no checkpoint /x.pth")
