@@ -11,6 +11,7 @@ from torchvision.ops.boxes import box_area
 
 from objectomaly_ros.detectors.devices import Precision, autocast
 from objectomaly_ros.masks.sam.candidates import suppress
+from objectomaly_ros.masks.sam.network import PointNetwork, SamNetwork
 from objectomaly_ros.masks.sam.prompts import Crop, Points, PointSource, crops, grids
 from objectomaly_ros.masks.sam.result import SamResult
 from objectomaly_ros.masks.sam.segmenter import (
@@ -74,7 +75,7 @@ class SamMasks:
 
         Args:
             sam: a `segment_anything.modeling.Sam` on its device; its image encoder may be any
-                module with `img_size` that gives the embedding.
+                module with `img_size` that gives the embedding. Or any other `PointNetwork`.
             points_per_side: of the grid that the image is prompted with; None with `point_grids`.
             points_per_batch: points decoded together; more need more memory and change nothing.
             pred_iou_thresh: masks at or below this predicted quality are left out; 0 keeps all.
@@ -100,14 +101,13 @@ class SamMasks:
             raise ValueError(f"points_per_batch must be at least 1, got {points_per_batch}")
         if colour_order not in ("rgb", "bgr"):
             raise ValueError(f"colour_order must be 'rgb' or 'bgr', got {colour_order!r}")
-        self.device = torch.device(sam.device)
+        network = sam if isinstance(sam, PointNetwork) else SamNetwork(sam)
+        self.device = network.device
         autocast(self.device, precision)  # an unknown precision is refused now
         filters = Filters(
             pred_iou_thresh, stability_score_thresh, stability_score_offset, box_nms_thresh
         )
-        self._segmenter = CropSegmenter(
-            sam.eval().requires_grad_(False), filters, points_per_batch, colour_order, precision
-        )
+        self._segmenter = CropSegmenter(network, filters, points_per_batch, colour_order, precision)
         self._grids = grids(
             points_per_side, crop_n_layers, crop_n_points_downscale_factor, point_grids
         )

@@ -8,12 +8,11 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from segment_anything.utils import amg
-from segment_anything.utils.transforms import ResizeLongestSide
 
 from objectomaly_ros.detectors.devices import Precision, autocast
 from objectomaly_ros.masks.sam.boxed import BoxedMasks
 from objectomaly_ros.masks.sam.candidates import Candidates, suppress
-from objectomaly_ros.masks.sam.decoder import ImageTokens, PointDecoder
+from objectomaly_ros.masks.sam.network import PointNetwork
 from objectomaly_ros.masks.sam.placement import Cuts, Placement
 from objectomaly_ros.masks.sam.prompts import Crop, Points
 from objectomaly_ros.masks.sam.tiled import TiledMasks
@@ -39,7 +38,7 @@ class Filters:
 
 
 class CropSegmenter:
-    """Runs SAM's network on crops of an image.
+    """Runs a promptable network on crops of an image.
 
     Attributes:
         points_per_batch: points decoded together; halved when GPU memory runs out.
@@ -47,21 +46,18 @@ class CropSegmenter:
 
     def __init__(
         self,
-        sam: Any,
+        network: PointNetwork,
         filters: Filters,
         points_per_batch: int,
         colour_order: ColourOrder,
         precision: Precision,
     ) -> None:
-        """Take a `segment_anything.modeling.Sam` on its device; see `SamMasks` for the rest."""
+        """Take a network on its device; see `SamMasks` for the rest."""
         self.points_per_batch = points_per_batch
-        self.device = torch.device(sam.device)
-        self._sam = sam
-        self._decoder = PointDecoder(sam.prompt_encoder, sam.mask_decoder)
-        self._resizing = ResizeLongestSide(sam.image_encoder.img_size)
-        self._low_side = int(sam.prompt_encoder.mask_input_size[0])
+        self.device = network.device
+        self._network = network
         self._filters = filters
-        self._cuts = Cuts(float(sam.mask_threshold), filters.stability_score_offset)
+        self._cuts = Cuts(network.mask_threshold, filters.stability_score_offset)
         self._bgr = colour_order == "bgr"
         self._precision: Precision = precision
         self._has_halved = False
@@ -83,23 +79,24 @@ class CropSegmenter:
         image_size = (image.shape[0], image.shape[1])
         x0, y0, x1, y1 = crop.box
         with clock.stage(ENCODER), autocast(self.device, self._precision):
-            input_size, features = self._encode(image[y0:y1, x0:x1])
+            pixels = image[y0:y1, x0:x1]
+            input_size, features = self._network.encode(pixels[..., ::-1] if self._bgr else pixels)
         with clock.stage(DECODER), autocast(self.device, self._precision):
-            tokens = self._decoder.prepare(features)
+            prepared = self._network.prepare(features)
         with clock.stage(POST_PROCESSING):
-            side = self._resizing.target_length
-            placement = Placement(side, input_size, crop.box, image_size)
+            side = self._network.low_side
+            placement = Placement(self._network.filled_side, input_size, crop.box, image_size)
             at_full_size: FullSize = (
-                BoxedMasks(placement, self._low_side)
+                BoxedMasks(placement, side)
                 if self.device.type == "cpu"
-                else TiledMasks(placement, self._low_side)
+                else TiledMasks(placement, side)
             )
         parts = [self._nothing(placement)]
         start = 0
         while start < len(points):
             batch = points[start : start + self.points_per_batch]
             try:
-                parts.append(self._decode(tokens, batch, placement, at_full_size, clock))
+                parts.append(self._decode(prepared, batch, placement, at_full_size, clock))
                 start += len(batch)
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
@@ -111,16 +108,9 @@ class CropSegmenter:
             found = found.select(kept)
             return found, at_full_size.pack(found.logits, self._cuts.threshold)
 
-    def _encode(self, crop: Image) -> tuple[tuple[int, int], torch.Tensor]:
-        """Return the size that a crop is resized to, and its embedding (1, C, h, w)."""
-        resized = self._resizing.apply_image(crop[..., ::-1] if self._bgr else crop)
-        pixels = torch.as_tensor(resized, device=self.device).permute(2, 0, 1).contiguous()
-        features: torch.Tensor = self._sam.image_encoder(self._sam.preprocess(pixels[None]))
-        return (resized.shape[0], resized.shape[1]), features
-
     def _decode(
         self,
-        tokens: ImageTokens,
+        prepared: Any,
         points: Points,
         placement: Placement,
         at_full_size: FullSize,
@@ -129,9 +119,9 @@ class CropSegmenter:
         """Decode a batch of points and filter its masks one by one."""
         filters = self._filters
         with clock.stage(DECODER), autocast(self.device, self._precision):
-            scaled = self._resizing.apply_coords(points, placement.crop_size)
-            decoded = self._decoder.decode(
-                tokens, torch.as_tensor(scaled, device=self.device), filters.pred_iou_thresh
+            scaled = self._network.scaled(points, placement.crop_size)
+            decoded = self._network.decode(
+                prepared, torch.as_tensor(scaled, device=self.device), filters.pred_iou_thresh
             )
         with clock.stage(POST_PROCESSING):
             logits = placement.trim(decoded.logits.float())
@@ -153,7 +143,8 @@ class CropSegmenter:
             ).select(keep)
 
     def _nothing(self, placement: Placement) -> Candidates:
-        low = torch.zeros((0, self._low_side, self._low_side), device=self.device)
+        side = self._network.low_side
+        low = torch.zeros((0, side, side), device=self.device)
         none = low[:, 0, 0]
         whole = none.to(torch.int64)
         points = none.to(torch.float64).reshape(0, 2)
