@@ -29,8 +29,8 @@ def outlier_loss(logit: Tensor, outlier: Tensor, weight: Tensor) -> Tensor:
     """Loss of (B, H, W) outlier logits.
 
     Binary cross-entropy with positives counted 4 times and by size, plus the mean of the
-    hardest 2 % of the normal pixels (it is the tail of the normal pixels that decides FPR95 and
-    AuPRC), plus Dice over the batch.
+    hardest 2 % of the normal and the hardest 10 % of the outlier pixels (the tails decide FPR95
+    and AuPRC), plus Dice over the batch.
     """
     valid = outlier != IGNORE
     z, y, w = logit[valid], (outlier[valid] == 1).to(logit.dtype), weight[valid]
@@ -38,6 +38,9 @@ def outlier_loss(logit: Tensor, outlier: Tensor, weight: Tensor) -> Tensor:
     base = (each * (1 + 3 * y)).mean()
     normal = each[y == 0]
     hard = normal.topk(max(1, normal.numel() // 50)).values.mean()
+    missed = each[y == 1]
+    if missed.numel():
+        hard = hard + 0.3 * missed.topk(max(1, missed.numel() // 10)).values.mean()
     p = torch.sigmoid(z) * w
     dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + (w * y).sum() + 1)
     return base * 4 + 0.3 * hard + 0.5 * dice

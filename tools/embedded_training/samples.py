@@ -56,7 +56,7 @@ class Batches(IterableDataset[Batch]):
     def sample(self, rng: Rng) -> tuple[npt.NDArray[np.generic], ...]:
         """Compose one crop: image (h, w, 3), label, outlier, weight (h, w)."""
         scene = Scene(self.frames[rng.integers(len(self.frames))], VOID)
-        kinds = ["outlier"] * int(rng.choice(5, p=[0.05, 0.15, 0.25, 0.3, 0.25]))
+        kinds = ["outlier"] * int(rng.choice(6, p=[0.05, 0.1, 0.2, 0.25, 0.25, 0.15]))
         kinds += ["known"] * int(rng.choice(4, p=[0.25, 0.35, 0.25, 0.15]))
         kinds += ["shadow"] * int(rng.random() < 0.3)
         for kind in rng.permutation(kinds):
