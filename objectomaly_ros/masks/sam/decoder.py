@@ -129,9 +129,8 @@ class PointDecoder:
         self, tokens: torch.Tensor, keys: torch.Tensor, size: tuple[int, int]
     ) -> torch.Tensor:
         """Return the logits (B, 3, 4 h, 4 w) of three mask tokens on the upscaled image."""
-        upscaled = self._decoder.output_upscaling(
-            keys.transpose(1, 2).reshape(len(keys), -1, *size)
-        )
+        image = keys.transpose(1, 2).reshape(len(keys), keys.shape[2], *size)
+        upscaled = self._decoder.output_upscaling(image)
         mask_tokens = tokens[:, 1 : 1 + self._decoder.num_mask_tokens][:, _MULTIMASK]
         networks = list(self._decoder.output_hypernetworks_mlps)[_MULTIMASK]
         weights = torch.stack(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,23 @@ from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.generator import SamMasks
+from objectomaly_ros.masks.sam.guided import Prompting, point_source
 
 
-def load_weights(network: nn.Module, checkpoint: str | Path | None, name: str) -> None:
+def load_weights(
+    network: nn.Module,
+    checkpoint: str | PathLike[str] | None,
+    name: str,
+    *,
+    ignored: tuple[str, ...] = (),
+) -> None:
     """Load a checkpoint of SAM, or of a network built of its parts, as published.
 
     Args:
         network: its parameters and buffers are replaced.
         checkpoint: the file.
         name: the mask generator's name, for messages.
+        ignored: how the names begin of tensors that the file may hold beside the network's.
 
     Raises:
         CheckpointError: no file, an unsafe or damaged one, another network's, or tensors that are
@@ -33,11 +42,11 @@ def load_weights(network: nn.Module, checkpoint: str | Path | None, name: str) -
             f"{name} needs its weights: `objectomaly checkpoints download {name}` gets them; then "
             "give the file's path as checkpoint"
         )
-    tensors = canonical(read_tensors(checkpoint))
+    tensors = canonical(read_tensors(Path(checkpoint)))
     check_owner("sam", tensors, str(checkpoint))
     expected = network.state_dict()
     missing = [key for key in expected if key not in tensors]
-    extra = [key for key in tensors if key not in expected]
+    extra = [key for key in tensors if key not in expected and not key.startswith(ignored)]
     misshaped = [
         f"{key} {list(tensors[key].shape)} instead of {list(tensor.shape)}"
         for key, tensor in expected.items()
@@ -50,14 +59,44 @@ def load_weights(network: nn.Module, checkpoint: str | Path | None, name: str) -
     )
 
 
-def load_sam(
-    name: str, checkpoint: str | Path | None = None, device: str = "cpu", **options: Any
+def mask_generator(
+    network: Any,
+    *,
+    prompting: Prompting = "grid",
+    prompts: int = 256,
+    sparse_per_side: int = 8,
+    **options: Any,
 ) -> SamMasks:
-    """Build the generator `name`, sam_vit_h, sam_vit_l or sam_vit_b, from its published file."""
+    """Return the generator for a network, with options as the node and the command line give them.
+
+    Args:
+        network: as `SamMasks` takes it.
+        prompting: "grid", as published, or "guided" by the coarse score; see `guided.GuidedPoints`.
+        prompts: number of points with "guided".
+        sparse_per_side: of the grid that is always asked with "guided".
+        **options: of `SamMasks`.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+    guided = point_source(prompting, prompts, sparse_per_side)
+    return SamMasks(network, point_source=guided, **options)
+
+
+def load_sam(
+    name: str,
+    checkpoint: str | PathLike[str] | None = None,
+    device: str = "cpu",
+    **options: Any,
+) -> SamMasks:
+    """Build the generator `name`, sam_vit_h, sam_vit_l or sam_vit_b, from its published file.
+
+    Options are those of `mask_generator`.
+    """
     where = device_of(device)
     sam = sam_model_registry[name.removeprefix("sam_")]()
     load_weights(sam, checkpoint, name)
-    return SamMasks(sam.to(where), **options)
+    return mask_generator(sam.to(where), **options)
 
 
 sam_vit_h = partial(load_sam, "sam_vit_h")

@@ -1,0 +1,121 @@
+"""Score-guided prompting: points where the coarse score is high or uncertain, few elsewhere."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from segment_anything.utils import amg
+
+from objectomaly_ros.masks.sam.prompts import Points
+from objectomaly_ros.types import ScoreMap
+
+Prompting: TypeAlias = Literal["grid", "guided"]
+
+_Cells: TypeAlias = npt.NDArray[np.floating]
+
+
+class GuidedPoints:
+    """A sparse grid for the large things, and the places of a dense one that the score points at.
+
+    OASC changes the score of a pixel to the mean of its object. That matters where the score is
+    high, be it an obstacle or a false alarm, and where it changes within a short distance; a low
+    and even score stays what it is. So the cells of the dense grid are ranked by mean score and by
+    the difference between their highest and lowest score, which counts half. Ranks, not values:
+    the choice is the same for every increasing rescaling of the cells' figures, and detectors need
+    no common range.
+
+    With the default 256 points instead of 1024, on 62 street scenes and stand-ins for SAM's answers
+    (`tools/measure_guided.py`; no real SAM weights), the final map's AuPRC stays within 0.2 points
+    of the full grid's.
+    """
+
+    def __init__(
+        self, points: int = 256, sparse_per_side: int = 8, dense_per_side: int = 32
+    ) -> None:
+        """Choose how many points there are.
+
+        Args:
+            points: of both grids together.
+            sparse_per_side: of the grid that is always asked; 0 for none.
+            dense_per_side: of the grid to choose from. With 32, SAM's default, every chosen point
+                is one that the official generator asks too.
+
+        Raises:
+            ValueError: the sparse grid alone has more than `points`, or a number is too small.
+        """
+        if sparse_per_side < 0 or dense_per_side < 1:
+            raise ValueError(
+                "sparse_per_side must be at least 0 and dense_per_side at least 1, got "
+                f"{sparse_per_side} and {dense_per_side}"
+            )
+        if points < max(1, sparse_per_side**2):
+            raise ValueError(
+                f"points must be at least 1 and hold the sparse grid, {sparse_per_side} x "
+                f"{sparse_per_side} = {sparse_per_side**2}; got {points}"
+            )
+        self._chosen = points - sparse_per_side**2
+        self._side = dense_per_side
+        self._dense = amg.build_point_grid(dense_per_side)
+        self._sparse = (
+            amg.build_point_grid(sparse_per_side) if sparse_per_side else np.empty((0, 2))
+        )
+
+    def __call__(self, image_size: tuple[int, int], score: ScoreMap | None) -> Points:
+        """Return (n, 2) float32 x, y in 0..1: the dense grid's by priority, then the sparse grid.
+
+        Args:
+            image_size: not used; the score may have any resolution.
+            score: (h, w) coarse score of any range. None gives the whole dense grid, because
+                nothing is known. Pixels that are not finite count as the lowest finite score.
+        """
+        del image_size
+        if score is None:
+            everywhere: Points = self._dense.astype(np.float32)
+            return everywhere
+        order = np.argsort(-_priority(score, self._side).ravel(), kind="stable")
+        chosen = [self._dense[order[: self._chosen]], self._sparse]
+        points: Points = np.concatenate(chosen).astype(np.float32)
+        return points
+
+
+def point_source(prompting: Prompting, prompts: int, sparse_per_side: int) -> GuidedPoints | None:
+    """Return what `SamMasks` takes as its point source; None for the full grid.
+
+    Raises:
+        ValueError: an unknown kind of prompting, or numbers that do not fit.
+    """
+    if prompting == "grid":
+        return None
+    if prompting != "guided":
+        raise ValueError(f"prompting must be 'grid' or 'guided', got {prompting!r}")
+    return GuidedPoints(prompts, sparse_per_side)
+
+
+def _priority(score: ScoreMap, side: int) -> _Cells:
+    """Return how much each of side x side cells wants a prompt."""
+    finite = np.isfinite(score)
+    if not finite.any():
+        return np.zeros((side, side))
+    filled = np.where(finite, score, score[finite].min()).astype(np.float32)
+    height, width = (max(length, side) for length in filled.shape)
+    if filled.shape != (height, width):  # a cell needs a pixel
+        size = (width, height)
+        filled = np.asarray(cv2.resize(filled, size, interpolation=cv2.INTER_NEAREST), np.float32)
+    rows, columns = np.arange(side) * height // side, np.arange(side) * width // side
+
+    def reduced(function: np.ufunc, values: _Cells) -> _Cells:
+        return np.asarray(function.reduceat(function.reduceat(values, rows, 0), columns, 1))
+
+    sizes = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
+    mean = reduced(np.add, filled.astype(np.float64)) / sizes
+    spread = reduced(np.maximum, filled) - reduced(np.minimum, filled)
+    return _rank(mean) + _rank(spread) / 2
+
+
+def _rank(values: _Cells) -> _Cells:
+    """Return the place of each value in ascending order; equal values share their lowest."""
+    ordered = np.sort(values, axis=None)
+    return np.searchsorted(ordered, values).astype(np.float64)
