@@ -3,12 +3,17 @@
 import json
 import os
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+SUPPORT = str(Path(__file__).parents[1] / "support")
+if SUPPORT not in sys.path:
+    sys.path.insert(0, SUPPORT)
+
+from small_networks import ARCHITECTURES, official_tensors, value  # noqa: E402
 
 DATA = Path(__file__).parent / "data"
 
@@ -24,39 +29,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
-
-
-def value(name, shape):
-    """A reproducible tensor for an official name; scales keep the outputs varied."""
-    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
-    if name.endswith("running_var"):
-        values = 1 + 0.1 * abs(noise)
-    elif name.endswith("class_embed.weight"):
-        values = 6 * noise / np.sqrt(shape[1])
-    elif "sampling_offsets.bias" in name or "query" in name or "level_embed" in name:
-        values = noise
-    elif len(shape) > 1:
-        values = np.sqrt(2 / np.prod(shape[1:])) * noise
-    else:
-        values = 0.1 * noise + (1 if name.endswith("weight") else 0)
-    return torch.from_numpy(values.astype(np.float32))
-
-
-def official_tensors(network):
-    """Name -> tensor as the authors' file of this network would hold them."""
-    from objectomaly_ros.detectors.name_conversion import official_name
-
-    shapes = {}
-    for name, tensor in network.state_dict().items():
-        if "swin.layernorm" in name:
-            continue
-        official, part = official_name(name)
-        rows = [] if not tensor.ndim else [tensor.shape[0] * (1 if part is None else 3)]
-        shapes[official] = [*rows, *tensor.shape[1:]]
-    return {
-        name: torch.tensor(5) if name.endswith("num_batches_tracked") else value(name, shape)
-        for name, shape in shapes.items()
-    }
 
 
 @pytest.fixture(scope="session")
@@ -124,28 +96,7 @@ def golden_file(shared_dir, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_architectures():
     """Detector name -> a network of its kind that runs in milliseconds."""
-    from objectomaly_ros.detectors.architectures import Architecture
-
-    small = {
-        "hidden": 64,  # two channels a group: one would have no variance on a single place
-        "encoder_layers": 2,
-        "encoder_feedforward": 48,
-        "decoder_feedforward": 64,
-        "decoder_layers": 4,
-    }
-    swin = {**small, "heads": (1, 2, 4, 8), "window": 4}
-    closed_set = Architecture("swin", 8, (1, 1, 2, 1), **swin)
-    return {
-        "mask2anomaly": Architecture(
-            "resnet", 8, (1, 2, 1, 1), two_sided=True, queries=20, **small
-        ),
-        "rba": Architecture(
-            "swin", 8, (1, 1, 2, 1), levels=1, queries=20, **{**swin, "decoder_layers": 1}
-        ),
-        "uno": Architecture("swin", 8, (1, 1, 2, 1), classes=20, queries=20, **swin),
-        "eam": closed_set,
-        "maskomaly": closed_set,  # its rule names queries up to 83, so 100 of them
-    }
+    return ARCHITECTURES
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,75 @@
+"""Networks of the published kinds that run in milliseconds, and reproducible weights for them under
+the names of the authors' files.
+"""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from objectomaly_ros.detectors.architectures import Architecture
+
+_SMALL = {
+    "hidden": 64,  # two channels a group: one would have no variance on a single place
+    "encoder_layers": 2,
+    "encoder_feedforward": 48,
+    "decoder_feedforward": 64,
+    "decoder_layers": 4,
+}
+_SWIN = {**_SMALL, "heads": (1, 2, 4, 8), "window": 4}
+_CLOSED_SET = Architecture("swin", 8, (1, 1, 2, 1), **_SWIN)
+ARCHITECTURES = {
+    "mask2anomaly": Architecture("resnet", 8, (1, 2, 1, 1), two_sided=True, queries=20, **_SMALL),
+    "rba": Architecture(
+        "swin", 8, (1, 1, 2, 1), levels=1, queries=20, **{**_SWIN, "decoder_layers": 1}
+    ),
+    "uno": Architecture("swin", 8, (1, 1, 2, 1), classes=20, queries=20, **_SWIN),
+    "eam": _CLOSED_SET,
+    "maskomaly": _CLOSED_SET,  # its rule names queries up to 83, so 100 of them
+}
+
+
+def value(name, shape):
+    """A reproducible tensor for an official name; scales keep the outputs varied."""
+    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    if name.endswith("running_var"):
+        values = 1 + 0.1 * abs(noise)
+    elif name.endswith("class_embed.weight"):
+        values = 6 * noise / np.sqrt(shape[1])
+    elif "sampling_offsets.bias" in name or "query" in name or "level_embed" in name:
+        values = noise
+    elif len(shape) > 1:
+        values = np.sqrt(2 / np.prod(shape[1:])) * noise
+    else:
+        values = 0.1 * noise + (1 if name.endswith("weight") else 0)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def official_tensors(network):
+    """Name -> tensor as the authors' file of this network would hold them."""
+    from objectomaly_ros.detectors.name_conversion import official_name
+
+    shapes = {}
+    for name, tensor in network.state_dict().items():
+        if "swin.layernorm" in name:
+            continue
+        official, part = official_name(name)
+        rows = [] if not tensor.ndim else [tensor.shape[0] * (1 if part is None else 3)]
+        shapes[official] = [*rows, *tensor.shape[1:]]
+    return {
+        name: torch.tensor(5) if name.endswith("num_batches_tracked") else value(name, shape)
+        for name, shape in shapes.items()
+    }
+
+
+def mask2anomaly(checkpoint, device, **options):
+    """The detector, but for the size of its network; for `detector.name` of the node."""
+    from objectomaly_ros.detectors.mask_classification import RECIPES, load
+
+    recipe = RECIPES["mask2anomaly"]
+    RECIPES["mask2anomaly"] = replace(recipe, architectures=(ARCHITECTURES["mask2anomaly"],))
+    try:
+        return load("mask2anomaly", checkpoint, device, **options)
+    finally:
+        RECIPES["mask2anomaly"] = recipe
