@@ -79,18 +79,19 @@ def _sam(name: str, file: str, size: int, sha256: str) -> Checkpoint:
     )
 
 
-def _sam2(kind: str, size: int, sha256: str) -> Checkpoint:
-    file = f"sam2.1_hiera_{kind}.pt"
+def _sam2(version: str, kind: str, sha256: str, size: int | None) -> Checkpoint:
+    name = f"sam{version}_hiera_{kind}"
+    folder = {"2": "072824", "2.1": "092824"}[version]
     return Checkpoint(
-        f"sam2_{kind}",
-        (f"sam2_{kind}",),
-        f"https://dl.fbaipublicfiles.com/segment_anything_2/092824/{file}",
-        file,
+        name,
+        (f"sam2_hiera_{kind}",),
+        f"https://dl.fbaipublicfiles.com/segment_anything_2/{folder}/{name}.pt",
+        f"{name}.pt",
         "Apache-2.0, code and weights",
         size=size,
         sha256=sha256,
-        seen=_SAM_SEEN,
-        note="SAM 2.1",
+        seen="Git LFS pointer of the authors' repository or of mirrors on Hugging Face",
+        note="the better of the two; same network" if version == "2.1" else "",
     )
 
 
@@ -195,24 +196,60 @@ _ALL = (
         seen="Git LFS pointer of that repository",
     ),
     _sam2(
+        "2.1",
         "tiny",
-        156_008_466,
         "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+        156_008_466,
     ),
     _sam2(
+        "2.1",
         "small",
-        184_416_285,
         "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+        184_416_285,
     ),
     _sam2(
+        "2.1",
         "base_plus",
-        323_606_802,
         "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+        323_606_802,
     ),
     _sam2(
+        "2.1",
         "large",
-        898_083_611,
         "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+        898_083_611,
+    ),
+    _sam2(
+        "2",
+        "tiny",
+        "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
+        155_906_050,
+    ),
+    _sam2(
+        "2",
+        "small",
+        "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
+        None,
+    ),
+    _sam2(
+        "2",
+        "base_plus",
+        "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
+        323_493_298,
+    ),
+    _sam2(
+        "2",
+        "large",
+        "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
+        897_952_466,
+    ),
+    Checkpoint(
+        "edgetam",
+        ("edgetam",),
+        "https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt",
+        "edgetam.pt",
+        "Apache-2.0, code and weights",
+        note="56 MB; needs timm for its image encoder",
     ),
 )
 

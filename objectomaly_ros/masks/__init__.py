@@ -16,6 +16,12 @@ MASK_GENERATORS: dict[str, str] = {
     "sam_vit_h": "objectomaly_ros.masks.sam.loading:sam_vit_h",
     "sam_vit_l": "objectomaly_ros.masks.sam.loading:sam_vit_l",
     "sam_vit_b": "objectomaly_ros.masks.sam.loading:sam_vit_b",
+    "mobile_sam": "objectomaly_ros.masks.mobile_sam:load",
+    "sam2_hiera_tiny": "objectomaly_ros.masks.sam2:sam2_hiera_tiny",
+    "sam2_hiera_small": "objectomaly_ros.masks.sam2:sam2_hiera_small",
+    "sam2_hiera_base_plus": "objectomaly_ros.masks.sam2:sam2_hiera_base_plus",
+    "sam2_hiera_large": "objectomaly_ros.masks.sam2:sam2_hiera_large",
+    "edgetam": "objectomaly_ros.masks.sam2:edgetam",
 }
 
 

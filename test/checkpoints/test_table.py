@@ -7,6 +7,7 @@ import pytest
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.table import TABLE, cache_dir, find
 from objectomaly_ros.detectors import DETECTORS
+from objectomaly_ros.masks import MASK_GENERATORS
 
 
 def test_every_entry_is_complete():
@@ -29,6 +30,12 @@ def test_files_do_not_collide():
 def test_every_detector_that_needs_a_checkpoint_has_one():
     served = {name for entry in TABLE.values() for name in entry.serves}
     assert {"mask2anomaly", "rba", "uno", "eam", "maskomaly", "rpl"} <= served & set(DETECTORS)
+
+
+def test_every_mask_generator_with_weights_has_a_checkpoint():
+    served = {name for entry in TABLE.values() for name in entry.serves}
+    assert {name for name in MASK_GENERATORS if "sam" in name or "tam" in name} <= served
+    assert served <= {*MASK_GENERATORS, *DETECTORS}
 
 
 def test_non_commercial_weights_say_so():

@@ -22,10 +22,9 @@ class GuidedPoints:
 
     OASC changes the score of a pixel to the mean of its object. That matters where the score is
     high, be it an obstacle or a false alarm, and where it changes within a short distance; a low
-    and even score stays what it is. So the cells of the dense grid are ranked by mean score and by
-    the difference between their highest and lowest score, which counts half. Ranks, not values:
-    the choice is the same for every increasing rescaling of the cells' figures, and detectors need
-    no common range.
+    and even score stays what it is. So the cells of the dense grid are ranked by their mean score
+    and by the difference between their highest and lowest score, and the better of the two ranks
+    counts. Ranks, not values: detectors have no common range.
 
     With the default 256 points instead of 1024, on 62 street scenes and stand-ins for SAM's answers
     (`tools/measure_guided.py`; no real SAM weights), the final map's AuPRC stays within 0.2 points
@@ -112,10 +111,10 @@ def _priority(score: ScoreMap, side: int) -> _Cells:
     sizes = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
     mean = reduced(np.add, filled.astype(np.float64)) / sizes
     spread = reduced(np.maximum, filled) - reduced(np.minimum, filled)
-    return _rank(mean) + _rank(spread) / 2
+    return np.maximum(_rank(mean), _rank(spread))
 
 
 def _rank(values: _Cells) -> _Cells:
-    """Return the place of each value in ascending order; equal values share their lowest."""
+    """Return how many values are lower than each."""
     ordered = np.sort(values, axis=None)
     return np.searchsorted(ordered, values).astype(np.float64)
