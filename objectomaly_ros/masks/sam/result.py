@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from objectomaly_ros.masks.sam.candidates import Candidates
 from objectomaly_ros.types import Masks
@@ -22,7 +21,6 @@ _PER_MASK = (
     "points",
     "crop_boxes",
 )
-_BIT_VALUES = (128, 64, 32, 16, 8, 4, 2, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +109,3 @@ class SamResult:
         As in the official package, width and height are one less than the pixels spanned.
         """
         return torch.cat([self.boxes[:, :2], self.boxes[:, 2:] - self.boxes[:, :2]], dim=1)
-
-
-def pack_bits(masks: torch.Tensor) -> torch.Tensor:
-    """Pack (N, H, W) bool into (N, H, ceil(W / 8)) uint8, as `SamResult.bits` holds them."""
-    padded = F.pad(masks.to(torch.uint8), (0, -masks.shape[2] % 8))
-    values = torch.tensor(_BIT_VALUES, dtype=torch.uint8, device=masks.device)
-    grouped = padded.reshape(*padded.shape[:2], padded.shape[2] // 8, 8)
-    return (grouped * values).sum(3, dtype=torch.uint8)
