@@ -14,6 +14,8 @@ from objectomaly_ros.types import ScoreMap
 
 Prompting: TypeAlias = Literal["grid", "guided"]
 
+_SPREAD_WEIGHT = 0.9  # the highest tenth of the cells comes before any that is only uncertain
+
 _Cells: TypeAlias = npt.NDArray[np.floating]
 
 
@@ -23,8 +25,8 @@ class GuidedPoints:
     OASC changes the score of a pixel to the mean of its object. That matters where the score is
     high, be it an obstacle or a false alarm, and where it changes within a short distance; a low
     and even score stays what it is. So the cells of the dense grid are ranked by their mean score
-    and by the difference between their highest and lowest score, and the better of the two ranks
-    counts. Ranks, not values: detectors have no common range.
+    and, with a little less weight, by the difference between their highest and lowest score; the
+    better of the two ranks counts. Ranks, not values: detectors have no common range.
 
     With the default 256 points instead of 1024, on 62 street scenes and stand-ins for SAM's answers
     (`tools/measure_guided.py`; no real SAM weights), the final map's AuPRC stays within 0.2 points
@@ -111,7 +113,7 @@ def _priority(score: ScoreMap, side: int) -> _Cells:
     sizes = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
     mean = reduced(np.add, filled.astype(np.float64)) / sizes
     spread = reduced(np.maximum, filled) - reduced(np.minimum, filled)
-    return np.maximum(_rank(mean), _rank(spread))
+    return np.maximum(_rank(mean), _SPREAD_WEIGHT * _rank(spread))
 
 
 def _rank(values: _Cells) -> _Cells:
