@@ -24,6 +24,7 @@ from objectomaly_ros.detectors.preprocessing import (
     network_size,
     normalised,
     resize,
+    size_policy,
 )
 from objectomaly_ros.detectors.score_rules import Geometry
 from objectomaly_ros.types import Detection, Image, ScoreMap
@@ -93,7 +94,7 @@ class MaskClassificationDetector:
         self._precision: Precision = precision
         self._rule = recipe.rule
         self._flip = recipe.flip if flip is None else flip
-        self._policy = recipe.input_size if input_size == "published" else input_size
+        self._policy = size_policy(input_size, recipe.input_size)
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB image, (H, W) float32; its range depends on the
@@ -125,8 +126,6 @@ class MaskClassificationDetector:
         shape = image.shape[0], image.shape[1]
         size = network_size(shape, self._policy)
         pixels = normalised(resize(image, size), self._device, multiple=32)
-        if self._device.type == "cuda":
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(self._device, self._precision):
             prediction = self._network(pixels)
         padded = int(pixels.shape[2]), int(pixels.shape[3])

@@ -18,6 +18,7 @@ from objectomaly_ros.detectors.preprocessing import (
     network_size,
     normalised,
     resize,
+    size_policy,
 )
 from objectomaly_ros.detectors.rpl_net import RplNetwork
 from objectomaly_ros.types import Detection, Image, ScoreMap
@@ -56,22 +57,32 @@ class RplDetector:
         self._precision: Precision = precision
         self._rule = pixel_rules.RULES[rule]
         self._flip = flip
-        self._policy = None if input_size == "published" else input_size
+        self._policy = size_policy(input_size, None)
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB image, (H, W) float32; energy has no bounds."""
-        return self.detect(image).score
+        scores: ScoreMap = self.score_tensor(image).cpu().numpy()
+        return scores
+
+    def score_tensor(self, image: Image) -> torch.Tensor:
+        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        check_image(image)
+        return self._mean_score(image, self._logits(image)[1])
 
     def detect(self, image: Image) -> Detection:
         """Return the score and where the closed-set network sees road."""
         check_image(image)
-        with torch.inference_mode():
-            vanilla, anomaly = self._logits(image)
-            score = pixel_rules.smooth(self._rule(anomaly))
-            if self._flip:
-                mirrored = self._logits(image[:, ::-1])[1]
-                score = (score + pixel_rules.smooth(self._rule(mirrored)).flip(1)) / 2
-            return Detection(score.cpu().numpy(), (vanilla.argmax(0) == _ROAD).cpu().numpy())
+        vanilla, anomaly = self._logits(image)
+        score = self._mean_score(image, anomaly)
+        return Detection(score.cpu().numpy(), (vanilla.argmax(0) == _ROAD).cpu().numpy())
+
+    @torch.inference_mode()
+    def _mean_score(self, image: Image, anomaly: torch.Tensor) -> torch.Tensor:
+        score = pixel_rules.smooth(self._rule(anomaly))
+        if not self._flip:
+            return score
+        mirrored = self._logits(image[:, ::-1])[1]
+        return (score + pixel_rules.smooth(self._rule(mirrored)).flip(1)) / 2
 
     @torch.inference_mode()
     def _logits(self, image: Image) -> tuple[torch.Tensor, torch.Tensor]:

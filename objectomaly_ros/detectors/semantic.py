@@ -20,6 +20,7 @@ from objectomaly_ros.detectors.preprocessing import (
     network_size,
     normalised,
     resize,
+    size_policy,
 )
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
@@ -70,16 +71,28 @@ class SemanticDetector:
         self._network = _load(Path(checkpoint), self._device)
         self._rule = pixel_rules.RULES[rule]
         self._road = road
-        self._policy = None if input_size == "published" else input_size
+        self._policy = size_policy(input_size, None)
         self._mean, self._std = tuple(mean), tuple(std)
         self._multiple = multiple
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB image, (H, W) float32; its range is the rule's."""
-        return self.detect(image).score
+        scores: ScoreMap = self.score_tensor(image).cpu().numpy()
+        return scores
+
+    def score_tensor(self, image: Image) -> torch.Tensor:
+        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        return self._rule(self._logits(image))
 
     def detect(self, image: Image) -> Detection:
         """Return the score and where the strongest class is road."""
+        logits = self._logits(image)
+        road = None if self._road is None else (logits.argmax(0) == self._road).cpu().numpy()
+        return Detection(self._rule(logits).cpu().numpy(), road)
+
+    @torch.inference_mode()
+    def _logits(self, image: Image) -> torch.Tensor:
+        """Return the network's logits, (K, H, W) float32 at the image's size."""
         check_image(image)
         shape = image.shape[0], image.shape[1]
         size = network_size(shape, self._policy)
@@ -91,11 +104,8 @@ class SemanticDetector:
             std=self._std,
         )
         padded = int(pixels.shape[2]), int(pixels.shape[3])
-        with torch.inference_mode():
-            logits = pixel_rules.resized(self._network(pixels)[0].float(), padded)
-            logits = pixel_rules.resized(logits[:, : size[0], : size[1]], shape)
-            road = None if self._road is None else (logits.argmax(0) == self._road).cpu().numpy()
-            return Detection(self._rule(logits).cpu().numpy(), road)
+        logits = pixel_rules.resized(self._network(pixels)[0].float(), padded)
+        return pixel_rules.resized(logits[:, : size[0], : size[1]], shape)
 
 
 def _load(path: Path, device: torch.device) -> _Network:
@@ -127,10 +137,16 @@ def _load_onnx(path: Path, device: torch.device) -> _Network:
         )
     except Exception as error:  # onnxruntime has a class of its own for every kind of failure
         raise CheckpointError(f"{path} is not a model that onnxruntime can run: {error}") from error
-    entry = session.get_inputs()[0].name
+    entry = session.get_inputs()[0]
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
-        outputs = session.run(None, {entry: pixels.cpu().numpy()})
+        for side, given in zip(entry.shape, pixels.shape, strict=True):
+            if isinstance(side, int) and side != given:  # a text stands for any size
+                raise ValueError(
+                    f"{path} takes inputs of {entry.shape}, this one is {list(pixels.shape)}: give "
+                    "the option input_size=[height, width], or export it with dynamic sizes"
+                )
+        outputs = session.run(None, {entry.name: pixels.cpu().numpy()})
         return _logits(torch.from_numpy(np.asarray(outputs[0])).to(device), path)
 
     return run

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from objectomaly_ros.detectors.preprocessing import network_size, normalised, resize
+from objectomaly_ros.detectors.preprocessing import (
+    network_size,
+    normalised,
+    resize,
+    size_policy,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,20 @@ from objectomaly_ros.detectors.preprocessing import network_size, normalised, re
 )
 def test_network_size(shape, policy, size):
     assert network_size(shape, policy) == size
+
+
+@pytest.mark.parametrize(
+    ("input_size", "policy"),
+    [("published", 1024), (None, None), (480, 480), ([96, 160], (96, 160)), ((96, 160), (96, 160))],
+)
+def test_size_policy(input_size, policy):
+    assert size_policy(input_size, published=1024) == policy
+
+
+@pytest.mark.parametrize("input_size", ["large", 0, [96], [96, -1], [96, 160.5], []])
+def test_size_policies_that_are_none(input_size):
+    with pytest.raises(ValueError, match=r"input_size is .*; it must be a short side in pixels"):
+        size_policy(input_size, published=1024)
 
 
 def test_resize_antialiases():

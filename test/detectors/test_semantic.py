@@ -1,6 +1,6 @@
 """Exported per-pixel networks as detectors."""
 
-import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -99,20 +99,62 @@ def test_a_network_without_logits_is_told(export, street):
         detector.score(street)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="it is installed")
-def test_onnx_without_onnxruntime(tmp_path):
+def test_onnx_without_onnxruntime(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     path = tmp_path / "net.onnx"
     path.write_bytes(b"x")
     with pytest.raises(ImportError, match="pip install onnxruntime"):
         load_detector("semantic", checkpoint=path)
 
 
-def test_onnx_runs(tmp_path, street):
+@pytest.fixture
+def export_onnx(tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="torch needs onnxscript to export ONNX")
-    network, path = Net().eval(), tmp_path / "net.onnx"
-    height, width = street.shape[:2]
-    torch.onnx.export(network, (torch.zeros(1, 3, height, width),), str(path))
-    wanted = pixel_rules.msp(logits_by_hand(network, street)).numpy()
-    found = load_detector("semantic", checkpoint=path).score(street)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+    def write(network, dynamic=True):
+        path = tmp_path / "net.onnx"
+        side = torch.export.Dim.DYNAMIC
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, 3, 64, 96),),
+            path,
+            dynamic_shapes=({2: side, 3: side},) if dynamic else None,
+            verbose=False,
+        )
+        return path
+
+    return write
+
+
+def test_onnx_gives_torchscripts_score(export, export_onnx, street):
+    network = Net("tuple")
+    script, onnx = export(network), export_onnx(network)
+    for rule in pixel_rules.RULES:
+        options = {"rule": rule, "road": 3, "multiple": 8}
+        ours = load_detector("semantic", checkpoint=script, **options).detect(street)
+        theirs = load_detector("semantic", checkpoint=onnx, **options).detect(street)
+        assert np.ptp(ours.score) > 0.1
+        np.testing.assert_allclose(theirs.score, ours.score, atol=1e-5)
+        np.testing.assert_array_equal(theirs.road, ours.road)
+
+
+def test_onnx_of_one_size_says_so(export_onnx, street):
+    path = export_onnx(Net(), dynamic=False)
+    with pytest.raises(ValueError, match=r"takes inputs of \[1, 3, 64, 96\], .*input_size=\["):
+        load_detector("semantic", checkpoint=path).score(street)
+    fitting = load_detector("semantic", checkpoint=path, input_size=[64, 96])
+    assert fitting.score(street).shape == street.shape[:2]
+
+
+def test_not_an_onnx_file(tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match=r"net\.onnx is not a model that onnxruntime can run"):
+        load_detector("semantic", checkpoint=path)
+
+
+def test_the_score_on_the_device_is_the_score(export, street):
+    detector = load_detector("semantic", checkpoint=export(Net()))
+    np.testing.assert_array_equal(detector.score_tensor(street).numpy(), detector.score(street))
