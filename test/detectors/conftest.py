@@ -1,6 +1,5 @@
 """Small networks with official names, deterministic weights, and the switch for heavy tests."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ SUPPORT = str(Path(__file__).parents[1] / "support")
 if SUPPORT not in sys.path:
     sys.path.insert(0, SUPPORT)
 
+from golden_files import write_golden_file  # noqa: E402
 from small_networks import ARCHITECTURES, official_tensors, value  # noqa: E402
 
 DATA = Path(__file__).parent / "data"
@@ -71,26 +71,13 @@ def expected():
 @pytest.fixture(scope="session")
 def golden_file(shared_dir, tmp_path_factory):
     """Write the official-format file of a golden's stand-in weights; returns its path."""
-    sys.path.insert(0, str(shared_dir / "golden"))
-    import deterministic_weights
 
     def write(folder):
-        content = json.loads((shared_dir / "golden" / folder / "state_dict.json").read_text())
-        tensors = {}
-        for name, entry in content["tensors"].items():
-            if "relative_position_index" in name:
-                continue
-            tensors[name] = torch.from_numpy(
-                np.array(deterministic_weights.tensor(name, entry["shape"]))
-            )
-        if folder == "rpl":
-            tensors["branch1.final.6.weight"] *= 0.005  # as its README says
         path = tmp_path_factory.mktemp(folder) / "model_final.pth"
-        torch.save({"model": tensors, "iteration": 89999}, path)
+        write_golden_file(shared_dir / "golden", folder, path)
         return path
 
-    yield write
-    sys.path.remove(str(shared_dir / "golden"))
+    return write
 
 
 @pytest.fixture(scope="session")
