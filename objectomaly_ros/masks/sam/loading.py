@@ -14,6 +14,7 @@ from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.detectors.devices import device_of
+from objectomaly_ros.masks.sam.attention import fuse_attention
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.guided import Prompting, point_source
 
@@ -87,15 +88,34 @@ def load_sam(
     name: str,
     checkpoint: str | PathLike[str] | None = None,
     device: str = "cpu",
+    *,
+    fused_attention: bool = False,
+    compiled: bool = False,
     **options: Any,
 ) -> SamMasks:
     """Build the generator `name`, sam_vit_h, sam_vit_l or sam_vit_b, from its published file.
 
-    Options are those of `mask_generator`.
+    Args:
+        name: see above.
+        checkpoint: the file.
+        device: a torch device.
+        fused_attention: run the image encoder's attention as one fused operation, see
+            `attention.FusedAttention`: faster, with other rounding.
+        compiled: run the image encoder through `torch.compile`: the first image then takes
+            minutes, the others less than before, with other rounding.
+        **options: of `mask_generator`.
+
+    Raises:
+        CheckpointError: see `load_weights`.
+        ValueError: an option is out of its range, or the device is not there.
     """
     where = device_of(device)
     sam = sam_model_registry[name.removeprefix("sam_")]()
     load_weights(sam, checkpoint, name)
+    if fused_attention:
+        fuse_attention(sam.image_encoder)
+    if compiled:
+        sam.image_encoder.compile()
     return mask_generator(sam.to(where), **options)
 
 

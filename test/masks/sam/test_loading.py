@@ -31,6 +31,27 @@ def test_an_official_file_gives_the_same_masks(sam, tiny, make_image):
     np.testing.assert_array_equal(generator.generate(make_image(90, 120)), expected)
 
 
+def test_fused_attention_is_an_option(tiny, make_image):
+    tensors, path = tiny
+    torch.save(tensors, path)
+    plain = load_mask_generator("sam_vit_b", path, **OPTIONS).masks(make_image(90, 120))
+    fused = load_mask_generator("sam_vit_b", path, fused_attention=True, **OPTIONS)
+    result = fused.masks(make_image(90, 120))
+    assert (result.masks() != plain.masks()).mean() < 1e-3
+    assert not torch.equal(result.predicted_iou, plain.predicted_iou), "the option did nothing"
+
+
+def test_the_encoder_is_compiled_on_request(tiny, make_image, monkeypatch):
+    tensors, path = tiny
+    torch.save(tensors, path)
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    load_mask_generator("sam_vit_b", path, **OPTIONS)
+    assert compiled == []
+    load_mask_generator("sam_vit_b", path, compiled=True, **OPTIONS)
+    assert [type(module).__name__ for module in compiled] == ["ImageEncoderViT"]
+
+
 @pytest.mark.parametrize("name", ["sam_vit_h", "sam_vit_l", "sam_vit_b"])
 def test_without_a_checkpoint_the_command_that_gets_it_is_named(name, monkeypatch):
     monkeypatch.setitem(sam_model_registry, name.removeprefix("sam_"), torch.nn.Identity)
