@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
 from segment_anything import sam_model_registry
 from torch import nn
 
@@ -19,24 +21,15 @@ from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.guided import Prompting, point_source
 
 
-def load_weights(
-    network: nn.Module,
-    checkpoint: str | PathLike[str] | None,
-    name: str,
-    *,
-    ignored: tuple[str, ...] = (),
-) -> None:
-    """Load a checkpoint of SAM, or of a network built of its parts, as published.
+def read_weights(checkpoint: str | PathLike[str] | None, name: str) -> dict[str, torch.Tensor]:
+    """Read the tensors of a SAM, or of a network built of its parts.
 
     Args:
-        network: its parameters and buffers are replaced.
-        checkpoint: the file.
+        checkpoint: the file, as published.
         name: the mask generator's name, for messages.
-        ignored: how the names begin of tensors that the file may hold beside the network's.
 
     Raises:
-        CheckpointError: no file, an unsafe or damaged one, another network's, or tensors that are
-            missing, have another shape, or are left over.
+        CheckpointError: no file, an unsafe or damaged one, or a detector's.
     """
     if checkpoint is None:
         raise CheckpointError(
@@ -45,6 +38,42 @@ def load_weights(
         )
     tensors = canonical(read_tensors(Path(checkpoint)))
     check_owner("sam", tensors, str(checkpoint))
+    return tensors
+
+
+def load_weights(
+    network: nn.Module,
+    checkpoint: str | PathLike[str] | None,
+    name: str,
+    *,
+    ignored: tuple[str, ...] = (),
+) -> None:
+    """Load a checkpoint into a network.
+
+    Args:
+        network: its parameters and buffers are replaced.
+        checkpoint: see `read_weights`, as `name`.
+        name: see there.
+        ignored: how the names begin of tensors that the file may hold beside the network's.
+
+    Raises:
+        CheckpointError: see there; or tensors are missing, have another shape, or are left over.
+    """
+    assign_weights(network, read_weights(checkpoint, name), str(checkpoint), ignored=ignored)
+
+
+def assign_weights(
+    network: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    source: str,
+    *,
+    ignored: tuple[str, ...] = (),
+) -> None:
+    """Replace a network's parameters and buffers; `source` names their file for messages.
+
+    Raises:
+        CheckpointError: tensors are missing, have another shape, or are left over.
+    """
     expected = network.state_dict()
     missing = [key for key in expected if key not in tensors]
     extra = [key for key in tensors if key not in expected and not key.startswith(ignored)]
@@ -53,7 +82,7 @@ def load_weights(
         for key, tensor in expected.items()
         if key in tensors and tensors[key].shape != tensor.shape
     ]
-    complain(str(checkpoint), missing, misshaped, extra)
+    complain(source, missing, misshaped, extra)
     network.load_state_dict(
         {key: tensors[key].to(tensor.dtype, copy=True) for key, tensor in expected.items()},
         assign=True,
@@ -110,8 +139,9 @@ def load_sam(
         ValueError: an option is out of its range, or the device is not there.
     """
     where = device_of(device)
+    tensors = read_weights(checkpoint, name)  # before the network is built, which takes seconds
     sam = sam_model_registry[name.removeprefix("sam_")]()
-    load_weights(sam, checkpoint, name)
+    assign_weights(sam, tensors, str(checkpoint))
     if fused_attention:
         fuse_attention(sam.image_encoder)
     if compiled:
