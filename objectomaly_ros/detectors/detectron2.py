@@ -1,7 +1,7 @@
 """Any detectron2 model with a semantic output, where detectron2 is installed.
 
-Written from detectron2's documented interface; it has not been run on the development machines,
-where detectron2 is not installed.
+Written from detectron2's documented interface and tested on a stand-in of it; detectron2 itself
+cannot be installed on the development machines.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ class Detectron2Detector:
             from detectron2.modeling import build_model
         except ImportError as error:
             raise ImportError(
-                "detectron2 does not import; see detectron2.readthedocs.io for how to install it. "
-                "mask2anomaly, rba, uno, eam and maskomaly run here without it."
+                f"detectron2 does not import ({error}). It is not on PyPI; beside torch: "
+                "pip install 'git+https://github.com/facebookresearch/detectron2.git' "
+                "--no-build-isolation. mask2anomaly, rba, uno, eam and maskomaly run here without "
+                "it."
             ) from error
         if checkpoint is None:
             raise CheckpointError("detectron2 needs the model's weights as its checkpoint")
@@ -88,7 +90,9 @@ class Detectron2Detector:
         check_image(image)
         height, width = image.shape[:2]
         transform = self._resizing.get_transform(image)
-        small = resize(image, (transform.new_h, transform.new_w))
+        # MIN_SIZE_TEST 0 gives a transform without sizes: the image as it is.
+        sized = hasattr(transform, "new_h")
+        small = resize(image, (transform.new_h, transform.new_w)) if sized else image
         pixels = np.ascontiguousarray(small[:, :, ::-1] if self._bgr else small)
         entry = {
             "image": torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)),
