@@ -8,6 +8,10 @@ import torch
 from torch import nn
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
+"""Of a network's matrix products and convolutions. On networks with random weights, which are
+harder than trained ones, bfloat16 moves scores by at most 4 % of their range on average, float16 by
+2 % (`test/detectors`). Faster than float32 on a GPU, and on a CPU only with AVX-512 BF16 or AMX:
+without them a frame takes minutes instead of seconds."""
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from small_networks import HALF_BOUNDS
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.detectors import detect, load_detector, mask_classification
@@ -79,14 +80,13 @@ def test_mirrored_views_and_repeated_calls_are_fine(tiny, street):
     np.testing.assert_array_equal(detector.score(np.ascontiguousarray(street[:, ::-1])), first)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_stays_close(tiny, street, precision):
-    """RbA's single, barely masked layer; a threshold in attention may amplify more elsewhere."""
-    full = tiny("rba").score(street)
-    half = tiny("rba", precision=precision).score(street)
+@pytest.mark.parametrize("precision", HALF_BOUNDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_stays_close(tiny, street, name, precision):
+    full = tiny(name, input_size=None).score(street)
+    half = tiny(name, input_size=None, precision=precision).score(street)
     assert half.dtype == np.float32
-    assert np.abs(half - full).max() > 0
-    assert np.abs(half - full).mean() < 0.02 * np.ptp(full)
+    assert 0 < np.abs(half - full).mean() < HALF_BOUNDS[precision] * np.ptp(full)
 
 
 def pickled(content, path):
@@ -201,6 +201,20 @@ def test_wrong_options(tiny, street, options, said):
 def test_wrong_images(tiny, image):
     with pytest.raises(ValueError, match="RGB image"):
         tiny("rba").score(image)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["mask2anomaly", "rba", "uno", "maskomaly"])
+def test_half_precision_golden(shared_dir, golden_file, name):
+    detector = load_detector(
+        name, checkpoint=golden_file(name), input_size=None, precision="bfloat16"
+    )
+    case = "case_pad" if name == "mask2anomaly" else "network_golden"
+    data = np.load(shared_dir / "golden" / name / f"{case}.npz")
+    image, wanted = ("image_rgb", "cas") if name == "mask2anomaly" else ("image", "anomaly")
+    off = np.abs(detector.score(data[image]) - data[wanted]).mean()
+    assert off < 0.1 * np.ptp(data[wanted])
 
 
 def relative(found, wanted):

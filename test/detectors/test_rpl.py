@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from small_networks import HALF_BOUNDS
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.detectors import load_detector, pixel_rules
@@ -62,6 +63,20 @@ def test_rules_and_flip(small, street):
         RplDetector(small, rule="msp")
 
 
+@pytest.mark.parametrize("precision", HALF_BOUNDS)
+def test_half_precision_stays_close(small, street, precision):
+    full = RplDetector(small).score(street)
+    half = RplDetector(small, precision=precision).score(street)
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - full).mean() < HALF_BOUNDS[precision] * np.ptp(full)
+
+
+def test_the_score_on_the_device_is_the_score(small, street):
+    detector = RplDetector(small, flip=True)
+    np.testing.assert_array_equal(detector.score_tensor(street).numpy(), detector.score(street))
+    np.testing.assert_array_equal(detector.detect(street).score, detector.score(street))
+
+
 @pytest.mark.parametrize(("shape", "input_size"), [((37, 51), None), ((70, 100), 48)])
 def test_any_size(small, street, shape, input_size):
     image = street[: shape[0], : shape[1]]
@@ -109,3 +124,7 @@ def test_golden(shared_dir, golden_file):
     score = pixel_rules.smooth(pixel_rules.entropy(anomaly)).numpy()
     assert np.abs(score - data["anomaly_entropy"]).max() < 1e-4
     assert np.abs(detector.score(data["image_odd"]) - data["anomaly_energy_odd"]).max() < 1e-4
+    del detector
+    half = load_detector("rpl", checkpoint=file, precision="bfloat16").score(data["image"])
+    off = np.abs(half - data["anomaly_energy"]).mean()
+    assert off < 0.1 * np.ptp(data["anomaly_energy"])
