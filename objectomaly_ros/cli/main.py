@@ -12,6 +12,10 @@ from typing import Any
 # Name -> (module, one line of help). A module has `add_arguments(parser)` and `run(args) -> int`;
 # only the one that is asked for gets imported, so that `--help` does not wait for torch.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "benchmark": (
+        "objectomaly_ros.cli.benchmark",
+        "time mask generation beside the official generator",
+    ),
     "checkpoints": (
         "objectomaly_ros.cli.checkpoints",
         "list, download, verify and convert published checkpoints",

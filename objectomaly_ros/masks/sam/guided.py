@@ -28,9 +28,9 @@ class GuidedPoints:
     and, with a little less weight, by the difference between their highest and lowest score; the
     better of the two ranks counts. Ranks, not values: detectors have no common range.
 
-    With the default 256 points instead of 1024, on 62 street scenes and stand-ins for SAM's answers
-    (`tools/measure_guided.py`; no real SAM weights), the final map's AuPRC stays within 0.2 points
-    of the full grid's.
+    With 256 points instead of 1024, on 62 street scenes and three stand-ins for SAM's answers
+    (`tools/measure_guided.py`; no real SAM weights), the final map's AuPRC stays within 0.3 points
+    of the full grid's, and the obstacles found are the same ones.
     """
 
     def __init__(
@@ -113,7 +113,8 @@ def _priority(score: ScoreMap, side: int) -> _Cells:
     sizes = np.outer(np.diff(rows, append=height), np.diff(columns, append=width))
     mean = reduced(np.add, filled.astype(np.float64)) / sizes
     spread = reduced(np.maximum, filled) - reduced(np.minimum, filled)
-    return np.maximum(_rank(mean), _SPREAD_WEIGHT * _rank(spread))
+    priority: _Cells = np.maximum(_rank(mean), _SPREAD_WEIGHT * _rank(spread))
+    return priority
 
 
 def _rank(values: _Cells) -> _Cells:

@@ -1,0 +1,1 @@
+"""What `objectomaly benchmark` measures."""

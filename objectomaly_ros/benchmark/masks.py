@@ -1,0 +1,168 @@
+"""Times mask generation stage by stage: ours beside the official generator, same weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from segment_anything import SamAutomaticMaskGenerator
+
+from objectomaly_ros import mbp, mbp_torch, oasc, oasc_torch
+from objectomaly_ros.benchmark.measuring import PeakMemory, Spent, spending
+from objectomaly_ros.masks.sam.candidates import suppress
+from objectomaly_ros.masks.sam.generator import SamMasks
+from objectomaly_ros.masks.sam.loading import mask_generator
+from objectomaly_ros.types import Image, Masks, ScoreMap
+
+STAGES = ("encoder", "decoder", "post_processing", "oasc", "mbp")
+_WANTED_MASKS = 100
+_OFFICIAL_OPTIONS = frozenset(inspect.signature(SamAutomaticMaskGenerator).parameters) - {"model"}
+
+
+@dataclass
+class Side:
+    """What one of the two generators took.
+
+    Attributes:
+        seconds: of each stage, one number a run.
+        masks: found, of the last run.
+        peak_mb: highest memory of a run: on a GPU what tensors took, on the CPU the process; None
+            where the system does not tell.
+    """
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    masks: Masks = field(default_factory=lambda: np.zeros((0, 0, 0), np.bool_))
+    peak_mb: float | None = None
+
+    def milliseconds(self, stage: str) -> float:
+        """Return the median of a stage."""
+        return 1e3 * median(self.seconds[stage])
+
+    @property
+    def total_ms(self) -> float:
+        """Median of whole runs."""
+        return 1e3 * median(map(sum, zip(*self.seconds.values(), strict=True)))
+
+
+def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, float]:
+    """Return filter options that leave about 100 masks of a network without meaningful weights.
+
+    A trained SAM finds so many. About 40 % of the masks pass the predicted quality and a third of
+    these the stability, as of a trained SAM's; the suppression of overlapping boxes does the rest.
+    """
+    everything = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
+    found = mask_generator(sam, **{**options, **everything}).masks(image)
+    quality = float(found.predicted_iou.quantile(0.6))
+    good = found.select((found.predicted_iou > quality).nonzero()[:, 0])
+    stability = float(good.stability_score.nan_to_num(0).quantile(0.67))
+    stable = good.select((good.stability_score >= stability).nonzero()[:, 0])
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        kept = len(suppress(stable.boxes, stable.predicted_iou, middle))
+        low, high = (middle, high) if kept < _WANTED_MASKS else (low, middle)
+    return {
+        "pred_iou_thresh": quality, "stability_score_thresh": stability, "box_nms_thresh": high
+    }  # fmt: skip
+
+
+def compare(
+    sam: Any,
+    image: Image,
+    score: ScoreMap,
+    options: dict[str, Any],
+    repeat: int,
+    progress: Callable[[], object],
+) -> tuple[Side, Side]:
+    """Time ours and the official generator in turns, after one run of each that is not counted.
+
+    Args:
+        sam: a `segment_anything.modeling.Sam` on its device.
+        image: (H, W, 3) RGB uint8.
+        score: (H, W) float32 that OASC and MBP refine.
+        options: of `sam.loading.mask_generator`; the official generator gets those that it knows.
+        repeat: runs of each.
+        progress: called after each run, 2 repeat + 2 times in all.
+
+    Returns:
+        ours, official.
+    """
+    generator = mask_generator(sam, **options)
+    known = {name: value for name, value in options.items() if name in _OFFICIAL_OPTIONS}
+    official = SamAutomaticMaskGenerator(sam, **known)
+    runs: tuple[Callable[[Side], None], ...] = (
+        lambda side: _run_ours(generator, image, score, side),
+        lambda side: _run_official(official, image, score, side),
+    )
+    sides = (Side(), Side())
+    for turn in range(repeat + 1):
+        for run, side in zip(runs, sides, strict=True):
+            memory = PeakMemory(generator.device)
+            run(side if turn else Side())
+            peak = memory.megabytes()
+            side.peak_mb = max(filter(None, (side.peak_mb, peak)), default=None)
+            progress()
+    return sides
+
+
+def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Side) -> None:
+    device = generator.device
+    result = generator.masks(image, score)
+    for stage, seconds in result.timings.items():
+        side.seconds[stage].append(seconds)
+    if device.type == "cpu":
+        masks, areas, boxes = result.masks(), result.areas.numpy(), result.boxes_xywh().numpy()
+        boxes[:, 2:] += 1  # the package's width and height are one less than the pixels spanned
+        _refine(side, score, lambda s: oasc.calibrate(s, masks, areas=areas, boxes=boxes))
+    else:
+        spent = Spent(device)
+        with spent:
+            on_device = torch.as_tensor(score, device=device)
+            calibrated = oasc_torch.calibrate(
+                on_device, result.bits, result.width, areas=result.areas
+            )
+        side.seconds["oasc"].append(spent.seconds)
+        with (again := Spent(device)):
+            mbp_torch.refine_boundary(calibrated)
+        side.seconds["mbp"].append(again.seconds)
+    side.masks = result.masks()
+
+
+def _run_official(
+    generator: SamAutomaticMaskGenerator, image: Image, score: ScoreMap, side: Side
+) -> None:
+    """Run the official generator, then OASC and MBP on the host, where its masks are."""
+    predictor = generator.predictor
+    device = predictor.device
+    with (
+        spending(predictor, "set_image", device) as encoder,
+        spending(predictor.model.prompt_encoder, "forward", device) as prompts,
+        spending(predictor.model.mask_decoder, "forward", device) as decoder,
+        Spent(device) as whole,
+        np.errstate(invalid="ignore"),  # it divides 0 by 0 for empty masks
+    ):
+        records = generator.generate(image)
+    decoding = prompts.seconds + decoder.seconds
+    side.seconds["encoder"].append(encoder.seconds)
+    side.seconds["decoder"].append(decoding)
+    side.seconds["post_processing"].append(whole.seconds - encoder.seconds - decoding)
+    masks = np.zeros((len(records), *image.shape[:2]), np.bool_)
+    for mask, record in zip(masks, records, strict=True):
+        mask[:] = record["segmentation"]
+    _refine(side, score, lambda s: oasc.calibrate(s, masks))
+    side.masks = masks
+
+
+def _refine(side: Side, score: ScoreMap, calibrate: Callable[[ScoreMap], ScoreMap]) -> None:
+    host = torch.device("cpu")
+    with Spent(host) as spent:
+        calibrated = calibrate(score)
+    side.seconds["oasc"].append(spent.seconds)
+    with Spent(host) as spent:
+        mbp.refine_boundary(calibrated)
+    side.seconds["mbp"].append(spent.seconds)

@@ -1,0 +1,190 @@
+"""`objectomaly benchmark`: how fast mask generation is, stage by stage, beside the official one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from objectomaly_ros.benchmark.masks import Side
+    from objectomaly_ros.types import Image
+
+SIZES = {"480x360": (360, 480), "720p": (720, 1280), "1080p": (1080, 1920)}
+_TITLES = {
+    "encoder": "image encoder",
+    "decoder": "mask decoder",
+    "post_processing": "post-processing",
+    "oasc": "OASC",
+    "mbp": "MBP",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what can be measured, and its options."""
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
+    masks = subjects.add_parser(
+        "masks",
+        help="SAM's mask generation, ours beside the official generator, then OASC and MBP",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Both generators run in turns on the same weights; figures are medians. Without a\n"
+        "checkpoint the weights are stand-ins: times are right, masks mean nothing, and the\n"
+        "thresholds are chosen so that about 100 masks survive, as of a trained SAM.\n\n"
+        "Exit codes: 0 measured; 1 a checkpoint or device is not there; 2 usage.\n\n"
+        "  objectomaly benchmark masks --generator sam_vit_h=sam_vit_h.pth --device cuda\n"
+        "  objectomaly benchmark masks --generator sam_vit_b,precision=bfloat16 --size 1080p",
+    )
+    masks.add_argument(
+        "--generator",
+        default="sam_vit_b",
+        metavar="NAME[=CHECKPOINT][,OPTION=VALUE...]",
+        help="sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam, with options of the generator; "
+        "default: sam_vit_b",
+    )
+    masks.add_argument("--checkpoint", metavar="FILE", help="the same as after NAME=")
+    masks.add_argument("--tiny", action="store_true", help="a tiny network: works? and how fast?")
+    masks.add_argument("--image", type=Path, help="an image of your own, at its size")
+    masks.add_argument(
+        "--size", choices=SIZES, default="720p", help="of the image drawn; default: %(default)s"
+    )
+    masks.add_argument(
+        "--points-per-side",
+        type=_positive,
+        metavar="N",
+        help="default: 32, the official one, on a GPU; 8 on the CPU",
+    )
+    masks.add_argument(
+        "--repeat", type=_positive, metavar="N", help="counted runs; default: 7 on a GPU, else 3"
+    )
+    masks.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
+    masks.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure; the table goes to stdout, progress and remarks to stderr."""
+    try:
+        report = _masks(args)
+    except TypeError as error:  # an option that the generator does not know
+        raise ValueError(str(error)) from error
+    print(json.dumps(report, indent=1) if args.json else _as_text(report))
+    return 0
+
+
+def _masks(args: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+    import torch
+    from tqdm import tqdm
+
+    from objectomaly_ros.benchmark import masks, networks
+    from objectomaly_ros.detectors.devices import device_of
+    from objectomaly_ros.evaluation.models import ModelSpec
+    from objectomaly_ros.masks.sam.loading import load_weights
+
+    spec = ModelSpec.parse(args.generator)
+    name = networks.TINY if args.tiny else spec.name
+    checkpoint = None if args.tiny else args.checkpoint or spec.checkpoint
+    device = device_of(args.device)
+    sam = networks.build(name)
+    if checkpoint:
+        load_weights(sam, checkpoint, name)
+    else:
+        networks.fill(sam)
+    sam = sam.eval().requires_grad_(False).to(device)
+    image = _image(args)
+    score = np.linspace(0, 1, image.shape[0] * image.shape[1], dtype=np.float32)
+    score = np.sin(40 * score.reshape(image.shape[:2])) ** 2
+    on_gpu = device.type == "cuda"
+    options = {
+        "points_per_side": args.points_per_side or (32 if on_gpu else 8), **spec.options
+    }  # fmt: skip
+    if not checkpoint:
+        print("no checkpoint: stand-in weights, the masks mean nothing", file=sys.stderr)
+        options = {**masks.thresholds(sam, image, options), **options}
+    repeat = args.repeat or (7 if on_gpu else 3)
+    with tqdm(total=2 * repeat + 2, unit="run", desc="measuring", dynamic_ncols=True) as bar:
+        ours, official = masks.compare(sam, image, score, options, repeat, bar.update)
+    same_count = len(ours.masks) == len(official.masks)
+    return {
+        "generator": name,
+        "checkpoint": checkpoint,
+        "masks_mean_nothing": not checkpoint,
+        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "image": list(image.shape[:2]),
+        "options": options,
+        "repeat": repeat,
+        "ours": _figures(ours),
+        "official": _figures(official),
+        "ratio": official.total_ms / ours.total_ms,
+        "differing_pixels": int((ours.masks != official.masks).sum()) if same_count else None,
+    }
+
+
+def _figures(side: Side) -> dict[str, Any]:
+    return {
+        "stages_ms": {stage: side.milliseconds(stage) for stage in side.seconds},
+        "total_ms": side.total_ms,
+        "masks": len(side.masks),
+        "peak_mb": side.peak_mb,
+    }
+
+
+def _as_text(report: dict[str, Any]) -> str:
+    ours, official = report["ours"], report["official"]
+    height, width = report["image"]
+    of = Path(report["checkpoint"]).name if report["checkpoint"] else "stand-in weights"
+    lines = [
+        f"{report['generator']} ({of}), {width}x{height}, "
+        f"{report['options']['points_per_side']}x{report['options']['points_per_side']} points, "
+        f"{report['device']}, {report['threads']} CPU threads, median of {report['repeat']}",
+        f"{'':18}{'ours ms':>12}{'official ms':>14}{'ratio':>8}",
+    ]
+    rows = [
+        *((title, ours["stages_ms"][s], official["stages_ms"][s]) for s, title in _TITLES.items()),
+        ("all", ours["total_ms"], official["total_ms"]),
+    ]
+    for title, mine, theirs in rows:
+        ratio = f"{theirs / mine:8.2f}" if mine > 0 else f"{'-':>8}"
+        lines.append(f"{title:18}{mine:12.1f}{theirs:14.1f}{ratio}")
+    lines.append(f"{'masks':18}{ours['masks']:12}{official['masks']:14}")
+    if ours["peak_mb"] and official["peak_mb"]:
+        lines.append(f"{'peak memory, MB':18}{ours['peak_mb']:12.0f}{official['peak_mb']:14.0f}")
+    differ = report["differing_pixels"]
+    lines.append(
+        "The masks are not as many, so they are not compared."
+        if differ is None
+        else f"{differ} pixels of all masks differ."
+    )
+    lines.append("OASC and MBP beside the official generator are ours, on the host.")
+    if report["masks_mean_nothing"]:
+        lines.append("Stand-in weights: times are right, the masks mean nothing.")
+    return "\n".join(lines)
+
+
+def _image(args: argparse.Namespace) -> Image:
+    """Return the image to segment: given, or drawn of gradients, rectangles and noise."""
+    import numpy as np
+
+    if args.image is not None:
+        from objectomaly_ros.evaluation.frame_files import read_image
+
+        return read_image(args.image)
+    height, width = SIZES[args.size]
+    random = np.random.default_rng(11)
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    image = np.stack([60 + 120 * x, 50 + 130 * y, 90 + 60 * np.sin(6 * (x + 2 * y))], -1)
+    for _ in range(40):
+        top, left = random.integers(0, height), random.integers(0, width)
+        tall, wide = random.integers(height // 40, height // 4, 2)
+        image[top : top + tall, left : left + wide] = random.integers(0, 256, 3)
+    noisy = image + random.normal(0, 6, image.shape)
+    return np.clip(noisy, 0, 255).round().astype(np.uint8)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
