@@ -131,7 +131,8 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             self._log.warn(
                 "threshold",
                 f"detector {values['detector.name']} brings no threshold and threshold.high is not "
-                "set: scores are published, but no mask, obstacles or points",
+                "set: scores are published, but no mask, obstacles or points; see ~/score for its "
+                "range and set threshold.high between road and obstacles",
             )
         topics = ", ".join(t for camera in self._cameras.values() for t in camera.inputs)
         self.get_logger().info(f"active on {self._device}, waiting for images on {topics}")

@@ -55,11 +55,15 @@ SPECS: tuple[Spec, ...] = (
          "oldest is dropped.", 1, 100, fixed=True),
     Spec("device", "auto", "Where detector and masks compute: cpu, cuda, cuda:1, or auto for CUDA "
          "where there is one.", fixed=True),
-    Spec("detector.name", "embedded", "The detector, or module:Class for one of your own.",
+    Spec("detector.name", "embedded", "The detector: embedded, mask2anomaly, rba, uno, eam, "
+         "maskomaly, rpl, semantic, detectron2, precomputed, or module:Class for one of your own.",
          fixed=True),
-    Spec("detector.checkpoint", "", "Path of its weights; empty for those that it brings along.",
-         fixed=True),
-    Spec("detector.options", UNSET, "Further options of the detector, each as 'key=value'.",
+    Spec("detector.checkpoint", "", "Path of its weights; empty for those that it brings along. "
+         "Left empty with precomputed, score maps of another node come on the topic score_in: "
+         "32FC1, with the stamps of the images.", fixed=True),
+    Spec("detector.options", UNSET, "Further options of the detector, each as 'key=value': "
+         "input_size=480 (short side; also [height, width], published or null), flip=true, "
+         "precision=float16, compiled=true (torch.compile), rule=energy, and what else it takes.",
          fixed=True),
     Spec("masks.name", "regions", "The mask generator, module:Class for one of your own, or none "
          "for coarse scores only.", fixed=True),
