@@ -229,7 +229,9 @@ def bench(name: str, device: str, shape: tuple[int, int], repeat: int) -> list[R
     processes = []
     for form in forms(name, device):
         pipes[form], theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, name, form, device, shape))
+        process = context.Process(
+            target=serve, args=(theirs, name, form, device, shape), daemon=True
+        )
         process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         processes.append(process)

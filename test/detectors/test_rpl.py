@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_networks import HALF_BOUNDS
+from small_networks import HALF_BOUNDS, HALF_DEVICE
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.detectors import load_detector, pixel_rules
@@ -124,7 +124,13 @@ def test_golden(shared_dir, golden_file):
     score = pixel_rules.smooth(pixel_rules.entropy(anomaly)).numpy()
     assert np.abs(score - data["anomaly_entropy"]).max() < 1e-4
     assert np.abs(detector.score(data["image_odd"]) - data["anomaly_energy_odd"]).max() < 1e-4
-    del detector
-    half = load_detector("rpl", checkpoint=file, precision="bfloat16").score(data["image"])
-    off = np.abs(half - data["anomaly_energy"]).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(HALF_DEVICE is None, reason="no GPU, and this CPU only emulates bfloat16")
+def test_half_precision_golden(shared_dir, golden_file):
+    detector = load_detector("rpl", checkpoint=golden_file("rpl"), **HALF_DEVICE)
+    data = np.load(shared_dir / "golden" / "rpl" / "network_golden.npz")
+    off = np.abs(detector.score(data["image"]) - data["anomaly_energy"]).mean()
     assert off < 0.1 * np.ptp(data["anomaly_energy"])

@@ -32,6 +32,14 @@ ARCHITECTURES = {
 # How far half precision may move a score, as the mean difference over the score's range. Random
 # weights are harder than trained ones: masks hover around the threshold that steers attention.
 HALF_BOUNDS = {"bfloat16": 0.04, "float16": 0.02}
+# Where full-size networks run in half precision: device and options; None where it takes hours.
+HALF_DEVICE = (
+    {"device": "cuda", "precision": "float16"}
+    if torch.cuda.is_available()
+    else {"device": "cpu", "precision": "bfloat16"}
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    else None
+)
 
 
 def value(name, shape):
