@@ -146,13 +146,14 @@ def _from_folder(name: str, folder: Path) -> Any:
         raise CheckpointError(f"{folder} holds a model of type {kind!r}, not one for {name}")
     if name == EDGETAM:
         check_timm()
+    from safetensors import SafetensorError
     from transformers import EdgeTamModel, Sam2Model
 
     try:
         network, report = (EdgeTamModel if name == EDGETAM else Sam2Model).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except (RuntimeError, OSError, ValueError) as error:
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise CheckpointError(f"{folder} cannot be loaded: {error}") from error
     complain(str(folder), sorted(report["missing_keys"]), [], [])
     return network

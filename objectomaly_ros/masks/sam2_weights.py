@@ -156,7 +156,12 @@ def load_official(network: Any, path: str | Path) -> None:
 def renamed(official: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the official tensors that images need, under transformers' names."""
     tensors = {transformers_name(name): tensor for name, tensor in official.items()}
-    tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(_USED)}
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        # What a batch norm counted matters in training only, and some files lack it.
+        if name.startswith(_USED) and not name.endswith("num_batches_tracked")
+    }
     table = "prompt_encoder.shared_embedding.positional_embedding"
     if table in tensors:
         tensors["shared_image_embedding.positional_embedding"] = tensors[table]
