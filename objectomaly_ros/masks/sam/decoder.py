@@ -67,7 +67,8 @@ class PointDecoder:
         """
         dense = self._prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
         keys = (features + dense).flatten(2).permute(0, 2, 1)
-        position = self._prompts.get_dense_pe().flatten(2).permute(0, 2, 1)
+        with _full_precision(features):
+            position = self._prompts.get_dense_pe().flatten(2).permute(0, 2, 1)
         k, v, q = _image_projections(self._transformer.layers[0], keys, position)
         return ImageTokens(keys, position, k, v, q, (features.shape[2], features.shape[3]))
 
@@ -94,7 +95,8 @@ class PointDecoder:
     def _tokens(self, points: torch.Tensor) -> torch.Tensor:
         """Return (B, 1 + 4 + 2, C): quality token, mask tokens, the point and its padding."""
         labels = torch.ones((len(points), 1), dtype=torch.int, device=points.device)
-        sparse, _ = self._prompts(points=(points[:, None], labels), boxes=None, masks=None)
+        with _full_precision(points):
+            sparse, _ = self._prompts(points=(points[:, None], labels), boxes=None, masks=None)
         own = torch.cat([self._decoder.iou_token.weight, self._decoder.mask_tokens.weight])
         return torch.cat([own.expand(len(points), -1, -1), sparse], dim=1)
 
@@ -138,6 +140,11 @@ class PointDecoder:
         )
         logits: torch.Tensor = weights @ upscaled.flatten(2)
         return logits.reshape(*logits.shape[:2], *upscaled.shape[2:])
+
+
+def _full_precision(tensor: torch.Tensor) -> torch.autocast:
+    """Keep positions exact under autocast: their sines have arguments of many periods."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def _image_projections(
