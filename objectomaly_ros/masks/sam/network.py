@@ -62,6 +62,13 @@ class SamNetwork:
 
     def encode(self, crop: Image) -> tuple[tuple[int, int], torch.Tensor]:
         """Return the size that the crop is resized to, and its embedding (1, C, h, w)."""
+        height, width = crop.shape[:2]
+        side = self.filled_side
+        if 0 in self._resizing.get_preprocess_shape(height, width, side):
+            raise ValueError(
+                f"an image of {width}x{height} pixels is too narrow: with its longer side scaled "
+                f"to {side} nothing is left of the other"
+            )
         resized = self._resizing.apply_image(crop)
         pixels = torch.as_tensor(resized, device=self.device).permute(2, 0, 1).contiguous()
         features: torch.Tensor = self._sam.image_encoder(self._sam.preprocess(pixels[None]))

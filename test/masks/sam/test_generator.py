@@ -161,6 +161,13 @@ def test_a_large_image(sam, make_image):
     np.testing.assert_array_equal(unpacked.sum((1, 2)), result.areas)
 
 
+def test_a_line_of_pixels(sam, make_image):
+    generator = SamMasks(sam, points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0)
+    assert generator.generate(np.zeros((1, 300, 3), np.uint8)).shape[1:] == (1, 300)
+    with pytest.raises(ValueError, match="4000x1 pixels is too narrow"):
+        generator.generate(np.zeros((1, 4000, 3), np.uint8))
+
+
 def test_timings_are_those_of_the_stages(sam, make_image):
     timings = SamMasks(sam, points_per_side=2).masks(make_image(64, 48)).timings
     assert list(timings) == ["encoder", "decoder", "post_processing"]
