@@ -51,11 +51,16 @@ def owner(tensors: Mapping[str, _Shaped]) -> str:
 
     Returns:
         A name of DESIGN's list of detectors and mask generators (`mask2anomaly`, `rba`, `uno`,
-        `eam`, `rpl`, `sam`); `eam` stands for every closed-set Mask2Former with Swin-L (EAM and
-        Maskomaly: same tensors); `unknown` else.
+        `eam`, `rpl`, `sam`, `mobile_sam`, `sam2`, `edgetam`); `eam` stands for every closed-set
+        Mask2Former with Swin-L (EAM and Maskomaly: same tensors); `unknown` else.
     """
     if any(name.startswith("branch1.mod") for name in tensors):
         return "rpl"
+    if any(name.startswith("sam_mask_decoder.") for name in tensors):
+        video = any(name.startswith("spatial_perceiver.") for name in tensors)
+        return "edgetam" if video else "sam2"
+    if any(name.startswith("image_encoder.patch_embed.seq.") for name in tensors):
+        return "mobile_sam"
     if any(name.startswith("image_encoder.") for name in tensors):
         return "sam"
     if not any(name.startswith("sem_seg_head.") for name in tensors):

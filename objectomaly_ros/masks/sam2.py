@@ -131,7 +131,7 @@ def load(
         network = _from_folder(name, path)
     else:
         network = architecture(name)
-        load_official(network, path)
+        load_official(network, path, name)
     placed = Sam2Network(network.to(where))
     return mask_generator(placed, pred_iou_thresh=pred_iou_thresh, **options)
 

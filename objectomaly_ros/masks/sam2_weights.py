@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from objectomaly_ros.checkpoints.names import complain
+from objectomaly_ros.checkpoints.names import check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
 
 EDGETAM = "edgetam"
@@ -129,15 +129,23 @@ def check_timm() -> None:
         raise ImportError("edgetam needs timm for its image encoder: pip install timm")
 
 
-def load_official(network: Any, path: str | Path) -> None:
+def load_official(network: Any, path: str | Path, name: str) -> None:
     """Load an official `.pt` of SAM 2, SAM 2.1 or EdgeTAM into transformers' network.
 
     What serves video only is left out.
 
+    Args:
+        network: from `architecture`.
+        path: the file.
+        name: that the network was made by.
+
     Raises:
-        CheckpointError: no such file, unsafe, damaged, or tensors that do not fit (named).
+        CheckpointError: no such file, unsafe, damaged, another network's, or tensors that do not
+            fit (named).
     """
-    tensors = renamed(read_tensors(path))
+    official = read_tensors(path)
+    check_owner(EDGETAM if name == EDGETAM else "sam2", official, str(path))
+    tensors = renamed(official)
     expected = {
         name: value
         for name, value in network.state_dict().items()

@@ -52,6 +52,19 @@ def test_official_names_are_canonical_and_owned(shared_dir):
         assert {canonical_name(n) for n in doubled} == set(tensors)
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["image_encoder.blocks.0.norm1.weight", "mask_decoder.iou_token.weight"], "sam"),
+        (["image_encoder.patch_embed.seq.0.c.weight", "mask_decoder.x"], "mobile_sam"),
+        (["image_encoder.trunk.blocks.0.x", "sam_mask_decoder.iou_token.weight"], "sam2"),
+        (["image_encoder.trunk.body.x", "sam_mask_decoder.x", "spatial_perceiver.x"], "edgetam"),
+    ],
+)
+def test_the_sam_family(names, expected):
+    assert owner(dict.fromkeys(names, np.zeros(1))) == expected
+
+
 def test_another_detectors_file_is_named():
     rpl = {"branch1.mod1.conv1.weight": np.zeros((64, 3, 3, 3))}
     with pytest.raises(CheckpointError, match=r"x\.pth is a checkpoint of rpl, not of rba"):

@@ -197,6 +197,9 @@ def test_what_is_wrong_is_said(small, network, tmp_path):
         load_mask_generator("sam2_hiera_tiny", path)
     assert "1 missing: mask_decoder.iou_token.weight" in str(caught.value)
     assert "no_memory_embedding [1, 1, 9] instead of [1, 1, 64]" in str(caught.value)
+    torch.save({"image_encoder.blocks.0.norm1.weight": torch.zeros(1)}, tmp_path / "sam.pth")
+    with pytest.raises(CheckpointError, match="is a checkpoint of sam, not of sam2"):
+        load_mask_generator("sam2_hiera_tiny", tmp_path / "sam.pth")
     with pytest.raises(CheckpointError, match="sam2_hiera_tiny needs its weights"):
         load_mask_generator("sam2_hiera_tiny")
     with pytest.raises(CheckpointError, match=r"holds no config\.json"):

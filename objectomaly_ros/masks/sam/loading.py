@@ -37,7 +37,7 @@ def read_weights(checkpoint: str | PathLike[str] | None, name: str) -> dict[str,
             "give the file's path as checkpoint"
         )
     tensors = canonical(read_tensors(Path(checkpoint)))
-    check_owner("sam", tensors, str(checkpoint))
+    check_owner("mobile_sam" if name == "mobile_sam" else "sam", tensors, str(checkpoint))
     return tensors
 
 
