@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.types import Mask, Masks, ScoreMap
+from objectomaly_ros.types import Mask, Masks, ScoreMap, Tilings
 
-Overlap: TypeAlias = Literal["largest", "smallest"]
 Crop: TypeAlias = tuple[slice, slice]
 
 _BLOCK = 16  # rows looked at together when masks are located
@@ -56,10 +55,23 @@ def check_masks(masks: Masks) -> Masks:
     return np.ascontiguousarray(masks)
 
 
-def check_overlap(overlap: str) -> None:
-    """Raise ValueError unless `overlap` names a rule."""
-    if overlap not in ("largest", "smallest"):
-        raise ValueError(f"overlap must be 'largest' or 'smallest', got {overlap!r}")
+def check_tilings(tilings: Tilings) -> Tilings:
+    """Return `tilings` as a contiguous (T, h, w) int32 array.
+
+    Raises:
+        TypeError: if they are not integers.
+        ValueError: if they are not three-dimensional, have no pixel, or a label is below -1.
+    """
+    tilings = np.asarray(tilings)
+    if not np.issubdtype(tilings.dtype, np.integer):
+        raise TypeError(f"tilings must hold integers, one a region, got {tilings.dtype}")
+    if tilings.ndim != 3 or tilings.size == 0:
+        raise ValueError(
+            f"tilings must have shape (T, h, w) with at least one pixel, got {tilings.shape}"
+        )
+    if tilings.min() < -1:
+        raise ValueError(f"labels start at -1, for no region; got {tilings.min()}")
+    return np.ascontiguousarray(tilings, dtype=np.int32)
 
 
 class MaskStack:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.cells import Cells
-from objectomaly_ros.mask_stack import MaskStack, Overlap, check_overlap, check_score
+from objectomaly_ros.mask_stack import MaskStack, check_score
+from objectomaly_ros.oasc_rule import OascRule, Overlap
 from objectomaly_ros.types import Mask, Masks, ScoreMap
 
-__all__ = ["Cells", "Overlap", "calibrate"]
+__all__ = ["Cells", "OascRule", "Overlap", "calibrate"]
 
 
 def calibrate(
@@ -22,15 +23,16 @@ def calibrate(
     masks: Masks,
     *,
     overlap: Overlap = "largest",
+    residual: float = 0.0,
     areas: npt.ArrayLike | None = None,
     boxes: npt.ArrayLike | None = None,
 ) -> ScoreMap:
     """Return `score` with every masked pixel set to the mean score of its mask.
 
-    A pixel under several masks takes the mean of the largest (the paper's code) or of the
-    smallest. The mean is that of the original score over the whole mask, hidden parts included.
-    Masks of equal area rank in the order given, the later as the larger. Uncovered pixels keep
-    their score.
+    A pixel under several masks takes the mean of the largest (the paper's code), or what another
+    `overlap` says. The mean is that of the original score over the whole mask, hidden parts
+    included. Masks of equal area rank in the order given, the later as the larger. Uncovered pixels
+    keep their score.
 
     NaN and infinite pixels are left out of the means, so that one bad pixel spoils nobody; where
     a mask covers them they take its mean like its other pixels. A mask without any finite pixel is
@@ -39,7 +41,8 @@ def calibrate(
     Args:
         score: (H, W) floating point, any range.
         masks: (N, h, w) bool, any resolution; resized like `cv2.INTER_NEAREST`. N may be 0.
-        overlap: which mask wins where several overlap.
+        overlap: what a covered pixel takes, see `OascRule`; the default is the paper's.
+        residual: the share of its own score that it keeps; the paper's is 0.
         areas: (N,) what masks are ordered by, where that is not their pixel count at (h, w).
         boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask, as mask
             generators report them. Finding the masks is most of the work: with boxes it is many
@@ -50,10 +53,13 @@ def calibrate(
 
     Raises:
         TypeError: if `score` is not floating point or `masks` not bool.
-        ValueError: if a shape does not fit, or `overlap` is unknown.
+        ValueError: if a shape does not fit, or a value of the rule is not allowed.
     """
-    check_overlap(overlap)
     score = check_score(score)
+    rule = OascRule(overlap, residual)
+    if overlap == "agreement" or residual > 0:
+        cells = Cells.from_masks(masks, score.shape, rule=rule, areas=areas, boxes=boxes)
+        return cells.calibrate(score)
     stack = MaskStack(masks, (score.shape[0], score.shape[1]), areas, boxes)
     order = stack.ascending()
     result = score.copy()

@@ -7,10 +7,14 @@ from time import perf_counter
 
 import numpy as np
 
+from objectomaly_ros.cells import Cells
 from objectomaly_ros.detectors import detect
-from objectomaly_ros.mask_stack import check_masks, check_overlap, check_score
+from objectomaly_ros.keyframe import find_masks, make_cells
+from objectomaly_ros.mask_stack import check_score
+from objectomaly_ros.mask_tilings import masks_of
 from objectomaly_ros.mbp import refine_boundary
-from objectomaly_ros.oasc import Cells, Overlap, calibrate
+from objectomaly_ros.oasc import calibrate
+from objectomaly_ros.oasc_rule import OascRule, Overlap, rule_for
 from objectomaly_ros.types import Detection, Detector, Image, MaskGenerator, Masks, ScoreMap
 
 
@@ -38,7 +42,7 @@ class Objectomaly:
     Attributes:
         detector: the coarse stage, any object with `score(image)`.
         mask_generator: the source of object masks, any object with `generate(image, score)`.
-        overlap: which mask wins where several overlap, see `oasc.calibrate`.
+        rule: how OASC joins the masks' means.
     """
 
     def __init__(
@@ -46,17 +50,24 @@ class Objectomaly:
         detector: Detector,
         mask_generator: MaskGenerator,
         *,
-        overlap: Overlap = "largest",
+        overlap: Overlap | None = None,
+        residual: float | None = None,
     ) -> None:
         """Join a detector and a mask generator.
 
+        Args:
+            detector: the coarse stage.
+            mask_generator: the source of masks.
+            overlap: what a covered pixel takes, see `OascRule`. None for what the mask generator
+                recommends, which is the paper's form with all but `regions`.
+            residual: the share of its own score that it keeps; None likewise. See `rule_for`.
+
         Raises:
-            ValueError: if `overlap` is unknown.
+            ValueError: if a value is not allowed.
         """
-        check_overlap(overlap)
         self.detector = detector
         self.mask_generator = mask_generator
-        self.overlap: Overlap = overlap
+        self.rule: OascRule = rule_for(mask_generator, overlap, residual)
 
     def detect(self, image: Image) -> Detection:
         """Return the coarse score and, where the detector knows it, the road.
@@ -80,9 +91,9 @@ class Objectomaly:
             image: (H, W, 3) RGB uint8.
             score: (H, W), the coarse score, which may guide where masks are looked for.
         """
-        masks = self._masks(_check_image(image), score)
-        shape = image.shape[:2] if score is None else score.shape
-        return Cells.from_masks(masks, (shape[0], shape[1]), overlap=self.overlap)
+        _check_image(image)
+        height, width = image.shape[:2] if score is None else score.shape
+        return make_cells(self.mask_generator, image, score, (height, width), self.rule)
 
     def apply(self, score: ScoreMap, cells: Cells) -> ScoreMap:
         """Refine `score` with masks that are ready: OASC, then MBP. Returns (H, W) float32."""
@@ -102,18 +113,23 @@ class Objectomaly:
         ticks = [perf_counter()]
         score = self.coarse(image) if score is None else check_score(score)
         ticks.append(perf_counter())
-        masks = self._masks(image, score)
+        masks, tilings = find_masks(self.mask_generator, image, score)
         ticks.append(perf_counter())
-        calibrated = calibrate(score, masks, overlap=self.overlap)
+        if masks is not None:
+            rule = self.rule
+            calibrated = calibrate(score, masks, overlap=rule.overlap, residual=rule.residual)
+        else:
+            assert tilings is not None
+            calibrated = Cells.from_tilings(tilings, score.shape, rule=self.rule).calibrate(score)
         ticks.append(perf_counter())
         refined = refine_boundary(calibrated)
         ticks.append(perf_counter())
         spent = (float(seconds) for seconds in np.diff(ticks))
         timings = dict(zip(("coarse", "masks", "oasc", "mbp"), spent, strict=True))
+        if tilings is not None:
+            masks = masks_of(tilings)
+        assert masks is not None
         return Refinement(refined, masks, timings)
-
-    def _masks(self, image: Image, score: ScoreMap | None) -> Masks:
-        return check_masks(self.mask_generator.generate(image, score))
 
 
 def _check_image(image: Image) -> Image:

@@ -20,6 +20,9 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Masks: TypeAlias = npt.NDArray[np.bool_]
 """N regions, (N, h, w) bool, at any resolution."""
 
+Tilings: TypeAlias = npt.NDArray[np.int32]
+"""T divisions of an image into regions, (T, h, w) int32: the region of every pixel, -1 for none."""
+
 
 class Detector(Protocol):
     """The coarse stage (CAS): scores every pixel of an image for anomaly."""
@@ -30,7 +33,12 @@ class Detector(Protocol):
 
 
 class MaskGenerator(Protocol):
-    """A source of class-agnostic object masks."""
+    """A source of class-agnostic object masks.
+
+    Two attributes are optional. `recommended_rule`, an `OascRule`, says how OASC is to join its
+    masks where the user does not. `tilings(image, score=None) -> Tilings` gives the same masks as
+    `generate`, one a region, much quicker to use where there are thousands.
+    """
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
         """Return the masks of `image`, (N, h, w) bool; `score` may guide where to look."""

@@ -6,7 +6,7 @@ import published_loops
 import pytest
 from scenes import blobs, golden, rough_score, with_ties
 
-from objectomaly_ros.oasc import Cells, calibrate
+from objectomaly_ros.oasc import Cells, OascRule, calibrate
 
 CASES = [
     "c1_small",
@@ -44,7 +44,7 @@ def test_equals_the_published_loops(shape, overlap):
         score = rough_score(rng, *shape)
         expected = published_loops.calibrate(score, masks, overlap=overlap)
         direct = calibrate(score, masks, overlap=overlap)
-        by_cells = Cells.from_masks(masks, shape, overlap=overlap).calibrate(score)
+        by_cells = Cells.from_masks(masks, shape, rule=OascRule(overlap)).calibrate(score)
         np.testing.assert_allclose(direct, expected, rtol=0, atol=1e-6)
         np.testing.assert_allclose(by_cells, expected, rtol=0, atol=1e-6)
 
@@ -83,7 +83,7 @@ def test_any_number_of_masks(count, overlap):
     np.testing.assert_allclose(
         calibrate(score, masks, overlap=overlap), expected, rtol=0, atol=1e-6
     )
-    cells = Cells.from_masks(masks, score.shape, overlap=overlap)
+    cells = Cells.from_masks(masks, score.shape, rule=OascRule(overlap))
     np.testing.assert_allclose(cells.calibrate(score), expected, rtol=0, atol=1e-6)
 
 
@@ -181,7 +181,7 @@ class TestCells:
             source_x = np.arange(60) - dx
             y, x = np.ix_((source_y >= 0) & (source_y < 45), (source_x >= 0) & (source_x < 60))
             moved[:, y, x] = masks[:, y - dy, x - dx]
-            cells = Cells.from_masks(masks, (45, 60), overlap=overlap)
+            cells = Cells.from_masks(masks, (45, 60), rule=OascRule(overlap))
             ids = np.zeros_like(cells.ids)
             ids[y, x] = cells.ids[y - dy, x - dx]
             score = rough_score(rng, 45, 60)
@@ -226,7 +226,7 @@ class TestCells:
 class TestNonFiniteScores:
     def run(self, score, masks, by_cells, **options):
         if by_cells:
-            return Cells.from_masks(masks, score.shape, **options).calibrate(score)
+            return Cells.from_masks(masks, score.shape, rule=OascRule(**options)).calibrate(score)
         return calibrate(score, masks, **options)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -292,7 +292,7 @@ class TestErrors:
             Cells.from_masks(masks, (4, 5))
 
     def test_overlap(self):
-        with pytest.raises(ValueError, match="'largest' or 'smallest', got 'paper'"):
+        with pytest.raises(ValueError, match="'largest', 'smallest' or 'agreement', got 'paper'"):
             calibrate(self.score, self.masks, overlap="paper")
 
     def test_areas(self):

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from objectomaly_ros.cli.rule import add_rule_arguments
+
 PARTLY = 3
 _MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"
 
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=_MODEL,
         help="mask generators, 'none' for the coarse stage alone; default: regions",
     )
+    add_rule_arguments(parser)
     parser.add_argument(
         "--limit", type=_positive, metavar="N", help="N frames of each dataset, evenly spread"
     )
@@ -68,7 +71,14 @@ def run(args: argparse.Namespace) -> int:
     detectors = [ModelSpec.parse(text) for text in args.detectors]
     masks = [None if text == "none" else ModelSpec.parse(text) for text in args.masks]
     args.out.mkdir(parents=True, exist_ok=True)
-    options = Options(args.out / "cache", args.device, args.workers, args.limit)
+    options = Options(
+        args.out / "cache",
+        args.device,
+        args.workers,
+        args.limit,
+        overlap=args.overlap,
+        residual=args.residual,
+    )
     try:
         results = evaluate(datasets, detectors, masks, options)
     except TypeError as error:  # an option that the model does not know

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from objectomaly_ros.cli.rule import add_rule_arguments
+
 if TYPE_CHECKING:
     from objectomaly_ros.pipeline import Objectomaly
     from objectomaly_ros.types import Detector, Image, ScoreMap
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detector", default="embedded", metavar=_MODEL, help="without --scores; default: embedded"
     )
     parser.add_argument("--masks", default="regions", metavar=_MODEL, help="default: regions")
-    parser.add_argument("--overlap", choices=("largest", "smallest"), default="largest")
+    add_rule_arguments(parser)
     parser.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
 
 
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         )
     except TypeError as error:  # an option that the model does not know
         raise ValueError(str(error)) from error
-    pipeline = Objectomaly(detector, masks, overlap=args.overlap)
+    pipeline = Objectomaly(detector, masks, overlap=args.overlap, residual=args.residual)
     failures = []
     with tqdm(images.items(), unit="image", desc="refining", dynamic_ncols=True) as bar:
         for name, path in bar:

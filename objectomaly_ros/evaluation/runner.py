@@ -23,6 +23,7 @@ from objectomaly_ros.evaluation.frame_files import FrameError
 from objectomaly_ros.evaluation.measure import StageFigures, measure_stage
 from objectomaly_ros.evaluation.models import ModelSpec
 from objectomaly_ros.evaluation.stages import STAGES, FrameScorer, ScoredFrame, Stage
+from objectomaly_ros.oasc_rule import Overlap
 
 _MapJobs = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
@@ -78,6 +79,7 @@ class Options:
         workers: processes; 1 works in this one.
         limit: use at most this many frames of a dataset, evenly spread over it.
         progress: show bars on stderr.
+        overlap, residual: how OASC joins masks, see `rule_for`.
     """
 
     cache: Path
@@ -85,6 +87,8 @@ class Options:
     workers: int = 1
     limit: int | None = None
     progress: bool = True
+    overlap: Overlap | None = None
+    residual: float | None = None
 
 
 def evaluate(
@@ -163,11 +167,24 @@ def _run(
 _scorer: FrameScorer | None = None
 
 
+def _frame_scorer(
+    detector: ModelSpec, generator: ModelSpec | None, options: Options
+) -> FrameScorer:
+    return FrameScorer(
+        detector,
+        generator,
+        options.device,
+        options.cache,
+        overlap=options.overlap,
+        residual=options.residual,
+    )
+
+
 def _start(
     detector: ModelSpec, generator: ModelSpec | None, options: Options, threads: int | None
 ) -> None:
     global _scorer
-    _scorer = FrameScorer(detector, generator, options.device, options.cache)
+    _scorer = _frame_scorer(detector, generator, options)
     if threads is not None:
         cv2.setNumThreads(threads)
         if torch := sys.modules.get("torch"):  # not every detector needs it, and it loads slowly
@@ -191,7 +208,7 @@ def _workers(
         _start(detector, generator, options, None)
         yield map
         return
-    FrameScorer(detector, generator, options.device, options.cache)  # fails here, not in a worker
+    _frame_scorer(detector, generator, options)  # fails here, not in a worker
     threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
     pool = ProcessPoolExecutor(
         options.workers,

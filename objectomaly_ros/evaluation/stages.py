@@ -20,7 +20,7 @@ from objectomaly_ros.evaluation.frame_files import (
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.evaluation.models import ModelSpec
 from objectomaly_ros.mbp import refine_boundary
-from objectomaly_ros.oasc import calibrate
+from objectomaly_ros.oasc_rule import Overlap
 from objectomaly_ros.pipeline import Objectomaly
 from objectomaly_ros.types import Detector, Image, MaskGenerator, Masks, ScoreMap
 
@@ -61,19 +61,29 @@ class FrameScorer:
         masks: what finds masks; None for the coarse stage alone.
         device: torch device.
         cache: folder of the cache.
+        overlap, residual: how OASC joins the masks, see `rule_for`.
 
     Raises:
         What loading a model raises.
     """
 
     def __init__(
-        self, detector: ModelSpec, masks: ModelSpec | None, device: str, cache: str | Path
+        self,
+        detector: ModelSpec,
+        masks: ModelSpec | None,
+        device: str,
+        cache: str | Path,
+        *,
+        overlap: Overlap | None = None,
+        residual: float | None = None,
     ) -> None:
         self.detector: Detector = detector.detector(device)
         self.masks: MaskGenerator | None = masks.mask_generator(device) if masks else None
         self._detector_id = detector.identity(self.detector)
         self._masks_id = masks.identity(self.masks) if masks else ""
-        self._pipeline = Objectomaly(self.detector, self.masks or _NoMasks())
+        self._pipeline = Objectomaly(
+            self.detector, self.masks or _NoMasks(), overlap=overlap, residual=residual
+        )
         self._cache = ScoreCache(cache)
 
     def score(self, frame: Frame, conventions: Conventions) -> ScoredFrame:
@@ -91,7 +101,10 @@ class FrameScorer:
         named = frame.image.stem if hasattr(self.detector, "select") else ""
         content = hashlib.sha256(image.tobytes() + str(image.shape).encode()).digest()
         coarse_key = self._cache.key("coarse", content, self._detector_id, named)
-        oasc_key = self._cache.key("oasc", coarse_key, self._masks_id) if self.masks else None
+        oasc_key = None
+        if self.masks is not None:
+            rule = repr(self._pipeline.rule)
+            oasc_key = self._cache.key("oasc", coarse_key, self._masks_id, rule)
 
         coarse = self._cache.load(coarse_key)
         computed = 0
@@ -121,9 +134,8 @@ class FrameScorer:
         return np.ascontiguousarray(score, dtype=np.float32)
 
     def _calibrated(self, frame: Frame, image: Image, coarse: ScoreMap) -> ScoreMap:
-        assert self.masks is not None
         try:
-            return calibrate(coarse, self.masks.generate(image, coarse))
+            return self._pipeline.cells(image, coarse).calibrate(coarse)
         except Exception as error:
             raise FrameError(
                 f"{frame.image}: the mask generator failed: {_words(error)}"

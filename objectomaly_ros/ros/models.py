@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,12 +58,20 @@ def mask_process(values: Mapping[str, Any], device: str) -> MaskProcess | None:
     """The process that generates masks, not yet started; None where none are wanted."""
     if values["masks.name"] == "none":
         return None
+    fade_s = _set(values["masks.fade_s"])
     return MaskProcess(
         MaskSource(
             values["masks.name"],
             values["masks.checkpoint"] or None,
             device,
             options(values["masks.options"]),
-            values["masks.overlap"],
+            overlap=None if values["masks.overlap"] == "auto" else values["masks.overlap"],
+            residual=_set(values["masks.residual"]),
+            fade_s=None if fade_s is None else fade_s or math.inf,
         )
     )
+
+
+def _set(value: float) -> float | None:
+    """The value of a parameter, None where it was left at .nan."""
+    return None if math.isnan(value) else value

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from objectomaly_ros.oasc_rule import OVERLAPS
 from objectomaly_ros.roi import polygon_roi
 from objectomaly_ros.runtime.cadence import CadenceSettings
 from objectomaly_ros.runtime.frames import Settings
@@ -70,14 +71,23 @@ SPECS: tuple[Spec, ...] = (
     Spec("masks.checkpoint", "", "Path of its weights; empty where it needs none.", fixed=True),
     Spec("masks.options", UNSET, "Further options of the mask generator, each as 'key=value'.",
          fixed=True),
-    Spec("masks.overlap", "largest", "Which mask wins where several overlap.",
-         choices=("largest", "smallest"), fixed=True),
+    Spec("masks.overlap", "auto", "What a pixel under several masks takes: the mean of the largest "
+         "(the paper's form), of the smallest, or of all, weighted by the score's agreement in "
+         "each; auto for what suits the mask generator.",
+         choices=("auto", *OVERLAPS), fixed=True),
+    Spec("masks.residual", NAN, "Share of its own score that a pixel under masks keeps, 0 to 1; "
+         "0 is the paper's form; .nan for what suits the mask generator.", 0.0, 1.0, fixed=True),
+    Spec("masks.fade_s", NAN, "Seconds of image time after which masks count half: the older they "
+         "are, the more of its own score a pixel keeps. 0 for never, the paper's form; .nan for "
+         "what suits the mask generator.", 0.0, 3600.0, fixed=True),
     Spec("refine.every_n", 4, "Generate masks on every n-th image; 0 for never.", 0, 100000),
     Spec("refine.period_s", 0.0, "Seconds of image time between mask generations; above 0 it "
          "takes the place of refine.every_n.", 0.0, 86400.0),
     Spec("refine.propagation", "flow", "What masks do between generations: follow the image by "
          "optical flow, hold still, or none: refine one image only.",
          choices=("flow", "hold", "none")),
+    Spec("refine.max_age_s", 2.0, "Seconds of image time after which masks are too old to refine, "
+         "and scores stay coarse until newer ones are ready.", 0.0, 3600.0),
     Spec("threshold.high", NAN, "A region is an obstacle if a pixel's score is above this; .nan "
          "for the detector's own threshold."),
     Spec("threshold.low", NAN, "An obstacle's other pixels have a score above this; .nan for the "
@@ -116,7 +126,8 @@ def checked(spec: Spec, value: object) -> Value:
     value = _typed(spec, value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = spec.low, spec.high
-        if low is not None and high is not None and not low <= value <= high:
+        unset = value != value and spec.default != spec.default  # .nan where that is the default
+        if low is not None and high is not None and not (unset or low <= value <= high):
             raise ValueError(f"{spec.name} is {value}; allowed is {low:g} to {high:g}")
     if spec.choices and value not in spec.choices:
         raise ValueError(f"{spec.name} is {value!r}; allowed are {', '.join(spec.choices)}")
@@ -228,4 +239,5 @@ def settings(values: Mapping[str, Any], detector_threshold: float | None) -> Set
         CadenceSettings(values["refine.every_n"], values["refine.period_s"]),
         values["refine.propagation"],
         scene,
+        values["refine.max_age_s"],
     )

@@ -131,6 +131,7 @@ class Engine:
         if state.refiner is not None:
             state.refiner.cadence.settings = settings.cadence
             state.refiner.follower.mode = settings.propagation
+            state.refiner.max_age_s = settings.max_age_s
             if demand.score:
                 refined = state.refiner.refine(image, detection.score, frame.stamp_s)
             else:

@@ -22,11 +22,13 @@ class Settings:
         cadence: which frames become keyframes.
         propagation: what masks do between keyframes.
         scene: what counts as an obstacle; None where no threshold is known: none are looked for.
+        max_age_s: seconds of image time after which masks no longer refine.
     """
 
     cadence: CadenceSettings = field(default_factory=CadenceSettings)
     propagation: Propagation = "flow"
     scene: SceneSettings | None = None
+    max_age_s: float = 2.0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from objectomaly_ros.cells import Cells
-from objectomaly_ros.mask_stack import Overlap
+from objectomaly_ros.keyframe import make_cells
+from objectomaly_ros.oasc_rule import OascRule, Overlap, rule_for
 from objectomaly_ros.types import Image, MaskGenerator, ScoreMap
 
 NICENESS = 10
@@ -35,14 +36,17 @@ class MaskSource:
 
     Attributes:
         name, checkpoint, device, options: as `load_mask_generator` takes them.
-        overlap: "largest" or "smallest", see `oasc.calibrate`.
+        overlap, residual, fade_s: how OASC joins them, see `rule_for`; None for what the generator
+            recommends.
     """
 
     name: str
     checkpoint: str | None = None
     device: str = "cpu"
     options: dict[str, Any] = field(default_factory=dict)
-    overlap: Overlap = "largest"
+    overlap: Overlap | None = None
+    residual: float | None = None
+    fade_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class KeyframeMasks:
 
     Attributes:
         cells: of the keyframe's shape.
-        count: number of masks.
+        count: number of masks that have a pixel.
         seconds: that generating them took.
     """
 
@@ -68,13 +72,12 @@ class Failure:
 
 
 def generate(
-    generator: MaskGenerator, image: Image, score: ScoreMap, overlap: Overlap
+    generator: MaskGenerator, image: Image, score: ScoreMap, rule: OascRule
 ) -> KeyframeMasks:
     """Generate the masks of one keyframe and make cells of them."""
     started = time.perf_counter()
-    masks = generator.generate(image, score)
-    cells = Cells.from_masks(masks, (image.shape[0], image.shape[1]), overlap=overlap)
-    return KeyframeMasks(cells, len(masks), time.perf_counter() - started)
+    cells = make_cells(generator, image, score, (image.shape[0], image.shape[1]), rule)
+    return KeyframeMasks(cells, cells.n_masks, time.perf_counter() - started)
 
 
 def serve(connection: Connection) -> None:
@@ -87,6 +90,7 @@ def serve(connection: Connection) -> None:
         generator = load_mask_generator(
             source.name, source.checkpoint, source.device, **source.options
         )
+        rule = rule_for(generator, source.overlap, source.residual, source.fade_s)
     except Exception as error:
         connection.send(Failure(describe(error)))
         return
@@ -95,7 +99,7 @@ def serve(connection: Connection) -> None:
         image, score = connection.recv()
         answer: KeyframeMasks | Failure
         try:
-            answer = generate(generator, image, score, source.overlap)
+            answer = generate(generator, image, score, rule)
         except Exception as error:
             answer = Failure(describe(error))
         connection.send(answer)

@@ -19,9 +19,9 @@ class Refined:
 
     Attributes:
         score: refined with masks if `mask_count` is not None, else coarse.
-        mask_count: number of masks, None if there were none at hand.
-        age_frames: frames since the masks' keyframe, None without masks.
-        age_s: seconds since it, None without masks.
+        mask_count: number of masks, None if there were none at hand, or only too old ones.
+        age_frames: frames since the keyframe of the masks at hand, too old or not; None without.
+        age_s: seconds since it, None likewise.
         propagation_s, oasc_s, mbp_s: seconds that the stages took.
     """
 
@@ -45,6 +45,7 @@ class Refiner:
     ) -> None:
         self.cadence = Cadence(CadenceSettings())
         self.follower = MaskFollower()
+        self.max_age_s = 2.0  # may be replaced at any time, as may the cadence's settings
         self.keyframes = 0
         self.last_generation_s: float | None = None  # seconds that the last masks took
         self._camera = camera
@@ -73,14 +74,18 @@ class Refiner:
         moved = self._clock()
         if current is None:
             return Refined(coarse, propagation_s=moved - began)
-        calibrated = current.cells.calibrate(coarse)
+        age_frames = self._number - current.keyframe.number
+        age_s = stamp_s - current.keyframe.stamp_s
+        if age_s > self.max_age_s:
+            return Refined(coarse, None, age_frames, age_s, propagation_s=moved - began)
+        calibrated = current.cells.calibrate(coarse, age_s)
         averaged = self._clock()
         score = refine_boundary(calibrated)
         return Refined(
             score,
             current.masks.count,
-            self._number - current.keyframe.number,
-            stamp_s - current.keyframe.stamp_s,
+            age_frames,
+            age_s,
             moved - began,
             averaged - moved,
             self._clock() - averaged,

@@ -8,7 +8,12 @@ import pytest
 
 from objectomaly_ros.masks import load_mask_generator
 from objectomaly_ros.masks.regions import RegionMasks
-from objectomaly_ros.oasc import calibrate
+from objectomaly_ros.masks.superpixels import superpixel_levels
+from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.oasc import OascRule, calibrate
+from objectomaly_ros.pipeline import Objectomaly
+
+ONE_SCALE = {"scales": (15,), "superpixel_levels": 0}
 
 
 def scene(height=90, width=120):
@@ -21,11 +26,57 @@ def scene(height=90, width=120):
     return np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8), box
 
 
-def test_one_scale_is_a_tiling():
-    masks = RegionMasks().generate(scene()[0])
+@pytest.mark.parametrize("options", [ONE_SCALE, {"scales": (), "superpixel_levels": 1}])
+def test_one_scale_is_a_tiling(options):
+    masks = RegionMasks(**options).generate(scene()[0])
     assert masks.dtype == np.bool_
     assert masks.shape[1:] == (90, 120)
     assert (masks.sum(axis=0) == 1).all()
+
+
+def test_the_default_is_two_scales_and_three_levels_of_superpixels():
+    image = scene()[0]
+    tilings = RegionMasks().tilings(image)
+    assert tilings.shape == (5, 90, 120)
+    assert tilings.dtype == np.int32
+    masks = RegionMasks().generate(image)
+    assert (masks.sum(axis=0) == 5).all()
+    np.testing.assert_array_equal(masks, [t == k for t in tilings for k in range(t.max() + 1)])
+
+
+def test_superpixels_are_even_and_join_into_larger_ones():
+    image = np.random.default_rng(3).integers(0, 255, (45, 60, 3), np.uint8)
+    image = np.repeat(np.repeat(image, 4, axis=0), 4, axis=1)
+    fine, middle, coarse = superpixel_levels(image, 6, 3, 0.8)
+    areas = np.bincount(fine.ravel())
+    assert areas.min() > 0
+    assert 0.5 * 36 < np.median(areas) < 2 * 36
+    for larger, smaller in ((middle, fine), (coarse, middle)):
+        pairs = np.unique(np.stack([smaller.ravel(), larger.ravel()]), axis=1)
+        assert len(pairs[0]) == len(np.unique(pairs[0])), "every region lies in one larger region"
+        assert larger.max() < 0.6 * smaller.max()
+
+
+def test_superpixels_keep_to_edges():
+    image, box = scene(180, 240)
+    fine = superpixel_levels(image, 6, 1, 0.8)[0]
+    inside = np.bincount(fine.ravel(), weights=box.ravel()) / np.bincount(fine.ravel())
+    assert np.abs((inside > 0.5)[fine] != box).mean() < 0.01
+
+
+def test_it_recommends_its_own_rule():
+    assert RegionMasks().recommended_rule == OascRule("agreement", 0.5, fade_s=0.5)
+    pipeline = Objectomaly(None, RegionMasks())
+    assert pipeline.rule == RegionMasks.recommended_rule
+    image, box = scene()
+    score = (box + np.random.default_rng(4).normal(0, 0.3, box.shape)).astype(np.float32)
+    masks = RegionMasks().generate(image)
+    expected = refine_boundary(calibrate(score, masks, overlap="agreement", residual=0.5))
+    refinement = pipeline.refine(image, score)
+    np.testing.assert_allclose(refinement.score, expected, rtol=0, atol=2e-6)
+    np.testing.assert_array_equal(refinement.masks, masks)
+    by_cells = pipeline.apply(score, pipeline.cells(image, score))
+    np.testing.assert_allclose(by_cells, expected, rtol=0, atol=2e-6)
 
 
 def test_regions_follow_the_object():
@@ -50,11 +101,11 @@ def test_calibrating_with_regions_cleans_a_noisy_score():
 
 def test_scales_follow_each_other_and_large_regions_can_be_left_out():
     image = scene()[0]
-    fine = RegionMasks(scales=(50,)).generate(image)
-    coarse = RegionMasks(scales=(400,)).generate(image)
-    both = RegionMasks(scales=(50, 400)).generate(image)
+    fine = RegionMasks(scales=(50,), superpixel_levels=0).generate(image)
+    coarse = RegionMasks(scales=(400,), superpixel_levels=0).generate(image)
+    both = RegionMasks(scales=(50, 400), superpixel_levels=0).generate(image)
     np.testing.assert_array_equal(both, np.concatenate([fine, coarse]))
-    limited = RegionMasks(scales=(50, 400), max_area=0.1).generate(image)
+    limited = RegionMasks(scales=(50, 400), superpixel_levels=0, max_area=0.1).generate(image)
     areas = both.sum(axis=(1, 2))
     assert areas.max() > 0.1 * image[..., 0].size
     np.testing.assert_array_equal(limited, both[areas <= 0.1 * image[..., 0].size])
@@ -71,7 +122,7 @@ def test_large_images_are_worked_on_small():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 2), (3, 5)])
 def test_tiny_and_even_images(shape):
     masks = RegionMasks().generate(np.full((*shape, 3), 128, np.uint8))
-    assert (masks.sum(axis=0) == 1).all()
+    assert (masks.sum(axis=0) == 5).all()
 
 
 def test_the_same_image_gives_the_same_masks():
@@ -82,7 +133,9 @@ def test_the_same_image_gives_the_same_masks():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scales": ()}, r"scales must be one or more numbers above 0, got \(\)"),
+        ({"scales": (), "superpixel_levels": 0}, "there is nothing to make: no scales"),
+        ({"superpixel_levels": -1}, "superpixel_levels must be at least 0 .* got -1, 5.0"),
+        ({"superpixel_step": 1}, "superpixel_step at least 2; got 3, 1"),
         ({"scales": (50, 0)}, "above 0"),
         ({"sigma": -1}, "sigma must be at least 0"),
         ({"min_size": 0}, "min_size and max_pixels at least 1"),

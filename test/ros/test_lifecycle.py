@@ -92,7 +92,7 @@ def test_all_wrong_values_at_start_are_named_at_once(start):
         "camera_names holds 'front camera'",
         "mask_value",
         "roi.polygon: a polygon needs at least 3 corners",
-        "masks.overlap is 'widest'; allowed are largest, smallest",
+        "masks.overlap is 'widest'; allowed are auto, largest, smallest, agreement",
     ):
         assert words in line
     assert node.process.poll() is None

@@ -37,7 +37,7 @@ def test_the_default_profile_holds_every_parameter_with_its_default():
     assert [name for name in values if not same(values[name], DEFAULTS[name])] == []
 
 
-def test_the_papers_profile_differs_in_the_models_only():
+def test_the_papers_profile_differs_in_the_models_and_spells_out_the_papers_form():
     values = profile("paper.yaml")
     assert values.keys() == DEFAULTS.keys()
     different = {name for name in values if not same(values[name], DEFAULTS[name])}
@@ -47,7 +47,12 @@ def test_the_papers_profile_differs_in_the_models_only():
         "detector.checkpoint",
         "masks.name",
         "masks.checkpoint",
+        "masks.overlap",
+        "masks.residual",
+        "masks.fade_s",
+        "refine.max_age_s",
     }
+    assert (values["masks.overlap"], values["masks.residual"]) == ("largest", 0.0)
 
 
 @pytest.mark.parametrize("name", ["embedded.yaml", "paper.yaml"])

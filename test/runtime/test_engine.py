@@ -8,6 +8,7 @@ from simple_models import BandMasks, MoodyDetector, RednessDetector
 
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import calibrate
+from objectomaly_ros.oasc_rule import PAPER
 from objectomaly_ros.runtime.cadence import CadenceSettings
 from objectomaly_ros.runtime.engine import Engine
 from objectomaly_ros.runtime.frames import BadImageError, Demand, Frame, Settings
@@ -73,7 +74,7 @@ class Masks:
         assert self.free.wait(10)
         if self.fail:
             raise RuntimeError("no masks today")
-        return generate(self.generator, image, score, "largest")
+        return generate(self.generator, image, score, PAPER)
 
 
 @pytest.fixture
@@ -147,6 +148,24 @@ def test_a_slow_generator_holds_up_no_frame(run):
     feed(engine, sink, 2.0)
     assert sink.results[-1].refined.age_frames == 2
     assert len(masks.images) == 3
+
+
+def test_masks_that_are_too_old_no_longer_refine_and_say_so(run):
+    masks = Masks()
+    settings = Settings(CadenceSettings(every_n=100), "hold", max_age_s=0.5)
+    engine, sink = run(masks=masks, settings=settings)
+    feed(engine, sink, 10.0)
+    settle(masks, 1)
+    for stamp in (10.1, 10.5, 10.6):
+        feed(engine, sink, stamp)
+    fresh, still, old = [result.refined for result in sink.results[1:]]
+    assert fresh.mask_count == still.mask_count == 4
+    assert old.mask_count is None
+    assert (old.age_frames, old.age_s) == (3, pytest.approx(0.6))
+    np.testing.assert_array_equal(old.score, sink.coarse_scores[-1])
+    engine.settings = replace(settings, max_age_s=1.0)
+    feed(engine, sink, 10.7)
+    assert sink.results[-1].refined.mask_count == 4
 
 
 def test_keyframes_come_at_the_cadence_and_on_request(run):

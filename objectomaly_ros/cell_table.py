@@ -1,0 +1,110 @@
+"""Which masks cover which cells, and what each cell takes of their means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from objectomaly_ros.oasc_rule import TOLERANCE, OascRule
+
+_F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """Pairs of a cell and a mask that covers it, sorted by mask.
+
+    Attributes:
+        n_cells: number of cells, the uncovered cell 0 included.
+        cells: (P,) cell of each pair.
+        masks: (P,) mask of each pair, ascending; masks count from 0 by ascending area, without
+            those that have no pixel.
+        starts: (M,) first pair of each mask.
+        rule: how their means are joined.
+    """
+
+    n_cells: int
+    cells: npt.NDArray[np.int32]
+    masks: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.intp]
+    rule: OascRule
+
+    @classmethod
+    def from_pairs(
+        cls,
+        n_cells: int,
+        cells: npt.NDArray[np.integer],
+        ranks: npt.NDArray[np.integer],
+        rule: OascRule,
+    ) -> CellTable:
+        """Build a table of pairs in any order.
+
+        Args:
+            n_cells: number of cells.
+            cells: (P,) cell of each pair.
+            ranks: (P,) rank by area of its mask, each mask its own; some may be missing.
+            rule: how means are joined.
+        """
+        order = np.argsort(ranks, kind="stable")
+        ranks = ranks[order]
+        first = np.ones(len(ranks), np.bool_)
+        first[1:] = ranks[1:] != ranks[:-1]
+        masks = (np.cumsum(first) - 1).astype(np.int32)
+        return cls(n_cells, cells[order].astype(np.int32), masks, np.flatnonzero(first), rule)
+
+    def values(
+        self, sums: _F64, sizes: _F64, squares: _F64 | None, kept: float
+    ) -> tuple[_F64, _F64 | None, bool]:
+        """Return what each cell takes.
+
+        Args:
+            sums: (n_cells,) the score summed over each cell.
+            sizes: (n_cells,) number of pixels summed.
+            squares: (n_cells,) the squared score summed likewise, for the rule `agreement`, which
+                wants a score whose variance over the frame is 1; None with other rules.
+            kept: the residual to use, 0 to 1.
+
+        Returns:
+            the mean that each cell takes, NaN where no mask is seen; the share of its own score
+            that it keeps, None where it is `kept` everywhere; and whether all means are finite.
+        """
+        mask_sizes = self._members @ sizes
+        present = mask_sizes > 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = (self._members @ sums) / mask_sizes
+            finite = bool(np.isfinite(means[present]).all())
+            if squares is None:
+                return self._of_owners(means, present), None, finite
+            spread = np.maximum(self._members @ squares / mask_sizes - means * means, 0)
+        weights = np.where(present, 1 / (TOLERANCE + np.where(present, spread, 0)), 0)
+        total = self._coverage @ weights
+        own = kept / (TOLERANCE + 1) * (self._coverage @ present.astype(np.float64))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            average = self._coverage @ (np.where(present, means, 0) * weights) / total
+            return average, own / (own + (1 - kept) * total), finite
+
+    @cached_property
+    def _members(self) -> csr_array:
+        """(M, n_cells), 1 where the mask covers the cell."""
+        bounds = np.append(self.starts, len(self.cells))
+        shape = (len(self.starts), self.n_cells)
+        return csr_array((np.ones(len(self.cells)), self.cells, bounds), shape=shape)
+
+    @cached_property
+    def _coverage(self) -> csr_array:
+        """The same, (n_cells, M)."""
+        return self._members.T.tocsr()
+
+    def _of_owners(self, means: _F64, present: npt.NDArray[np.bool_]) -> _F64:
+        """Give each cell the mean of the one mask that wins there."""
+        keep = present[self.masks]
+        cells, masks = self.cells[keep], self.masks[keep]
+        if self.rule.overlap == "smallest":
+            cells, masks = cells[::-1], masks[::-1]
+        values = np.full(self.n_cells, np.nan)
+        values[cells] = means[masks]  # the last of repeated indices stays
+        return values

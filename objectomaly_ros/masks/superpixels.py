@@ -1,0 +1,103 @@
+"""Superpixels of even size, and coarser tilings made of them.
+
+Sources: seeds grow by the watershed of Meyer, "Color image segmentation", ICIP 1992, from a grid as
+in Machairas et al., "Waterpixels", TIP 2015; superpixels then join their most similar neighbour,
+one round of Boruvka's minimum spanning tree a level (Wei et al., "Superpixel Hierarchy", TIP 2018).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from objectomaly_ros.types import Image
+
+Labels = npt.NDArray[np.int32]
+"""A tiling, (h, w) int32: the region of every pixel, 0 and up without gaps."""
+
+_BOX = np.ones((3, 3), np.uint8)
+
+
+def superpixel_levels(image: Image, step: int, levels: int, sigma: float) -> list[Labels]:
+    """Divide an image into superpixels, and these into fewer and fewer larger ones.
+
+    Every level has about a third of the regions of the one before.
+
+    Args:
+        image: (h, w, 3) RGB uint8.
+        step: pixels between the seeds of the finest level.
+        levels: how many, at least 1.
+        sigma: Gaussian smoothing before, pixels; 0 for none.
+
+    Returns:
+        `levels` tilings, the finest first.
+    """
+    smooth = image if sigma == 0 else np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+    tilings = [_waterpixels(smooth, step)]
+    while len(tilings) < levels:
+        tilings.append(_joined(tilings[-1], smooth))
+    return tilings
+
+
+def _waterpixels(image: Image, step: int) -> Labels:
+    """Grow a region from the flattest pixel of every full square of `step` pixels."""
+    height, width = image.shape[:2]
+    rows, columns = height // step, width // step
+    if rows == 0 or columns == 0:
+        return np.zeros((height, width), np.int32)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    slope = np.asarray(cv2.GaussianBlur(dx * dx + dy * dy, (0, 0), 1))
+    squares = slope[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    flattest = squares.transpose(0, 2, 1, 3).reshape(rows * columns, step * step).argmin(axis=1)
+    square = np.arange(rows * columns)
+    seeds = np.zeros((height, width), np.int32)
+    seeds[
+        square // columns * step + flattest // step, square % columns * step + flattest % step
+    ] = square + 1
+    grown = cv2.watershed(image, seeds).astype(np.float32)  # exact: fewer than 2^24 labels
+    if grown.max() <= 0:  # it leaves the image's border free, and there is nothing else
+        return np.zeros((height, width), np.int32)
+    while (free := grown <= 0).any():  # the lines between regions go to a neighbour
+        grown[free] = cv2.dilate(grown, _BOX)[free]
+    return _without_gaps(grown.astype(np.int32))
+
+
+def _joined(labels: Labels, image: Image) -> Labels:
+    """Join every region with the neighbour whose mean colour is nearest."""
+    count = int(labels.max()) + 1
+    if count == 1:
+        return labels
+    flat = labels.ravel()
+    sums = [np.bincount(flat, weights=image[..., k].ravel(), minlength=count) for k in range(3)]
+    colours = np.stack(sums, axis=1) / np.bincount(flat, minlength=count)[:, None]
+    first, second = _neighbours(labels)
+    distance = np.linalg.norm(colours[first] - colours[second], axis=1)
+    own, other = np.concatenate([first, second]), np.concatenate([second, first])
+    order = np.lexsort((np.concatenate([distance, distance]), own))
+    own, other = own[order], other[order]
+    nearest = np.concatenate([[True], own[1:] != own[:-1]])
+    pairs = (np.ones(np.count_nonzero(nearest)), (own[nearest], other[nearest]))
+    _, joined = connected_components(coo_matrix(pairs, shape=(count, count)), directed=False)
+    return np.asarray(joined, np.int32)[labels]
+
+
+def _neighbours(labels: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the pairs of regions that share a border, each once: two (P,) arrays."""
+    count = np.int64(labels.max()) + 1
+    codes = []
+    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        border = a != b
+        low, high = np.minimum(a[border], b[border]), np.maximum(a[border], b[border])
+        codes.append(low * count + high)
+    code = np.unique(np.concatenate(codes))
+    return code // count, code % count
+
+
+def _without_gaps(labels: Labels) -> Labels:
+    """Number the regions anew: a seed that a neighbour swallowed leaves a gap."""
+    used = np.bincount(labels.ravel()) > 0
+    return (np.cumsum(used) - 1).astype(np.int32)[labels]
