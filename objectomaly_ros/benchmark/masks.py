@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from objectomaly_ros import mbp, mbp_torch, oasc, oasc_torch
 from objectomaly_ros.benchmark.measuring import PeakMemory, Spent, spending
+from objectomaly_ros.masks.sam.attention import fuse_attention
 from objectomaly_ros.masks.sam.candidates import suppress
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import mask_generator
@@ -50,10 +52,11 @@ class Side:
 
 
 def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, float]:
-    """Return filter options that leave about 100 masks of a network without meaningful weights.
+    """Return filter options for a network without meaningful weights.
 
-    A trained SAM finds so many. About 40 % of the masks pass the predicted quality and a third of
-    these the stability, as of a trained SAM's; the suppression of overlapping boxes does the rest.
+    40 % of its masks pass the predicted quality and a third of these the stability. Of what is left
+    the suppression of overlapping boxes keeps at most about 100, which is what a trained SAM finds
+    in a street scene.
     """
     everything = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
     found = mask_generator(sam, **{**options, **everything}).masks(image)
@@ -71,7 +74,20 @@ def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, flo
     }  # fmt: skip
 
 
+def accelerated(sam: Any, *, fused_attention: bool, compiled: bool) -> Any:
+    """Return `sam`, or a copy of it whose image encoder has these options of `load_sam`."""
+    if not (fused_attention or compiled):
+        return sam
+    sam = copy.deepcopy(sam)  # the official generator keeps the plain one
+    if fused_attention:
+        fuse_attention(sam.image_encoder)
+    if compiled:
+        sam.image_encoder.compile()
+    return sam
+
+
 def compare(
+    ours: Any,
     sam: Any,
     image: Image,
     score: ScoreMap,
@@ -82,7 +98,8 @@ def compare(
     """Time ours and the official generator in turns, after one run of each that is not counted.
 
     Args:
-        sam: a `segment_anything.modeling.Sam` on its device.
+        ours: from `accelerated`.
+        sam: a `segment_anything.modeling.Sam` on its device, for the official generator.
         image: (H, W, 3) RGB uint8.
         score: (H, W) float32 that OASC and MBP refine.
         options: of `sam.loading.mask_generator`; the official generator gets those that it knows.
@@ -92,7 +109,7 @@ def compare(
     Returns:
         ours, official.
     """
-    generator = mask_generator(sam, **options)
+    generator = mask_generator(ours, **options)
     known = {name: value for name, value in options.items() if name in _OFFICIAL_OPTIONS}
     official = SamAutomaticMaskGenerator(sam, **known)
     runs: tuple[Callable[[Side], None], ...] = (

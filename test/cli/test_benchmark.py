@@ -66,6 +66,15 @@ def test_with_a_checkpoint_and_options(small_image, capsys, tmp_path, monkeypatc
     assert report["options"]["pred_iou_thresh"] == 0
 
 
+def test_ours_may_be_accelerated_beside_the_plain_official_one(small_image, capsys):
+    arguments = ["--tiny", "--generator", "sam_vit_b,fused_attention=true,precision=bfloat16"]
+    assert benchmark(*arguments, "--image", small_image, "--json", *QUICK) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["options"]["fused_attention"]
+    assert report["options"]["precision"] == "bfloat16"
+    assert report["official"]["masks"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
