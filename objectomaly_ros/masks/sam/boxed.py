@@ -117,8 +117,16 @@ class BoxedMasks:
 
     def _upsample(self, low: _Floats, rows: slice, columns: slice) -> _Floats:
         from_rows, from_columns = self._rows.needed(rows), self._columns.needed(columns)
-        tall: _Floats = self._rows.weights[rows, from_rows] @ low[from_rows, from_columns]
-        full: _Floats = tall @ self._columns.weights[columns, from_columns].T
+        # By torch, whose number of threads the mask process limits beside CAS; numpy has its own.
+        down, across, crop = (
+            torch.from_numpy(part)
+            for part in (
+                self._rows.weights[rows, from_rows],
+                self._columns.weights[columns, from_columns].T,
+                low[from_rows, from_columns],
+            )
+        )
+        full: _Floats = (down @ crop @ across).numpy()
         return full
 
 
