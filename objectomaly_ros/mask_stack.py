@@ -108,8 +108,8 @@ class MaskStack:
             _loose_boxes(self.masks) if boxes is None else _given_boxes(boxes, self.masks.shape)
         )
         height, width = self.masks.shape[1:]
-        self._rows = _nearest(height, shape[0]) if height != shape[0] else None
-        self._columns = _nearest(width, shape[1]) if width != shape[1] else None
+        self._rows = nearest_pixels(height, shape[0]) if height != shape[0] else None
+        self._columns = nearest_pixels(width, shape[1]) if width != shape[1] else None
         if areas is None:
             self.areas = self._count()
         else:
@@ -203,7 +203,7 @@ def _given_boxes(boxes: npt.ArrayLike, shape: tuple[int, ...]) -> list[tuple[int
     return [(int(t), int(b), int(le), int(r)) for t, b, le, r in np.clip(edges, 0, limits)]
 
 
-def _nearest(source: int, target: int) -> npt.NDArray[np.intp]:
+def nearest_pixels(source: int, target: int) -> npt.NDArray[np.intp]:
     """Return for each of `target` pixels the index that nearest-neighbour resizing reads.
 
     OpenCV itself is asked, because its rule is neither half-pixel centred nor the same in all

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from objectomaly_ros.mask_bits import unpack_bits
-from objectomaly_ros.mask_stack import _nearest as nearest_pixels
+from objectomaly_ros.mask_stack import nearest_pixels
 
 _TILE_PIXELS = 2**26  # pixels of masks that are unpacked at a time
 
