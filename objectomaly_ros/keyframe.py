@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from objectomaly_ros.cells import Cells
 from objectomaly_ros.mask_stack import check_masks, check_tilings
+from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.oasc_rule import OascRule
 from objectomaly_ros.types import Image, MaskGenerator, Masks, ScoreMap, Tilings
 
@@ -20,6 +21,16 @@ def find_masks(
     if callable(tilings):
         return None, check_tilings(tilings(image, score))
     return check_masks(generator.generate(image, score)), None
+
+
+def calibrate_with(
+    score: ScoreMap, masks: Masks | None, tilings: Tilings | None, rule: OascRule
+) -> ScoreMap:
+    """Return OASC of one `score` with what `find_masks` found."""
+    if masks is not None:
+        return calibrate(score, masks, overlap=rule.overlap, residual=rule.residual)
+    assert tilings is not None
+    return Cells.from_tilings(tilings, (score.shape[0], score.shape[1]), rule=rule).calibrate(score)
 
 
 def make_cells(

@@ -9,11 +9,10 @@ import numpy as np
 
 from objectomaly_ros.cells import Cells
 from objectomaly_ros.detectors import detect
-from objectomaly_ros.keyframe import find_masks, make_cells
+from objectomaly_ros.keyframe import calibrate_with, find_masks, make_cells
 from objectomaly_ros.mask_stack import check_score
 from objectomaly_ros.mask_tilings import masks_of
 from objectomaly_ros.mbp import refine_boundary
-from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.oasc_rule import OascRule, Overlap, rule_for
 from objectomaly_ros.types import Detection, Detector, Image, MaskGenerator, Masks, ScoreMap
 
@@ -115,12 +114,7 @@ class Objectomaly:
         ticks.append(perf_counter())
         masks, tilings = find_masks(self.mask_generator, image, score)
         ticks.append(perf_counter())
-        if masks is not None:
-            rule = self.rule
-            calibrated = calibrate(score, masks, overlap=rule.overlap, residual=rule.residual)
-        else:
-            assert tilings is not None
-            calibrated = Cells.from_tilings(tilings, score.shape, rule=self.rule).calibrate(score)
+        calibrated = calibrate_with(score, masks, tilings, self.rule)
         ticks.append(perf_counter())
         refined = refine_boundary(calibrated)
         ticks.append(perf_counter())

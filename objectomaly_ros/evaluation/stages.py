@@ -19,6 +19,7 @@ from objectomaly_ros.evaluation.frame_files import (
 )
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.evaluation.models import ModelSpec
+from objectomaly_ros.keyframe import calibrate_with, find_masks
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc_rule import Overlap
 from objectomaly_ros.pipeline import Objectomaly
@@ -134,8 +135,10 @@ class FrameScorer:
         return np.ascontiguousarray(score, dtype=np.float32)
 
     def _calibrated(self, frame: Frame, image: Image, coarse: ScoreMap) -> ScoreMap:
+        assert self.masks is not None
         try:
-            return self._pipeline.cells(image, coarse).calibrate(coarse)
+            found = find_masks(self.masks, image, coarse)
+            return calibrate_with(coarse, *found, self._pipeline.rule)
         except Exception as error:
             raise FrameError(
                 f"{frame.image}: the mask generator failed: {_words(error)}"
