@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -76,7 +77,10 @@ def _descriptor(spec: Spec) -> ParameterDescriptor:
     )
     if spec.low is None or spec.high is None:
         return descriptor
-    if isinstance(spec.default, float):
+    if isinstance(spec.default, float) and math.isnan(spec.default):
+        # Kilted's rclpy refuses NaN, "not set", where there is a range; `checked` has it too.
+        descriptor.additional_constraints = f"{spec.low:g} to {spec.high:g}, or .nan"
+    elif isinstance(spec.default, float):
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=spec.low, to_value=spec.high, step=0.0)
         ]
