@@ -5,7 +5,7 @@
 
 No real SAM weights are used. A stand-in answers a point with the segment that holds it, so that
 where the points are is all that differs between the full 32x32 grid and the guided points:
-    tiling   segments of the image by Felzenszwalb's algorithm, those of the `regions` generator;
+    tiling   segments of the image by Felzenszwalb's algorithm at one fine scale;
     nested   three such tilings, fine to coarse, and all three segments that hold the point, as SAM
              answers with part, object and whole;
     objects  connected parts of CamVid's labels and the pasted objects: what an ideal segmenter
