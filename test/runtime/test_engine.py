@@ -148,6 +148,7 @@ def test_a_slow_generator_holds_up_no_frame(run):
     feed(engine, sink, 2.0)
     assert sink.results[-1].refined.age_frames == 2
     settle(masks, 3)
+    assert len(masks.images) == 3
 
 
 def test_masks_that_are_too_old_no_longer_refine_and_say_so(run):
