@@ -26,7 +26,7 @@ FORMAT = "objectomaly_ros.embedded/1"
 MAX_FROZEN = 4
 # Standard deviation, in pixels of the half-size output, of the smoothing of outlier logits:
 # 2 was best of 0, 1, 2, 3 on street_ood/dev.
-SMOOTHING = 2.0
+SMOOTHING = 1.5
 
 
 class EmbeddedDetector:
@@ -166,7 +166,7 @@ def score_and_road(logits: torch.Tensor) -> torch.Tensor:
     """Turn logits (B, 12, h, w) into anomaly scores in [0, 1] and road margins: (B, 2, h, w).
 
     The margin is the road's logit less the best other class's: above 0 where road wins. The
-    outlier logits are smoothed first (Gaussian, sigma 2), which evens out holes in objects and
+    outlier logits are smoothed first (Gaussian, sigma 1.5), which evens out holes in objects and
     lone pixels of alarm.
     """
     classes = logits[:, :-1]
