@@ -28,6 +28,7 @@ lint: env
 
 bench: env
 	@$(RUN) python tools/bench.py
+	@$(RUN) python tools/bench_detectors.py --repeat 1
 
 clean:
 	rm -rf build install log .venv .venv-jazzy .venv-kilted demo_output

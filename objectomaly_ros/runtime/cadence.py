@@ -17,7 +17,7 @@ class CadenceSettings:
     With both 0, frames are refined on request only.
     """
 
-    every_n: int = 4
+    every_n: int = 10
     period_s: float = 0.0
 
 
