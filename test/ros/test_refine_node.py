@@ -40,7 +40,13 @@ def domain():
 def plain(domain):
     """A node with obstacles of the redness detector, and no masks until they are asked for."""
     node = g.NodeProcess(
-        domain, **{"refine.every_n": 0, "refine.propagation": "hold", "queue_size": 50}
+        domain,
+        **{
+            "refine.every_n": 0,
+            "refine.propagation": "hold",
+            "refine.max_age_s": 1000.0,
+            "queue_size": 50,
+        },
     )
     node.wait_log("active on cpu")
     yield node
