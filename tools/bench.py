@@ -26,7 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test" / "reference")]
 
 import published_loops  # noqa: E402
+import torch  # noqa: E402
 
+from objectomaly_ros import mbp_torch, oasc_torch  # noqa: E402
+from objectomaly_ros.mask_bits import pack_bits  # noqa: E402
 from objectomaly_ros.mbp import refine_boundary  # noqa: E402
 from objectomaly_ros.oasc import Cells, calibrate  # noqa: E402
 from objectomaly_ros.types import Masks, ScoreMap  # noqa: E402
@@ -128,6 +131,9 @@ def bench_oasc(repeat: int) -> list[Row]:
     boxes = [cv2.boundingRect(mask) for mask in masks.view(np.uint8)]
     cells = Cells.from_masks(masks, score.shape)
     ids = cells.ids.copy()
+    on_device, bits, areas_there = (
+        torch.from_numpy(score), pack_bits(torch.from_numpy(masks)), torch.from_numpy(areas)
+    )  # fmt: skip
     return compare(
         "OASC",
         lambda: published_loops.calibrate(score, masks, areas),
@@ -139,6 +145,9 @@ def bench_oasc(repeat: int) -> list[Row]:
             "calibrate (same, boxes given)": lambda: calibrate(
                 score, masks, areas=areas, boxes=boxes
             ),
+            "oasc_torch on the CPU (bits given)": lambda: oasc_torch.calibrate(
+                on_device, bits, WIDTH, areas=areas_there
+            ).numpy(),
         },
         repeat,
     )
@@ -148,10 +157,14 @@ def bench_mbp(repeat: int) -> list[Row]:
     """MBP on a calibrated map."""
     rng = np.random.default_rng(7)
     calibrated = calibrate(score=synthetic_score(rng), masks=synthetic_masks(rng))
+    on_device = torch.from_numpy(calibrated)
     return compare(
         "MBP",
         lambda: published_loops.refine_boundary(calibrated),
-        {"refine_boundary": lambda: refine_boundary(calibrated)},
+        {
+            "refine_boundary": lambda: refine_boundary(calibrated),
+            "mbp_torch on the CPU": lambda: mbp_torch.refine_boundary(on_device).numpy(),
+        },
         repeat,
     )
 
@@ -171,6 +184,8 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "opencv": cv2.__version__,
         "opencv_threads": cv2.getNumThreads(),
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
         "numpy": np.__version__,
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
@@ -181,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if none")
     parser.add_argument("--repeat", type=int, default=7, help="runs, of which the median is shown")
-    parser.add_argument("--threads", type=int, help="threads OpenCV may use")
+    parser.add_argument("--threads", type=int, help="threads OpenCV and torch may use")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(SECTIONS)
@@ -191,6 +206,7 @@ def main() -> None:
         parser.error("--repeat must be at least 1")
     if arguments.threads is not None:
         cv2.setNumThreads(arguments.threads)
+        torch.set_num_threads(arguments.threads)
     about = machine()
     rows = [
         row for name in arguments.sections or SECTIONS for row in SECTIONS[name](arguments.repeat)

@@ -43,10 +43,15 @@ from embedded_training.evaluate import evaluate, false_alarms  # noqa: E402
 from embedded_training.export import export  # noqa: E402
 from embedded_training.frames import VOID, cut_known, load_frames, load_outliers  # noqa: E402
 from embedded_training.losses import class_loss, class_weights, outlier_loss  # noqa: E402
-from embedded_training.samples import Batches  # noqa: E402
+from embedded_training.samples import PARTS, Batches  # noqa: E402
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector  # noqa: E402
-from objectomaly_ros.detectors.embedded_net import CLASSES, EmbeddedNet, enlarge  # noqa: E402
+from objectomaly_ros.detectors.embedded_net import (  # noqa: E402
+    CLASSES,
+    EmbeddedNet,
+    NetConfig,
+    enlarge,
+)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -69,7 +74,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--processes", type=int, default=1, help="data-parallel processes (CPU)")
     p.add_argument("--evaluate-minutes", type=float, default=8, help="between evaluations")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    p.add_argument("--init", type=Path, help="start from these weights (safetensors)")
+    p.add_argument(
+        "--init",
+        type=Path,
+        help="start from these weights (safetensors); a network with more blocks a stage\n"
+        "than theirs begins by giving what theirs gives",
+    )
+    p.add_argument("--depths", type=int, nargs=4, default=NetConfig().depths, help="blocks a stage")
+    p.add_argument("--without", nargs="+", default=[], choices=PARTS, help="for ablations")
     return p.parse_args(argv)
 
 
@@ -84,6 +96,31 @@ def keep_memory() -> None:
     libc.mallopt(trim_threshold, 2**31 - 1)
 
 
+def grow(net: EmbeddedNet, smaller: EmbeddedNet) -> None:
+    """Give `net` the weights of `smaller`, which has the same widths and no more blocks.
+
+    Blocks that `smaller` lacks start as the identity, so both give the same logits.
+    """
+    missing, unknown = net.load_state_dict(smaller.state_dict(), strict=False)
+    if unknown or any(not name.startswith("stages.") for name in missing):
+        raise SystemExit(f"--init: {smaller.config} does not fit into {net.config}")
+    for stage, depth in zip(net.stages, smaller.config.depths, strict=True):
+        for block in stage[1 + depth :]:
+            torch.nn.init.zeros_(block.layers[-1].norm.weight)
+            torch.nn.init.zeros_(block.layers[-1].norm.bias)
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16: GPUs do, and CPUs that say so of themselves."""
+    if device.type != "cpu":
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False  # not Linux
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 class Trainer:
     """The state of one run: network, mean of the weights, optimiser, progress."""
 
@@ -91,9 +128,9 @@ class Trainer:
         self.args = args
         self.device = torch.device(args.device)
         torch.manual_seed(args.seed)
-        self.net = EmbeddedNet()
+        self.net = EmbeddedNet(NetConfig(depths=tuple(args.depths)))
         if args.init:
-            self.net.load_state_dict(EmbeddedDetector(args.init, fuse=False).net.state_dict())
+            grow(self.net, EmbeddedDetector(args.init, fuse=False).net)
         self.net.to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval().requires_grad_(False)
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
@@ -101,6 +138,7 @@ class Trainer:
         groups = [{"params": plain, "weight_decay": 0.0}, {"params": decayed}]
         self.optimizer = torch.optim.AdamW(groups, lr=args.lr, weight_decay=args.decay)
         self.weights = class_weights().to(self.device)
+        self.bfloat16 = bfloat16_is_fast(self.device)
         self.step, self.seconds = 0, 0.0
         if args.resume:
             self.load()
@@ -155,7 +193,7 @@ class Trainer:
             group["lr"] = rate
         batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
         image = batch["image"].contiguous(memory_format=torch.channels_last).float() / 255
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.model(image)
         logits = logits.float()
         outlier = enlarge(logits[:, -1:], image)[:, 0]
@@ -240,6 +278,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
         batch=args.batch // args.processes,
         crop=tuple(args.crop),
         seed=args.seed + trainer.step + 1_000_003 * rank,
+        without=args.without,
     )
     loader = DataLoader(batches, batch_size=None, num_workers=args.workers, pin_memory=cuda)
     first = rank == 0

@@ -14,6 +14,8 @@ from tqdm import tqdm
 U8 = npt.NDArray[np.uint8]
 ROAD, PAVEMENT, POLE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST, VOID = 3, 4, 2, 6, 7, 8, 9, 10, 11
 THINGS = (POLE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST)
+# By class id, of void too: what can be retouched as one thing.
+STANDING = np.isin(np.arange(VOID + 1), (POLE, SIGN, CAR, PEDESTRIAN, BICYCLIST))
 CAMERA_HEIGHT_M = 1.5
 
 
@@ -95,6 +97,24 @@ def _near(label: U8) -> npt.NDArray[np.int16]:
         lowest[0] = -1
         near = np.maximum(near, lowest[ids])
     return near
+
+
+def mix_frames(frame: Frame, other: Frame, rng: np.random.Generator) -> Frame:
+    """Lay some classes of another frame over this one, where they stand there.
+
+    ClassMix (Olsson et al., WACV 2021): streets that no camera saw, all of known things, with the
+    edges that pasting leaves.
+    """
+    chosen = rng.random(256) < 0.4
+    chosen[[ROAD, VOID]] = False
+    mask = chosen[other.label]
+    alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.6)[..., None]
+    return Frame(
+        (frame.image + (other.image.astype(np.float32) - frame.image) * alpha).astype(np.uint8),
+        np.where(mask, other.label, frame.label),
+        np.where(mask, other.near, frame.near),
+        frame.horizon,
+    )
 
 
 def load_outliers(folder: Path) -> list[Cutout]:

@@ -32,15 +32,20 @@ def outlier_loss(logit: Tensor, outlier: Tensor, weight: Tensor) -> Tensor:
     hardest 2 % of the normal and the hardest 10 % of the outlier pixels (the tails decide FPR95
     and AuPRC), plus Dice over the batch.
     """
-    valid = outlier != IGNORE
-    z, y, w = logit[valid], (outlier[valid] == 1).to(logit.dtype), weight[valid]
-    each = F.binary_cross_entropy_with_logits(z, y, reduction="none") * w
-    base = (each * (1 + 3 * y)).mean()
-    normal = each[y == 0]
-    hard = normal.topk(max(1, normal.numel() // 50)).values.mean()
-    missed = each[y == 1]
-    if missed.numel():
-        hard = hard + 0.3 * missed.topk(max(1, missed.numel() // 10)).values.mean()
-    p = torch.sigmoid(z) * w
+    # Masks in place of picking pixels by index, which took a sixth of a step's time.
+    valid, odd = outlier != IGNORE, outlier == 1
+    y = odd.to(logit.dtype)
+    w = weight * valid
+    each = F.binary_cross_entropy_with_logits(logit, y, reduction="none") * w
+    base = (each * (1 + 3 * y)).sum() / valid.sum().clamp(min=1)
+    hard = _hardest(each * (outlier == 0), int((outlier == 0).sum()) // 50)
+    if odd.any():
+        hard = hard + 0.3 * _hardest(each * y, int(odd.sum()) // 10)
+    p = torch.sigmoid(logit) * w
     dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + (w * y).sum() + 1)
     return base * 4 + 0.3 * hard + 0.5 * dice
+
+
+def _hardest(losses: Tensor, count: int) -> Tensor:
+    """Mean of the `count` largest, of at least one."""
+    return losses.flatten().topk(max(1, count)).values.mean()

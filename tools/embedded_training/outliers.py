@@ -24,6 +24,9 @@ def make_outlier(cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> Cutout
     if kind < 0.65:
         source = cutouts[rng.integers(len(cutouts))]
         rgb, alpha = _warp(source.rgb, source.alpha, rng)
+        if rng.random() < 0.15:
+            other = cutouts[rng.integers(len(cutouts))]
+            rgb, alpha = _join(rgb, alpha, *_warp(other.rgb, other.alpha, rng), rng)
         if rng.random() < 0.12:
             alpha = alpha * _shape(alpha.shape[0], alpha.shape[1], rng)
         if kind > 0.45:
@@ -78,6 +81,22 @@ def _warp(rgb: U8, alpha: F32, rng: Rng) -> tuple[U8, F32]:
         xs, ys = np.meshgrid(np.arange(out_w, dtype=np.float32), np.arange(out_h, dtype=np.float32))
         rgb = cv2.remap(rgb, xs + dx, ys + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         alpha = cv2.remap(alpha, xs + dx, ys + dy, cv2.INTER_LINEAR)
+    return rgb, alpha
+
+
+def _join(rgb: U8, alpha: F32, other: U8, other_alpha: F32, rng: Rng) -> tuple[U8, F32]:
+    """Put part of another cut-out over the first: things that no photograph shows."""
+    h, w = alpha.shape
+    scale = rng.uniform(0.35, 0.9) * min(h / other.shape[0], w / other.shape[1])
+    size = (max(4, int(other.shape[1] * scale)), max(4, int(other.shape[0] * scale)))
+    over, matte = (cv2.resize(m, size, interpolation=cv2.INTER_AREA) for m in (other, other_alpha))
+    y, x = int(rng.integers(0, h - size[1] + 1)), int(rng.integers(0, w - size[0] + 1))
+    area = np.s_[y : y + size[1], x : x + size[0]]
+    rgb, alpha = rgb.copy(), alpha.copy()
+    rgb[area] = (rgb[area] + (over.astype(np.float32) - rgb[area]) * matte[..., None]).astype(
+        np.uint8
+    )
+    alpha[area] = np.maximum(alpha[area], matte)
     return rgb, alpha
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .frames import CAMERA_HEIGHT_M, PAVEMENT, ROAD, Cutout, Frame
+from .frames import CAMERA_HEIGHT_M, PAVEMENT, ROAD, STANDING, Cutout, Frame
+from .markings import paint_ground
 
 U8 = npt.NDArray[np.uint8]
 Rng = np.random.Generator
+Show = Literal["object", "shadow", "ghost"]
 IGNORE = 255
 MIN_HEIGHT, MAX_HEIGHT = 9, 150
+ANYWHERE = 0.03  # share of the objects that do not stand on the ground
 
 
 class Scene:
@@ -34,11 +39,12 @@ class Scene:
         self.horizon = frame.horizon
         self.ground = np.argwhere(((frame.label == ROAD) | (frame.label == PAVEMENT))[::2, ::2]) * 2
 
-    def paste(self, cutout: Cutout, rng: Rng, shadow_only: bool = False) -> bool:
+    def paste(self, cutout: Cutout, rng: Rng, show: Show = "object") -> bool:
         """Paste one object on the ground; False where no place was found.
 
-        With `shadow_only` the ground gets the shadow but no object stands on it: a shadow is
-        no anomaly.
+        A "shadow" is the object's shadow with nothing standing on it; a "ghost" is what is there
+        already, in the object's outline, with all that a paste does to light, sharpness and grain.
+        Neither is an anomaly: they teach that the traces of pasting are none.
         """
         place = self._place(cutout, rng)
         if place is None:
@@ -53,7 +59,7 @@ class Scene:
         alpha = cv2.resize(cutout.alpha, (w, h), interpolation=cv2.INTER_AREA)
         if rng.random() < 0.9:
             self._shadow(base_x, base_y, w, h, rng)
-        if shadow_only:
+        if show == "shadow":
             return True
         x0, y0 = base_x - w // 2, base_y - h + 1
         left, top = max(0, -x0), max(0, -y0)
@@ -65,16 +71,43 @@ class Scene:
         area = np.s_[y0 + top : y0 + bottom, x0 + left : x0 + right]
         visible = self.near[area] <= base_y
         alpha = alpha * cv2.GaussianBlur(visible.astype(np.float32), (3, 3), 0.6)
+        if show == "ghost":
+            self._retouch(area, alpha, rng)
+            return True
         lit = self._relight(rgb, alpha, base_x, base_y, rng)
         self.image[area] = _blend(self.image[area], lit, alpha)
         self._mark(area, alpha, cutout.label, base_y)
         return True
 
+    def retouch_known(self, rng: Rng) -> None:
+        """Treat a car, person, pole or sign where it stands as if it had been pasted there."""
+        rows, columns = np.nonzero(STANDING[np.minimum(self.label[::4, ::4], len(STANDING) - 1)])
+        if len(rows) == 0:
+            return
+        pick = rng.integers(len(rows))
+        y, x, half = 4 * rows[pick], 4 * columns[pick], int(rng.integers(12, 70))
+        area = np.s_[max(0, y - half) : y + half, max(0, x - half) : x + half]
+        inside = self.label[area] == self.label[y, x]
+        self._retouch(area, cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 0.7), rng)
+
+    def paint(self, rng: Rng) -> None:
+        """Paint a marking on the ground."""
+        ground = (self.label == ROAD) | (self.label == PAVEMENT)
+        if ground[::4, ::4].sum() > 20:
+            alpha = paint_ground(self.image, ground, self.horizon + rng.normal(0, 5), rng)
+            self.weight[alpha > 0.2] = 2.0
+
+    def _retouch(self, area: tuple[slice, slice], alpha: npt.NDArray[np.float32], rng: Rng) -> None:
+        over = self.image[area] * np.exp(rng.normal(0, 0.15))
+        self.image[area] = _blend(self.image[area], _photographed(over, rng), alpha)
+        kept = self.weight[area]
+        self.weight[area] = np.where(alpha > 0.5, np.maximum(kept, 1.5), kept)
+
     def _place(self, cutout: Cutout, rng: Rng) -> tuple[int, int, float] | None:
         if len(self.ground) < 50:
             return None
         horizon = self.horizon + rng.normal(0, 5)
-        if rng.random() < 0.08:  # anywhere: an object is not odd only where it stands
+        if rng.random() < ANYWHERE:  # anywhere: an object is not odd only where it stands
             base_y = int(rng.integers(60, self.image.shape[0]))
             base_x = int(rng.integers(0, self.image.shape[1]))
             return base_x, base_y, float(np.exp(rng.uniform(np.log(12), np.log(100))))
@@ -120,10 +153,7 @@ class Scene:
         grey = linear.mean(axis=2, keepdims=True)
         linear = grey + (linear - grey) * rng.uniform(0.35, 1.1)
         lit = np.clip(linear, 0, 1) ** (1 / 2.2) * 255
-        if rng.random() < 0.7:
-            lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 0.9))
-        lit = lit + rng.normal(0, rng.uniform(0.5, 4), (*lit.shape[:2], 1)).astype(np.float32)
-        return np.asarray(lit, np.float32)
+        return _photographed(lit, rng)
 
     def _mark(
         self,
@@ -143,6 +173,14 @@ class Scene:
         if pixels:
             size = (1000 / pixels) ** 0.5 if label is None else 1.5
             self.weight[area][solid] = np.clip(size, 0.6, 3.0)
+
+
+def _photographed(lit: npt.NDArray[np.floating], rng: Rng) -> npt.NDArray[np.float32]:
+    """Give pasted pixels the sharpness and grain of a camera."""
+    if rng.random() < 0.7:
+        lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.3, 0.9))
+    grain = rng.normal(0, rng.uniform(0.5, 4), (*lit.shape[:2], 1))
+    return np.asarray(lit + grain, np.float32)
 
 
 def _blend(under: U8, over: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32]) -> U8:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import cv2
 import numpy as np
@@ -10,12 +10,14 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from .frames import VOID, Cutout, Frame
+from .frames import VOID, Cutout, Frame, mix_frames
 from .outliers import make_outlier
 from .paste import Scene
 
 Rng = np.random.Generator
 Batch = dict[str, torch.Tensor]
+PARTS = ("mix", "paint", "retouch", "ghost")
+"""What may be left out of the samples, to see what it is worth."""
 
 
 class Batches(IterableDataset[Batch]):
@@ -34,8 +36,10 @@ class Batches(IterableDataset[Batch]):
         batch: int,
         crop: tuple[int, int],
         seed: int,
+        without: Collection[str] = (),
     ) -> None:
         self.frames, self.outliers = frames, outliers
+        self.parts = frozenset(PARTS) - frozenset(without)
         # By class, since cars would crowd out the rarer ones: riders look odd enough as it is.
         classes = sorted({cutout.label for cutout in known if cutout.label is not None})
         self.known = [[k for k in known if k.label == class_id] for class_id in classes]
@@ -55,17 +59,28 @@ class Batches(IterableDataset[Batch]):
 
     def sample(self, rng: Rng) -> tuple[npt.NDArray[np.generic], ...]:
         """Compose one crop: image (h, w, 3), label, outlier, weight (h, w)."""
-        scene = Scene(self.frames[rng.integers(len(self.frames))], VOID)
+        frame = self.frames[rng.integers(len(self.frames))]
+        if "mix" in self.parts and rng.random() < 0.35:
+            frame = mix_frames(frame, self.frames[rng.integers(len(self.frames))], rng)
+        scene = Scene(frame, VOID)
+        if "paint" in self.parts:
+            for _ in range(rng.choice(4, p=[0.5, 0.25, 0.15, 0.1])):
+                scene.paint(rng)
+        if "retouch" in self.parts:
+            for _ in range(rng.choice(3, p=[0.4, 0.35, 0.25])):
+                scene.retouch_known(rng)
         kinds = ["outlier"] * int(rng.choice(6, p=[0.05, 0.1, 0.2, 0.25, 0.25, 0.15]))
-        kinds += ["known"] * int(rng.choice(4, p=[0.25, 0.35, 0.25, 0.15]))
+        kinds += ["known"] * int(rng.choice(4, p=[0.2, 0.3, 0.3, 0.2]))
         kinds += ["shadow"] * int(rng.random() < 0.3)
+        if "ghost" in self.parts:
+            kinds += ["ghost"] * int(rng.choice(3, p=[0.5, 0.35, 0.15]))
         for kind in rng.permutation(kinds):
             if kind == "known":
                 alike = self.known[rng.integers(len(self.known))]
                 scene.paste(alike[rng.integers(len(alike))], rng)
             else:
                 outlier = make_outlier(self.outliers, self.frames, rng)
-                scene.paste(outlier, rng, shadow_only=kind == "shadow")
+                scene.paste(outlier, rng, "object" if kind == "outlier" else kind)
         crop = _crop([scene.image, scene.label, scene.outlier, scene.weight], self.crop, rng)
         crop[0] = photometric(crop[0], rng)
         return tuple(crop)

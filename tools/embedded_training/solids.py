@@ -1,4 +1,4 @@
-"""Solid things drawn from parts: creatures, vessels, boats, furniture, heaps.
+"""Solid things drawn from parts: creatures, upright figures, vessels, boats, furniture, heaps.
 
 Cut-outs are few, and flat shapes have no body. These have parts, light and shadow, as whole
 unfamiliar objects have: no two are alike, so that none can be learnt by heart.
@@ -24,9 +24,11 @@ def make_solid(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
         alpha (h, w) float32 in [0, 1], soft at the border; light (h, w) float32 around 1, what the
         material's colour is to be multiplied by; part (h, w) int, 0 or 1: two materials.
     """
-    kind = rng.choice(5, p=[0.35, 0.15, 0.15, 0.25, 0.1])
+    kind = rng.choice(6, p=[0.27, 0.12, 0.13, 0.22, 0.1, 0.16])
     if kind == 0:
         return _rods(*_creature(rng), rng)
+    if kind == 5:
+        return _rods(*_upright(rng), rng)
     if kind == 1:
         return _vessel(rng)
     if kind == 2:
@@ -66,6 +68,33 @@ def _creature(rng: Rng) -> tuple[list[Rod], float]:
     if rng.random() < 0.7:
         rods.append((x0, back, x0 - rng.uniform(0, 0.3), back + rng.normal(0.1, 0.2), 0.03, 0.015))
     return rods, x1 + 0.7
+
+
+def _upright(rng: Rng) -> tuple[list[Rod], float]:
+    """A body that stands or sits: penguins, owls, sitting dogs, statues, figures, mushrooms."""
+    middle = 0.6
+    girth = rng.uniform(0.12, 0.3)
+    top, foot = rng.uniform(0.2, 0.4), 1 - girth * rng.uniform(0.5, 1.0)
+    lean = rng.normal(0, 0.06)
+    head = rng.uniform(0.07, 0.2)
+    rods: list[Rod] = [
+        (middle, foot, middle + lean, top + 0.1, girth, girth * rng.uniform(0.4, 1.1)),
+        (middle + lean, top, middle + lean, head + 0.02, girth * rng.uniform(0.3, 0.7), head),
+    ]
+    rods.insert(1, (middle + 0.02, foot, middle + lean, top + 0.15, girth * 0.7, girth * 0.5))
+    for side in (-1.0, 1.0):
+        if rng.random() < 0.7:  # wings, arms
+            tip = middle + side * girth * rng.uniform(0.8, 1.6), rng.uniform(0.5, 0.85)
+            rods.append((middle + lean + side * girth * 0.7, top + 0.12, *tip, 0.06, 0.03))
+        if rng.random() < 0.8:  # feet
+            toe = middle + side * girth * rng.uniform(0.4, 1.1)
+            rods.append((middle + side * girth * 0.4, foot, toe, 0.96, 0.06, 0.04))
+        if rng.random() < 0.4:  # ears
+            rods.append((middle + lean, head, middle + lean + side * head, 0.03, 0.04, 0.02))
+    if rng.random() < 0.6:  # beak, snout
+        way = rng.choice([-1.0, 1.0]) * head * rng.uniform(0.9, 1.8)
+        rods.append((middle + lean, head, middle + lean + way, head + 0.03, head * 0.5, 0.02))
+    return rods, 1.2
 
 
 def _heap(rng: Rng) -> tuple[list[Rod], float]:
