@@ -1,6 +1,11 @@
-"""MBP on the device; the rules are those of `mbp`, whose docstrings have the source."""
+"""MBP on the device; the rules are those of `mbp`, whose docstrings have the source.
+
+Some 40 passes over the map, 350 MB of traffic in 1280x720; nothing waits for the device.
+"""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -22,10 +27,9 @@ def refine_boundary(score: torch.Tensor) -> torch.Tensor:
     for axis in (1, 0):
         padded = _reflect(blurred, 3, axis)
         length = blurred.shape[axis]
-        parts = [
-            weight * padded.narrow(axis, first, length) for first, weight in enumerate(_GAUSSIAN)
-        ]
-        blurred = torch.stack(parts).sum(0)
+        blurred = padded.narrow(axis, 3, length) * _GAUSSIAN[3]
+        for first in (0, 6, 1, 5, 2, 4):
+            blurred.add_(padded.narrow(axis, first, length), alpha=_GAUSSIAN[first])
     return blurred
 
 
@@ -47,7 +51,7 @@ def laplacian_step(score: torch.Tensor) -> torch.Tensor:
     laplacian = laplacian + columns[:, 2:] + around[2:, middle]
     flat = laplacian == 0
     total = _sum_of_neighbours(torch.where(flat, score, 0))
-    count = _sum_of_neighbours(flat.float())
+    count = _sum_of_neighbours(flat.view(torch.uint8))
     rising = laplacian[1:-1, 1:-1] > 0
     result = score.clone()
     inside = score[1:-1, 1:-1]
@@ -63,5 +67,10 @@ def _sum_of_neighbours(values: torch.Tensor) -> torch.Tensor:
 
 def _reflect(values: torch.Tensor, margin: int, axis: int) -> torch.Tensor:
     """Pad both ends of an axis as `cv2.BORDER_REFLECT_101` does, however short it is."""
-    source = np.pad(np.arange(values.shape[axis]), margin, mode="reflect")
-    return values.index_select(axis, torch.from_numpy(source).to(values.device))
+    return values.index_select(axis, _reflected(values.shape[axis], margin, values.device))
+
+
+@lru_cache(maxsize=32)
+def _reflected(length: int, margin: int, device: torch.device) -> torch.Tensor:
+    """Return (length + 2 margin,) int64; kept, because a copy to the device waits for it."""
+    return torch.from_numpy(np.pad(np.arange(length), margin, mode="reflect")).to(device)
