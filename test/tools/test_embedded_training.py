@@ -2,11 +2,23 @@
 
 import numpy as np
 import pytest
+import torch
 from embedded_training.evaluate import BINS, false_alarms, figures, histogram
-from embedded_training.frames import CAR, VOID, cut_known, load_frames, load_outliers
+from embedded_training.frames import (
+    CAR,
+    PAVEMENT,
+    ROAD,
+    VOID,
+    Frame,
+    cut_known,
+    load_frames,
+    load_outliers,
+    mix_frames,
+)
+from embedded_training.losses import outlier_loss
 from embedded_training.outliers import make_outlier
 from embedded_training.paste import IGNORE, Scene
-from embedded_training.samples import Batches
+from embedded_training.samples import PARTS, Batches
 from embedded_training.solids import make_solid
 from sklearn.metrics import average_precision_score, roc_curve
 
@@ -76,6 +88,78 @@ def test_a_known_object_pasted_keeps_its_class_and_is_normal(frames):
         scene.paste(known[0], rng)
     assert (scene.label[scene.pasted] == CAR).all()
     assert (scene.outlier[scene.pasted] == 0).all()
+
+
+def test_paint_lies_on_the_ground_and_is_normal(frames):
+    rng = np.random.default_rng(2)
+    painted = 0
+    for frame in frames * 10:
+        scene = Scene(frame, VOID)
+        before = scene.image.copy()
+        scene.paint(rng)
+        changed = (scene.image != before).any(-1)
+        assert np.isin(frame.label[changed], (ROAD, PAVEMENT)).all()
+        painted += changed.any()
+        assert not (scene.outlier == 1).any()
+        np.testing.assert_array_equal(scene.label, Scene(frame, VOID).label)
+        assert (scene.weight[~changed] == 1).all()
+    assert painted > 10
+
+
+def test_ghosts_shadows_and_retouching_change_the_picture_and_nothing_else(frames, outliers):
+    rng = np.random.default_rng(6)
+    for how in ("ghost", "shadow", "retouch"):
+        changed = 0
+        for frame in frames * 3:
+            scene = Scene(frame, VOID)
+            before, labels = scene.image.copy(), scene.label.copy()
+            if how == "retouch":
+                scene.retouch_known(rng)
+            else:
+                scene.paste(make_outlier(outliers, frames, rng), rng, how)
+            changed += (scene.image != before).any()
+            assert not (scene.outlier == 1).any()
+            assert not scene.pasted.any()
+            np.testing.assert_array_equal(scene.label, labels)
+        assert changed >= 3, how
+
+
+def test_mixed_streets_show_what_their_labels_say(frames):
+    rng = np.random.default_rng(8)
+    plain = [
+        Frame(np.full_like(f.image, 100 * i), f.label, f.near, f.horizon)
+        for i, f in enumerate(frames[:2])
+    ]
+    taken = 0
+    for _ in range(10):
+        mixed = mix_frames(plain[0], plain[1], rng)
+        other = mixed.image[..., 0] > 50  # the second street's pixels are 100, the first's 0
+        taken += other.any()
+        np.testing.assert_array_equal(mixed.label[other], plain[1].label[other])
+        np.testing.assert_array_equal(mixed.label[~other], plain[0].label[~other])
+        assert not np.isin(mixed.label[other], (ROAD, VOID)).any()
+    assert taken >= 5
+
+
+def test_what_is_left_out_of_the_samples_is_left_out(frames, outliers, monkeypatch):
+    for method in ("paint", "retouch_known"):
+        monkeypatch.setattr(Scene, method, lambda *_: pytest.fail("is to be left out"))
+    batches = Batches(
+        frames, outliers, cut_known(frames), batch=8, crop=(64, 96), seed=5, without=PARTS
+    )
+    assert len(next(iter(batches))["image"]) == 8
+
+
+def test_the_outlier_loss_counts_valid_pixels_alone():
+    torch.manual_seed(0)
+    logit, weight = torch.randn(2, 20, 30), torch.rand(2, 20, 30) + 0.5
+    outlier = (torch.rand(2, 20, 30) < 0.1).to(torch.uint8)
+    outlier[:, 10:] = IGNORE
+    half = outlier_loss(logit[:, :10], outlier[:, :10], weight[:, :10])
+    assert outlier_loss(logit, outlier, weight).item() == pytest.approx(half.item(), rel=1e-6)
+    better = logit + 2.0 * (2.0 * (outlier == 1) - 1)
+    assert outlier_loss(better, outlier, weight) < half
+    assert torch.isfinite(outlier_loss(logit, torch.full_like(outlier, IGNORE), weight))
 
 
 def test_batches_are_what_the_network_takes(frames, outliers):

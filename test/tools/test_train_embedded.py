@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from train_embedded import grow
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
+from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "train_embedded.py"
 SMALL = ["--batch", "2", "--crop", "64", "96", "--workers", "0", "--threads", "1"]
@@ -70,6 +73,25 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(data, tmp_path):
     assert done.returncode != 0
     assert "no checkpoint" in done.stderr
     assert str(tmp_path) in done.stderr
+
+
+def test_a_network_that_grew_begins_with_what_it_had_learnt(trained, data, tmp_path):
+    old = EmbeddedDetector(trained / "embedded.safetensors", fuse=False).net
+    net = EmbeddedNet(NetConfig(depths=(2, 4, 6, 3)))
+    grow(net, old)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(image), old(image))
+    done = train(data, tmp_path, "--steps", "2", "--init", trained / "embedded.safetensors",
+                 "--depths", "2", "4", "6", "3", "--without", "paint")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert EmbeddedDetector(tmp_path / "embedded.safetensors").net.config.depths == (2, 4, 6, 3)
+
+
+def test_weights_that_do_not_fit_are_refused(trained):
+    old = EmbeddedDetector(trained / "embedded.safetensors", fuse=False).net
+    with pytest.raises(SystemExit, match="does not fit"):
+        grow(EmbeddedNet(NetConfig(depths=(1, 1, 1, 1))), old)
 
 
 def test_frames_to_leave_out_must_be_known(data, tmp_path):
