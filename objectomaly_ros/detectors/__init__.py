@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from os import PathLike
 from typing import Any
 
+from objectomaly_ros.by_name import check_options, find_constructor
 from objectomaly_ros.types import Detection, Detector, Image
 
 # Name -> "module:constructor". Modules are imported when asked for, so that one detector's
@@ -43,9 +42,11 @@ def load_detector(
     Raises:
         ValueError: the name is unknown.
         ImportError: the module does not import, or has no such class.
-        TypeError: the detector has no `score` method, or does not know an option.
+        TypeError: the detector has no `score` method, does not know an option, or needs one that
+            is not given.
     """
-    constructor = _constructor(DETECTORS.get(name, name))
+    constructor = find_constructor("detector", name, DETECTORS)
+    check_options(name, options, constructor)
     detector: Detector = constructor(checkpoint=checkpoint, device=device, **options)
     if not callable(getattr(detector, "score", None)):
         raise TypeError(
@@ -61,18 +62,3 @@ def detect(detector: Detector, image: Image) -> Detection:
         detection: Detection = own(image)
         return detection
     return Detection(score=detector.score(image), road=None)
-
-
-def _constructor(target: str) -> Callable[..., Any]:
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        known = ", ".join(sorted(DETECTORS))
-        raise ValueError(
-            f"unknown detector {target!r}; known: {known}, or 'module:Class' for your own"
-        )
-    module = import_module(module_name)
-    try:
-        constructor: Callable[..., Any] = getattr(module, attribute)
-    except AttributeError as error:
-        raise ImportError(f"module {module_name!r} has no {attribute!r}") from error
-    return constructor

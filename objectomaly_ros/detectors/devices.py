@@ -31,6 +31,12 @@ def device_of(name: str) -> torch.device:
     return device
 
 
+def check_precision(precision: str) -> None:
+    """Raise a ValueError unless `precision` is one of `Precision`."""
+    if precision not in _DTYPES:
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
+
+
 def placed(network: nn.Module, device: torch.device, *, compiled: bool = False) -> Any:
     """Return the network on its device, ready to predict: channels-last on a GPU, compiled where
     asked.
@@ -45,8 +51,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Return the context in which matrix products and convolutions take `precision`; weights stay
     float32.
     """
-    if precision not in _DTYPES:
-        raise ValueError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
+    check_precision(precision)
     return torch.autocast(
         device.type, dtype=cast(Any, _DTYPES[precision]), enabled=precision != "float32"
     )

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn import functional as F
 
+from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.detectors.embedded_net import ROAD, EmbeddedNet, NetConfig, enlarge
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
@@ -63,11 +64,11 @@ class EmbeddedDetector:
             FileNotFoundError: there is no such checkpoint.
             ValueError: the file is no checkpoint of this network, or an option is wrong.
         """
-        if input_size < 32:
-            raise ValueError(f"input_size is {input_size}; want the short side in pixels, >= 32")
+        if not isinstance(input_size, int) or input_size < 32:
+            raise ValueError(f"input_size is {input_size!r}; want the short side in pixels, >= 32")
         if precision not in ("float32", "float16"):
             raise ValueError(f"precision is {precision!r}; want 'float32' or 'float16'")
-        self.device = torch.device(device)
+        self.device = device_of(device)
         if precision == "float16" and self.device.type != "cuda":
             raise ValueError(f"precision 'float16' needs a CUDA device, not {device!r}")
         self.input_size = input_size

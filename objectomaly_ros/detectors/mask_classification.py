@@ -15,7 +15,13 @@ from objectomaly_ros.checkpoints.names import canonical, check_owner
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.detectors import architectures, score_rules
 from objectomaly_ros.detectors.architectures import Architecture
-from objectomaly_ros.detectors.devices import Precision, autocast, device_of, placed
+from objectomaly_ros.detectors.devices import (
+    Precision,
+    autocast,
+    check_precision,
+    device_of,
+    placed,
+)
 from objectomaly_ros.detectors.mask2former import Mask2FormerNetwork
 from objectomaly_ros.detectors.name_conversion import load_official
 from objectomaly_ros.detectors.preprocessing import (
@@ -91,6 +97,7 @@ class MaskClassificationDetector:
     ) -> None:
         self._device = device_of(device)
         self._network = placed(network, self._device, compiled=compiled)
+        check_precision(precision)
         self._precision: Precision = precision
         self._rule = recipe.rule
         self._flip = recipe.flip if flip is None else flip
@@ -168,9 +175,14 @@ def load(
 
     Raises:
         CheckpointError: no file, an unsafe or damaged one, another detector's, or tensors that do
-        not fit.
+            not fit.
+        ValueError: the device is not there, or an option is none of its values; said before the
+            file is read, which takes seconds.
     """
     recipe = RECIPES[name]
+    device_of(device)
+    check_precision(precision)
+    size_policy(input_size, recipe.input_size)
     if checkpoint is None:
         raise CheckpointError(
             f"{name} needs a checkpoint; `objectomaly checkpoints list` says where to get it"

@@ -49,9 +49,20 @@ def smooth(score: torch.Tensor) -> torch.Tensor:
     offsets = torch.arange(-3, 4, dtype=score.dtype, device=score.device)
     kernel = torch.exp(-0.5 * offsets**2)
     kernel = kernel / kernel.sum()
-    padded = F.pad(score[None, None], (3, 3, 3, 3), mode="reflect")
-    rows = F.conv2d(padded, kernel.view(1, 1, 7, 1))
-    return F.conv2d(rows, kernel.view(1, 1, 1, 7))[0, 0]
+    rows, columns = (_mirrored(side, 3, score.device) for side in score.shape)
+    padded = score[rows][:, columns][None, None]
+    blurred = F.conv2d(padded, kernel.view(1, 1, 7, 1))
+    return F.conv2d(blurred, kernel.view(1, 1, 1, 7))[0, 0]
+
+
+def _mirrored(side: int, margin: int, device: torch.device) -> torch.Tensor:
+    """Return indices that continue 0..side-1 by `margin` at both ends, mirrored without repeating
+    the border, as often as a side shorter than the margin needs (`F.pad` refuses those).
+    """
+    around = torch.arange(-margin, side + margin, device=device)
+    period = max(1, 2 * (side - 1))
+    there = around.remainder(period)
+    return torch.minimum(there, period - there).clamp(max=side - 1)
 
 
 def resized(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 def check_image(image: Image) -> None:
     """Raise a ValueError unless `image` is (H, W, 3) uint8 with H and W at least 1."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"a detector takes an RGB image, a numpy array (H, W, 3) uint8; got a "
+            f"{type(image).__name__}"
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(
             f"a detector takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
@@ -36,18 +41,25 @@ def size_policy(input_size: InputSize, published: int | None) -> int | Size | No
     Raises:
         ValueError: it is none of the forms of `InputSize`.
     """
-    if input_size is None or isinstance(input_size, str):
-        if input_size in (None, "published"):
-            return published if input_size else None
-    elif isinstance(input_size, int):
-        if input_size > 0:
-            return input_size
-    elif len(input_size) == 2 and all(isinstance(side, int) and side > 0 for side in input_size):
-        return input_size[0], input_size[1]
+    if input_size is None:
+        return None
+    if isinstance(input_size, str):
+        if input_size == "published":
+            return published
+    elif _is_side(input_size):
+        return input_size
+    elif isinstance(input_size, Sequence):
+        sides = [side for side in input_size if _is_side(side)]
+        if len(sides) == len(input_size) == 2:
+            return sides[0], sides[1]
     raise ValueError(
         f"input_size is {input_size!r}; it must be a short side in pixels, [height, width], "
         "published, or null for the image's own size"
     )
+
+
+def _is_side(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def network_size(shape: Size, policy: int | Size | None) -> Size:

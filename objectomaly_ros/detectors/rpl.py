@@ -11,7 +11,13 @@ from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.detectors import pixel_rules
-from objectomaly_ros.detectors.devices import Precision, autocast, device_of, placed
+from objectomaly_ros.detectors.devices import (
+    Precision,
+    autocast,
+    check_precision,
+    device_of,
+    placed,
+)
 from objectomaly_ros.detectors.preprocessing import (
     InputSize,
     check_image,
@@ -50,8 +56,8 @@ class RplDetector:
         input_size: InputSize = "published",
         compiled: bool = False,
     ) -> None:
-        if rule not in ("energy", "entropy"):
-            raise ValueError(f"rpl scores by energy or entropy, not by {rule!r}")
+        _check_rule(rule)
+        check_precision(precision)
         self._device = device_of(device)
         self._network = placed(network, self._device, compiled=compiled)
         self._precision: Precision = precision
@@ -110,7 +116,13 @@ def load(
     Raises:
         CheckpointError: no file, an unsafe or damaged one, another detector's, or tensors that do
             not fit.
+        ValueError: the device is not there, or an option is none of its values; said before the
+            file is read, which takes seconds.
     """
+    device_of(device)
+    _check_rule(rule)
+    check_precision(precision)
+    size_policy(input_size, None)
     if checkpoint is None:
         raise CheckpointError(
             "rpl needs a checkpoint; `objectomaly checkpoints list` says where to get it"
@@ -128,6 +140,11 @@ def load(
         input_size=input_size,
         compiled=compiled,
     )
+
+
+def _check_rule(rule: str) -> None:
+    if rule not in ("energy", "entropy"):
+        raise ValueError(f"rpl scores by energy or entropy, not by {rule!r}")
 
 
 def load_rpl(network: RplNetwork, tensors: dict[str, torch.Tensor], source: str) -> None:

@@ -46,7 +46,7 @@ class SemanticDetector:
     Raises:
         CheckpointError: the file is missing or is not such a model.
         ImportError: an ONNX model without onnxruntime.
-        ValueError: no such rule or device.
+        ValueError: no such rule or device, or an option is out of its range.
     """
 
     def __init__(
@@ -63,6 +63,12 @@ class SemanticDetector:
     ) -> None:
         if rule not in pixel_rules.RULES:
             raise ValueError(f"no rule {rule!r}; there are {', '.join(pixel_rules.RULES)}")
+        if len(mean) != 3 or len(std) != 3 or multiple < 1:
+            raise ValueError(
+                "mean and std must be three numbers, one a channel, and multiple at least 1; got "
+                f"{mean!r}, {std!r} and {multiple!r}"
+            )
+        policy = size_policy(input_size, None)
         if checkpoint is None or not Path(checkpoint).is_file():
             raise CheckpointError(
                 f"semantic needs a TorchScript or ONNX file as its checkpoint; {checkpoint} is none"
@@ -71,7 +77,7 @@ class SemanticDetector:
         self._network = _load(Path(checkpoint), self._device)
         self._rule = pixel_rules.RULES[rule]
         self._road = road
-        self._policy = size_policy(input_size, None)
+        self._policy = policy
         self._mean, self._std = tuple(mean), tuple(std)
         self._multiple = multiple
 
@@ -87,6 +93,11 @@ class SemanticDetector:
     def detect(self, image: Image) -> Detection:
         """Return the score and where the strongest class is road."""
         logits = self._logits(image)
+        if self._road is not None and not 0 <= self._road < len(logits):
+            raise ValueError(
+                f"road is class {self._road!r}, but the network has the classes 0 to "
+                f"{len(logits) - 1}; give the drivable one, or null where there is none"
+            )
         road = None if self._road is None else (logits.argmax(0) == self._road).cpu().numpy()
         return Detection(self._rule(logits).cpu().numpy(), road)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from os import PathLike
 from typing import Any
 
+from objectomaly_ros.by_name import check_options, find_constructor
 from objectomaly_ros.types import MaskGenerator
 
 # Name -> "module:constructor". Modules are imported when asked for, so that one generator's
@@ -43,9 +42,11 @@ def load_mask_generator(
     Raises:
         ValueError: the name is unknown.
         ImportError: the module does not import, or has no such class.
-        TypeError: the generator has no `generate` method, or does not know an option.
+        TypeError: the generator has no `generate` method, does not know an option, or needs one
+            that is not given.
     """
-    constructor = _constructor(MASK_GENERATORS.get(name, name))
+    constructor = find_constructor("mask generator", name, MASK_GENERATORS)
+    check_options(name, options, constructor)
     generator: MaskGenerator = constructor(checkpoint=checkpoint, device=device, **options)
     if not callable(getattr(generator, "generate", None)):
         raise TypeError(
@@ -53,18 +54,3 @@ def load_mask_generator(
             "without a `generate(image, score=None)` method"
         )
     return generator
-
-
-def _constructor(target: str) -> Callable[..., Any]:
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        known = ", ".join(sorted(MASK_GENERATORS))
-        raise ValueError(
-            f"unknown mask generator {target!r}; known: {known}, or 'module:Class' for your own"
-        )
-    module = import_module(module_name)
-    try:
-        constructor: Callable[..., Any] = getattr(module, attribute)
-    except AttributeError as error:
-        raise ImportError(f"module {module_name!r} has no {attribute!r}") from error
-    return constructor

@@ -14,7 +14,11 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTra
 
 from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.generator import SamMasks
-from objectomaly_ros.masks.sam.loading import load_weights, mask_generator
+from objectomaly_ros.masks.sam.loading import (
+    check_generator_options,
+    load_weights,
+    mask_generator,
+)
 from objectomaly_ros.masks.tiny_vit import EMBEDDING, TinyViT
 
 _STRIDE = 16
@@ -56,7 +60,9 @@ def load(
     Raises:
         CheckpointError: no file, an unsafe or damaged one, another network's, or tensors that do
             not fit.
+        TypeError: an option is unknown.
     """
+    check_generator_options("mobile_sam", options)
     where = device_of(device)
     sam = build()
     load_weights(sam, checkpoint, "mobile_sam", ignored=_CLASSIFIER)

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from objectomaly_ros.by_name import keyword_options
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import complain
 from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.decoder import Decoded
 from objectomaly_ros.masks.sam.generator import SamMasks
-from objectomaly_ros.masks.sam.loading import mask_generator
+from objectomaly_ros.masks.sam.loading import check_generator_options, mask_generator
 from objectomaly_ros.masks.sam.prompts import Points
 from objectomaly_ros.masks.sam2_weights import EDGETAM, architecture, check_timm, load_official
 from objectomaly_ros.types import Image
@@ -119,7 +120,9 @@ def load(
     Raises:
         CheckpointError: no weights, unsafe or damaged ones, or tensors that do not fit.
         ImportError: transformers, or for EdgeTAM timm, is not installed.
+        TypeError: an option is unknown.
     """
+    check_generator_options(name, options, own=keyword_options(load))
     where = device_of(device)
     if checkpoint is None:
         raise CheckpointError(

@@ -155,6 +155,9 @@ def test_bad_images_are_refused(detector: EmbeddedDetector, image: object) -> No
         ({"precision": "float16"}, "CUDA"),
         ({"precision": "int8"}, "precision"),
         ({"input_size": 8}, "input_size"),
+        ({"input_size": "large"}, "input_size is 'large'; want the short side"),
+        ({"input_size": None}, "input_size is None; want the short side"),
+        ({"device": "gpu"}, "device 'gpu' is not one that torch knows"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from objectomaly_ros import detectors
+from objectomaly_ros.by_name import find_constructor
 from objectomaly_ros.detectors import DETECTORS, detect, load_detector
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
@@ -48,8 +48,8 @@ def test_embedded_is_known_and_loads() -> None:
 
 
 def test_every_named_detector_has_a_constructor() -> None:
-    for target in DETECTORS.values():
-        assert callable(detectors._constructor(target)), target
+    for name in DETECTORS:
+        assert callable(find_constructor("detector", name, DETECTORS)), name
 
 
 def test_users_own_detector_gets_checkpoint_device_and_options(importable: str) -> None:
@@ -76,9 +76,34 @@ def test_detector_without_score_is_refused(importable: str) -> None:
         load_detector(f"{importable}:NoScore")
 
 
-def test_unknown_option_is_refused() -> None:
-    with pytest.raises(TypeError, match="colour"):
+def test_unknown_option_is_refused_and_the_known_are_listed(importable: str) -> None:
+    with pytest.raises(TypeError, match=r"embedded has no option colour; it has .*input_size"):
         load_detector("embedded", colour="red")
+    with pytest.raises(TypeError, match=r"rba has no option colour; .*flip, input_size, precision"):
+        load_detector("rba", "there_is_no_such_file.pth", colour="red")
+    with pytest.raises(TypeError, match=r"Brightness has no option colour; it has gain$"):
+        load_detector(f"{importable}:Brightness", colour="red")
+
+
+def test_an_option_that_is_needed_is_named() -> None:
+    with pytest.raises(TypeError, match="detectron2 needs the option config"):
+        load_detector("detectron2", "weights.pkl")
+
+
+@pytest.mark.parametrize("name", ["mask2anomaly", "rba", "uno", "eam", "maskomaly", "rpl"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"device": "cuda:99"}, "cuda:99"),
+        ({"precision": "int3"}, "int3"),
+        ({"input_size": "large"}, "large"),
+    ],
+)
+def test_wrong_options_are_told_before_the_file_is_read(
+    name: str, options: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        load_detector(name, "there_is_no_such_file.pth", **options)
 
 
 def test_detect_uses_score_where_there_is_no_detect() -> None:

@@ -44,6 +44,8 @@ def test_entropy_of_certainty_is_zero_not_nan():
     assert pixel_rules.entropy(logits).item() == 0.0
 
 
-def test_smooth_is_opencvs_gaussian(logits):
-    expected = cv2.GaussianBlur(logits[0].numpy(), (7, 7), 1, borderType=cv2.BORDER_REFLECT_101)
-    np.testing.assert_allclose(pixel_rules.smooth(logits[0]).numpy(), expected, atol=1e-5)
+@pytest.mark.parametrize("shape", [(13, 17), (1, 1), (1, 6), (2, 9), (3, 3), (4, 2)])
+def test_smooth_is_opencvs_gaussian_on_images_of_any_size(logits, shape):
+    score = logits[0, : shape[0], : shape[1]]
+    expected = cv2.GaussianBlur(score.numpy(), (7, 7), 1, borderType=cv2.BORDER_REFLECT_101)
+    np.testing.assert_allclose(pixel_rules.smooth(score).numpy(), expected, atol=1e-5)

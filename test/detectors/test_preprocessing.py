@@ -38,7 +38,7 @@ def test_size_policy(input_size, policy):
     assert size_policy(input_size, published=1024) == policy
 
 
-@pytest.mark.parametrize("input_size", ["large", 0, [96], [96, -1], [96, 160.5], []])
+@pytest.mark.parametrize("input_size", ["large", 0, [96], [96, -1], [96, 160.5], [], 2.5, True])
 def test_size_policies_that_are_none(input_size):
     with pytest.raises(ValueError, match=r"input_size is .*; it must be a short side in pixels"):
         size_policy(input_size, published=1024)

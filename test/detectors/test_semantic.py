@@ -78,6 +78,18 @@ def test_input_size_and_no_road(export, street):
     assert detection.road is None
 
 
+@pytest.mark.parametrize("options", [{"multiple": 0}, {"mean": (1, 2)}, {"std": (1,)}])
+def test_options_out_of_range(export, options):
+    with pytest.raises(ValueError, match=r"three numbers, .* and multiple at least 1; got"):
+        load_detector("semantic", checkpoint=export(Net()), **options)
+
+
+def test_a_road_that_is_no_class_is_told(export, street):
+    detector = load_detector("semantic", checkpoint=export(Net()), road=19)
+    with pytest.raises(ValueError, match="road is class 19, but the network has the classes 0 to"):
+        detector.detect(street)
+
+
 def test_not_a_torchscript_file(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save({"a": torch.zeros(1)}, path)

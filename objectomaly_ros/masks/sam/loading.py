@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from segment_anything import sam_model_registry
 from torch import nn
 
+from objectomaly_ros.by_name import keyword_options, refuse_unknown
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
@@ -113,6 +114,18 @@ def mask_generator(
     return SamMasks(network, point_source=guided, **options)
 
 
+def check_generator_options(name: str, given: Iterable[str], own: Iterable[str] = ()) -> None:
+    """Raise a TypeError where a generator does not know an option, before its weights are read.
+
+    Args:
+        name: the generator's, for the message.
+        given: names of options that are to be passed to `mask_generator`.
+        own: further ones that the generator has.
+    """
+    known = {*keyword_options(mask_generator), *keyword_options(SamMasks), *own}
+    refuse_unknown(name, given, known - {"point_source"})  # which `prompting` chooses
+
+
 def load_sam(
     name: str,
     checkpoint: str | PathLike[str] | None = None,
@@ -138,8 +151,10 @@ def load_sam(
 
     Raises:
         CheckpointError: see `load_weights`.
+        TypeError: an option is unknown.
         ValueError: an option is out of its range, or the device is not there.
     """
+    check_generator_options(name, options, own=keyword_options(load_sam))
     where = device_of(device)
     tensors = read_weights(checkpoint, name)  # before the network is built, which takes seconds
     sam = sam_model_registry[name.removeprefix("sam_")]()

@@ -34,9 +34,9 @@ def test_an_official_file_gives_the_same_masks(sam, tiny, make_image):
 def test_fused_attention_is_an_option(tiny, make_image):
     tensors, path = tiny
     torch.save(tensors, path)
-    plain = load_mask_generator("sam_vit_b", path, **OPTIONS).masks(make_image(90, 120))
+    plain = load_mask_generator("sam_vit_b", path, **OPTIONS).packed_masks(make_image(90, 120))
     fused = load_mask_generator("sam_vit_b", path, fused_attention=True, **OPTIONS)
-    result = fused.masks(make_image(90, 120))
+    result = fused.packed_masks(make_image(90, 120))
     assert (result.masks() != plain.masks()).mean() < 1e-3
     assert not torch.equal(result.predicted_iou, plain.predicted_iou), "the option did nothing"
 
@@ -50,6 +50,15 @@ def test_the_encoder_is_compiled_on_request(tiny, make_image, monkeypatch):
     assert compiled == []
     load_mask_generator("sam_vit_b", path, compiled=True, **OPTIONS)
     assert [type(module).__name__ for module in compiled] == ["ImageEncoderViT"]
+
+
+@pytest.mark.parametrize("name", ["sam_vit_b", "mobile_sam", "sam2_hiera_tiny", "edgetam"])
+def test_unknown_options_are_told_before_the_file_is_read(name):
+    said = rf"{name} has no option output_mode; it has .*crop_n_layers.*points_per_side.*prompting"
+    with pytest.raises(TypeError, match=said) as failure:
+        load_mask_generator(name, "there_is_no_such_file.pth", output_mode="rle")
+    assert ("fused_attention" in str(failure.value)) == (name == "sam_vit_b")
+    assert "point_source" not in str(failure.value)
 
 
 @pytest.mark.parametrize("name", ["sam_vit_h", "sam_vit_l", "sam_vit_b"])
@@ -100,7 +109,7 @@ def test_golden_of_vit_b(shared_dir, tmp_path):
         stability_score_thresh=0.5, box_nms_thresh=0.9,
     )  # fmt: skip
 
-    result = generator.masks(expected["image_rgb"])
+    result = generator.packed_masks(expected["image_rgb"])
 
     masks = result.masks()
     assert masks.shape == expected["masks"].shape

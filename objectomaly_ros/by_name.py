@@ -1,0 +1,80 @@
+"""Models by name: finds their constructors, and tells wrong options before any weights are read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+_GIVEN = {"checkpoint", "device"}  # by the loaders themselves, never as an option
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def find_constructor(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:
+    """Return what makes the model `name`.
+
+    Args:
+        kind: `detector` or `mask generator`, for messages.
+        name: a key of `known`, or "module:Class".
+        known: name -> "module:constructor".
+
+    Raises:
+        ValueError: the name is unknown.
+        ImportError: the module does not import, or has no such class.
+    """
+    module_name, _, attribute = known.get(name, name).partition(":")
+    if not module_name or not attribute:
+        raise ValueError(
+            f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}, or 'module:Class' for "
+            "your own"
+        )
+    module = import_module(module_name)
+    try:
+        constructor: Callable[..., Any] = getattr(module, attribute)
+    except AttributeError as error:
+        raise ImportError(f"module {module_name!r} has no {attribute!r}") from error
+    return constructor
+
+
+def check_options(name: str, given: Iterable[str], constructor: Callable[..., Any]) -> None:
+    """Raise a TypeError where a constructor does not know an option, or misses one it needs.
+
+    Args:
+        name: of the model, for the message.
+        given: the options' names.
+        constructor: one that takes (checkpoint, device, **options). Where it passes options on,
+            what it passes them to must look for unknown ones (`refuse_unknown`).
+    """
+    try:
+        parameters = inspect.signature(constructor).parameters.values()
+    except (TypeError, ValueError):  # written in C, or no function at all: the call will tell
+        return
+    given = set(given)
+    options = [p for p in parameters if p.kind in _BY_NAME and p.name not in _GIVEN]
+    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        refuse_unknown(name, given, [option.name for option in options])
+    needed = [p.name for p in options if p.default is inspect.Parameter.empty]
+    missing = [option for option in needed if option not in given]
+    if missing:
+        raise TypeError(f"{name} needs the option {', '.join(missing)}")
+
+
+def refuse_unknown(name: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a TypeError that lists the options `known` of a model where another one is given."""
+    known = sorted(known)
+    unknown = sorted(set(given).difference(known))
+    if unknown:
+        has = f"it has {', '.join(known)}" if known else "it has none"
+        raise TypeError(f"{name} has no option {', '.join(unknown)}; {has}")
+
+
+def keyword_options(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's keyword-only parameters, which is how our models have their
+    options.
+    """
+    return [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
