@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import canonical, owner
-from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.checkpoints.reading import MATCH_ENDS, read_content
 
 
 def convert(source: Path, target: Path) -> str:
@@ -28,12 +29,15 @@ def convert(source: Path, target: Path) -> str:
 
     if target.exists():
         raise CheckpointError(f"{target} exists; remove it or choose another name")
+    content = read_content(source)
+    said = {MATCH_ENDS: "true"} if content.match_ends else {}
     # Clones: safetensors refuses tensors that share memory, as slices of one array do.
-    tensors = {name: t.contiguous().clone() for name, t in canonical(read_tensors(source)).items()}
+    tensors = {name: t.contiguous().clone() for name, t in canonical(content.tensors).items()}
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata={"format": "pt", "converted_from": source.name})
+        save_file(tensors, part, {"format": "pt", "converted_from": source.name, **said})
+        shutil.copymode(source, part)  # the library's own files only their owner may read
         part.replace(target)
     except Exception as error:  # safetensors raises an error class of its own for a full disk
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)

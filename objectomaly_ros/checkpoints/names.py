@@ -43,6 +43,37 @@ def canonical(tensors: Mapping[str, T]) -> dict[str, T]:
     return {canonical_name(name): tensor for name, tensor in tensors.items()}
 
 
+def by_their_ends(tensors: Mapping[str, T], expected: Iterable[str], source: str) -> dict[str, T]:
+    """Complete names that lack their beginning, as detectron2's `matching_heuristics` does.
+
+    Args:
+        tensors: under the file's names.
+        expected: the network's names. Each takes the longest of the file's that is the same or,
+            from a dot on, its end: `backbone.res2.0.conv1.weight` takes `res2.0.conv1.weight`.
+        source: the file's name, for the message.
+
+    Returns:
+        The tensors, those that were taken under the network's names.
+
+    Raises:
+        CheckpointError: two of the network's names would take the same tensor.
+    """
+    takers: dict[str, list[str]] = {}
+    for name in expected:
+        end = name
+        while end and end not in tensors:
+            end = end.partition(".")[2]
+        if end:
+            takers.setdefault(end, []).append(name)
+    for end, names in takers.items():
+        if len(names) > 1:
+            raise CheckpointError(
+                f"{source} asks that names be matched by their ends, but {end} is the end of "
+                f"{names[0]} and {names[1]}: give its tensors their full names"
+            )
+    return {takers.get(name, [name])[0]: tensor for name, tensor in tensors.items()}
+
+
 def owner(tensors: Mapping[str, _Shaped]) -> str:
     """Say in words whose checkpoint this is, by names and shapes alone.
 

@@ -6,6 +6,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,9 +20,29 @@ from objectomaly_ros.checkpoints.pickles import PickledArray, read_array_pickle
 # The first object of the format that torch.save wrote before version 1.6.
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _WRAPPERS = ("model", "model_state", "state_dict")
+MATCH_ENDS = "matching_heuristics"  # detectron2's name for it
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a checkpoint file holds.
+
+    Attributes:
+        tensors: name -> tensor, on the CPU, dtypes and names as stored.
+        match_ends: the file asks that its names be matched with the ends of the network's
+            (detectron2's `matching_heuristics`), see `names.by_their_ends`.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    match_ends: bool
 
 
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a checkpoint by name; see `read_content`."""
+    return read_content(path).tensors
+
+
+def read_content(path: str | Path) -> Content:
     """Read every tensor of a checkpoint by name, on the CPU.
 
     Understood are `torch.save` files (both formats), detectron2's `.pkl` of numpy arrays and
@@ -30,9 +51,6 @@ def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
 
     Args:
         path: the file.
-
-    Returns:
-        name -> tensor, dtypes as stored, names as stored.
 
     Raises:
         CheckpointError: no such file, truncated, not a checkpoint, or a pickle that wants to run
@@ -44,12 +62,13 @@ def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
             f"no checkpoint at {path}; `objectomaly checkpoints list` says where each one comes "
             "from"
         )
-    tensors = _tensors_of(_peel(_read(path)))
+    content = _read(path)
+    tensors = _tensors_of(_peel(content))
     if not tensors:
         raise CheckpointError(
             f"{path} can be read but holds no tensors (looked under {', '.join(_WRAPPERS)} too)"
         )
-    return tensors
+    return Content(tensors, isinstance(content, dict) and bool(content.get(MATCH_ENDS, False)))
 
 
 def _read(path: Path) -> Any:
@@ -142,13 +161,16 @@ def _looks_like_safetensors(head: bytes) -> bool:
 
 def _read_safetensors(path: Path) -> Any:
     try:
+        from safetensors import safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise CheckpointError(
             f"{path} is a safetensors file; `pip install safetensors` reads it"
         ) from error
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+        return {"model": load_file(path), MATCH_ENDS: MATCH_ENDS in said}
     except Exception as error:  # the library has its own error class, raised from Rust
         raise CheckpointError(
             f"{path} is a truncated or damaged safetensors file: {error}"

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     getting.add_argument("names", nargs="+", metavar="NAME", help="see `list`")
     getting.add_argument("--quiet", action="store_true", help="no progress bar")
+    getting.add_argument("--json", action="store_true", help="for machines")
 
     checking = actions.add_parser(
         "verify", help="check size, hash and readability; without names, everything in the cache"
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     converting.add_argument(
         "target", type=Path, nargs="?", help="default: the source's name with .safetensors"
     )
+    converting.add_argument("--json", action="store_true", help="for machines")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,14 +95,19 @@ def _described(checkpoint: Checkpoint, present: bool) -> str:
 def _download(args: argparse.Namespace) -> int:
     from objectomaly_ros.checkpoints.download import download
 
-    failed = 0
+    results: list[dict[str, object]] = []
     for name in args.names:
         try:
-            print(download(find(name), quiet=args.quiet))
+            path = str(download(find(name), quiet=args.quiet))
+            results.append({"name": name, "ok": True, "path": path})
+            if not args.json:
+                print(path)
         except CheckpointError as error:
+            results.append({"name": name, "ok": False, "error": str(error)})
             print(f"objectomaly checkpoints: {error}", file=sys.stderr)
-            failed = 1
-    return failed
+    if args.json:
+        print(json.dumps(results, indent=1))
+    return 0 if all(result["ok"] for result in results) else 1
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -146,5 +153,7 @@ def _found(name: str, folder: Path) -> str:
 def _convert(args: argparse.Namespace) -> int:
     from objectomaly_ros.checkpoints.convert import convert
 
-    print(convert(args.source, args.target or args.source.with_suffix(".safetensors")))
+    target = args.target or args.source.with_suffix(".safetensors")
+    written = convert(args.source, target)
+    print(json.dumps({"path": str(target), "written": written}) if args.json else written)
     return 0

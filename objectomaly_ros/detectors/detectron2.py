@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.names import canonical_name, complain
-from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.checkpoints.names import by_their_ends, canonical_name, complain
+from objectomaly_ros.checkpoints.reading import Content, read_content
 from objectomaly_ros.detectors import pixel_rules
 from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.detectors.preprocessing import check_image, resize
@@ -72,7 +72,7 @@ class Detectron2Detector:
         settings.merge_from_file(str(config))
         settings.MODEL.DEVICE = str(device_of(device))
         self._model = build_model(settings).eval()
-        self._load(read_tensors(checkpoint), str(checkpoint))
+        self._load(read_content(checkpoint), str(checkpoint))
         test = settings.INPUT
         self._resizing = ResizeShortestEdge(
             [test.MIN_SIZE_TEST, test.MIN_SIZE_TEST], test.MAX_SIZE_TEST
@@ -107,12 +107,14 @@ class Detectron2Detector:
             road = None if self._road is None else (maps.argmax(0) == self._road).cpu().numpy()
             return Detection(self._rule(maps).cpu().numpy(), road)
 
-    def _load(self, tensors: dict[str, torch.Tensor], source: str) -> None:
+    def _load(self, content: Content, source: str) -> None:
         expected = self._model.state_dict()
         named = {
             name if name in expected else canonical_name(name): tensor
-            for name, tensor in tensors.items()
+            for name, tensor in content.tensors.items()
         }
+        if content.match_ends:
+            named = by_their_ends(named, expected, source)
         missing = [name for name in expected if name not in named and "num_batches" not in name]
         misshaped = [
             f"{name} {list(named[name].shape)} instead of {list(expected[name].shape)}"

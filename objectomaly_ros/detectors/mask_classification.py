@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.names import canonical, check_owner
-from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.checkpoints.names import by_their_ends, canonical, check_owner
+from objectomaly_ros.checkpoints.reading import read_content
 from objectomaly_ros.detectors import architectures, score_rules
 from objectomaly_ros.detectors.architectures import Architecture
 from objectomaly_ros.detectors.devices import (
@@ -23,7 +23,7 @@ from objectomaly_ros.detectors.devices import (
     placed,
 )
 from objectomaly_ros.detectors.mask2former import Mask2FormerNetwork
-from objectomaly_ros.detectors.name_conversion import load_official
+from objectomaly_ros.detectors.name_conversion import load_official, official_names
 from objectomaly_ros.detectors.preprocessing import (
     InputSize,
     check_image,
@@ -187,7 +187,11 @@ def load(
         raise CheckpointError(
             f"{name} needs a checkpoint; `objectomaly checkpoints list` says where to get it"
         )
-    tensors = canonical(read_tensors(checkpoint))
+    content = read_content(checkpoint)
+    tensors = canonical(content.tensors)
+    if content.match_ends:  # all architectures of a recipe have the same names
+        expected = official_names(Mask2FormerNetwork(recipe.architectures[0]))
+        tensors = by_their_ends(tensors, expected, str(checkpoint))
     check_owner(name, tensors, str(checkpoint))
     network = Mask2FormerNetwork(_best_fit(recipe.architectures, tensors))
     load_official(network, tensors, str(checkpoint))

@@ -121,6 +121,11 @@ def official_name(name: str) -> tuple[str, int | None]:
     return name, "qkv".index(part[1]) if part else None
 
 
+def official_names(network: nn.Module) -> set[str]:
+    """Return the names of all tensors that `load_official` wants for a `Mask2FormerNetwork`."""
+    return {official_name(n)[0] for n in network.state_dict() if not _NOT_OFFICIAL.search(n)}
+
+
 def load_official(network: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
     """Load official tensors into a `Mask2FormerNetwork`.
 

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from objectomaly_ros.checkpoints.convert import convert
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.checkpoints.reading import read_content, read_tensors
 
 
 @pytest.fixture
@@ -44,6 +44,16 @@ def test_from_a_pickle(tmp_path):
     assert read_tensors(target)["a"].tolist() == [0, 1, 2]
 
 
+def test_what_the_source_says_of_itself_is_kept(tmp_path):
+    source, target = tmp_path / "model.pkl", tmp_path / "model.safetensors"
+    content = {"model": {"res2.a": np.zeros(2)}, "matching_heuristics": True}
+    source.write_bytes(pickle.dumps(content))
+    source.chmod(0o644)
+    convert(source, target)
+    assert read_content(target).match_ends
+    assert target.stat().st_mode & 0o777 == 0o644, "others read the source, and not the target"
+
+
 def test_never_overwrites(tmp_path, weights):
     source, target = tmp_path / "m.pth", tmp_path / "m.safetensors"
     torch.save(weights, source)
@@ -57,7 +67,7 @@ def test_full_disk_leaves_nothing(tmp_path, weights, monkeypatch):
     source, target = tmp_path / "m.pth", tmp_path / "m.safetensors"
     torch.save(weights, source)
 
-    def full(tensors, path, metadata):
+    def full(tensors, path, _metadata):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 

@@ -6,7 +6,39 @@ import numpy as np
 import pytest
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.names import canonical, canonical_name, check_owner, owner
+from objectomaly_ros.checkpoints.names import (
+    by_their_ends,
+    canonical,
+    canonical_name,
+    check_owner,
+    owner,
+)
+
+EXPECTED = ["backbone.res2.conv1.weight", "backbone.res2.conv1.norm.weight", "head.mask.weight"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        EXPECTED,
+        ["res2.conv1.weight", "conv1.norm.weight", "mask.weight"],
+        ["conv1.weight", "norm.weight", "head.mask.weight"],
+    ],
+)
+def test_names_are_completed_by_their_ends(names):
+    found = by_their_ends({name: i for i, name in enumerate(names)}, EXPECTED, "a file")
+    assert found == {name: i for i, name in enumerate(EXPECTED)}
+
+
+def test_ends_begin_at_dots_and_the_rest_is_left():
+    found = by_their_ends({"k.weight": 1, "other.bias": 2}, EXPECTED, "a file")
+    assert found == {"k.weight": 1, "other.bias": 2}
+
+
+def test_an_end_of_two_names_is_told():
+    said = r"weights.pkl asks .* weight is the end of backbone.res2.conv1.weight and backbone.res2"
+    with pytest.raises(CheckpointError, match=said):
+        by_their_ends({"weight": 1}, EXPECTED, "weights.pkl")
 
 
 @pytest.mark.parametrize(

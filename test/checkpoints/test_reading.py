@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.reading import read_tensors
+from objectomaly_ros.checkpoints.reading import read_content, read_tensors
 
 
 @pytest.fixture
@@ -81,6 +81,19 @@ def test_pickles_of_both_numpy_generations(tmp_path, before, after):
     found = read_tensors(path)
     assert found["a"].tolist() == [0, 1, 2, 3]
     assert found["s"].item() == 2.0
+
+
+@pytest.mark.parametrize("asked", [True, False, None])
+def test_matching_heuristics_are_reported(tmp_path, weights, asked):
+    content = {"model": {name: tensor.numpy() for name, tensor in weights.items()}}
+    if asked is not None:
+        content["matching_heuristics"] = asked
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(content))
+    torch.save({**content, "model": weights}, tmp_path / "model.pth")
+    for kind in ("pkl", "pth"):
+        found = read_content(tmp_path / f"model.{kind}")
+        assert found.match_ends is bool(asked)
+        assert_same(found.tensors, weights)
 
 
 def test_safetensors(tmp_path, weights):

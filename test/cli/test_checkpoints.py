@@ -40,6 +40,16 @@ def test_download_failures_are_all_reported(capsys):
     assert "Google Drive" in said
 
 
+def test_downloads_for_machines(capsys, cache):
+    (cache / "uno_ade20k.pth").write_bytes(b"put there by hand")
+    assert main(["checkpoints", "download", "--json", "nonsense", "uno_ade20k"]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["name"], first["ok"]) == ("nonsense", False)
+    assert "no checkpoint is called 'nonsense'" in first["error"]
+    path = str(cache / "uno_ade20k.pth")
+    assert second == {"name": "uno_ade20k", "ok": True, "path": path}
+
+
 def test_verify(capsys, tmp_path, cache):
     torch.save({"model": {"branch1.mod1.conv1.weight": torch.zeros(2)}}, cache / "rpl.pth")
     torch.save({"a": torch.zeros(2)}, tmp_path / "own.pth")
@@ -66,3 +76,6 @@ def test_convert(capsys, tmp_path):
     assert (tmp_path / "m.safetensors").exists()
     assert main(["checkpoints", "convert", str(tmp_path / "m.pth")]) == 1
     assert "exists" in capsys.readouterr().err
+    other = str(tmp_path / "other.safetensors")
+    assert main(["checkpoints", "convert", str(tmp_path / "m.pth"), other, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["path"] == other

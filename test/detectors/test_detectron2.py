@@ -37,7 +37,15 @@ def network():
 
 @pytest.fixture
 def load(installed, network, tmp_path):
-    def go(tensors=None, kind="SemanticSegmentor", size=40, colours="RGB", extra=None, **options):
+    def go(
+        tensors=None,
+        kind="SemanticSegmentor",
+        size=40,
+        colours="RGB",
+        extra=None,
+        said=None,
+        **opts,
+    ):
         config, weights = tmp_path / "config.yaml", tmp_path / "model_final.pth"
         content = {
             "MODEL": {"META_ARCHITECTURE": kind},
@@ -45,8 +53,8 @@ def load(installed, network, tmp_path):
             **(extra or {}),
         }
         config.write_text(yaml.safe_dump(content))
-        torch.save({"model": tensors or network.state_dict()}, weights)
-        return load_detector("detectron2", checkpoint=weights, config=config, **options)
+        torch.save({"model": tensors or network.state_dict(), **(said or {})}, weights)
+        return load_detector("detectron2", checkpoint=weights, config=config, **opts)
 
     return go
 
@@ -102,3 +110,13 @@ def test_no_weights_and_no_such_rule(load, installed):
         load_detector("detectron2", config="config.yaml")
     with pytest.raises(ValueError, match="no rule 'luck'"):
         load(rule="luck")
+
+
+def test_a_file_may_ask_that_names_be_matched_by_their_ends(load, network, street):
+    short = {name.removeprefix("backbone."): t for name, t in network.state_dict().items()}
+    assert short.keys() != network.state_dict().keys()
+    wanted = load().score(street)
+    found = load(short, said={"matching_heuristics": True}).score(street)
+    np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(CheckpointError, match=r"missing: backbone\."):
+        load(short)

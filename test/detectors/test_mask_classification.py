@@ -146,6 +146,21 @@ def test_published_containers_load_alike(tiny, save):
     assert_same_weights(tiny("uno"), tiny("uno", save=save))
 
 
+def without_beginnings(content, path):
+    """As detectron2's converters of foreign weights write them."""
+    arrays = {
+        name.removeprefix("backbone.").removeprefix("sem_seg_head."): tensor.numpy()
+        for name, tensor in content["model"].items()
+    }
+    assert "pixel_decoder.mask_features.weight" in arrays
+    path.write_bytes(pickle.dumps({"model": arrays, "matching_heuristics": True}))
+
+
+@pytest.mark.parametrize("name", ["mask2anomaly", "rba"])
+def test_a_file_may_ask_that_names_be_matched_by_their_ends(tiny, name):
+    assert_same_weights(tiny(name), tiny(name, save=without_beginnings))
+
+
 def test_misfits_are_named(tiny, tiny_tensors):
     tensors = dict(tiny_tensors["rba"])
     shape = list(tensors["backbone.norm2.weight"].shape)
