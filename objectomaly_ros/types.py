@@ -25,7 +25,12 @@ Tilings: TypeAlias = npt.NDArray[np.int32]
 
 
 class Detector(Protocol):
-    """The coarse stage (CAS): scores every pixel of an image for anomaly."""
+    """The coarse stage (CAS): scores every pixel of an image for anomaly.
+
+    Optional: `detect(image) -> Detection`, for one that knows the road; and `score_tensor(image)`,
+    the score as a (H, W) float32 torch tensor on the detector's device, for the refinement to go on
+    there (`device_line`).
+    """
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of `image`, (H, W) float32."""
@@ -35,9 +40,11 @@ class Detector(Protocol):
 class MaskGenerator(Protocol):
     """A source of class-agnostic object masks.
 
-    Two attributes are optional. `recommended_rule`, an `OascRule`, says how OASC is to join its
+    Three attributes are optional. `recommended_rule`, an `OascRule`, says how OASC is to join its
     masks where the user does not. `tilings(image, score=None) -> Tilings` gives the same masks as
-    `generate`, one a region, much quicker to use where there are thousands.
+    `generate`, one a region, much quicker to use where there are thousands. And
+    `packed_masks(image, score=None) -> masks.sam.result.SamResult`, beside a `device`, gives them
+    as bits on that torch device.
     """
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:

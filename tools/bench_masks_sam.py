@@ -94,8 +94,8 @@ def main() -> None:
     for variant in ("float32", *arguments.variants):
         found = generator(arguments, variant)
         if variant == "compiled":
-            found.masks(image)  # compiles
-        result = found.masks(np.ascontiguousarray(image))
+            found.packed_masks(image)  # compiles
+        result = found.packed_masks(np.ascontiguousarray(image))
         masks = result.masks()
         final = refine_boundary(calibrate(score, masks))
         if exact_masks is None:

@@ -59,7 +59,7 @@ def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, flo
     in a street scene.
     """
     everything = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
-    found = mask_generator(sam, **{**options, **everything}).masks(image)
+    found = mask_generator(sam, **{**options, **everything}).packed_masks(image)
     quality = float(found.predicted_iou.quantile(0.6))
     good = found.select((found.predicted_iou > quality).nonzero()[:, 0])
     stability = float(good.stability_score.nan_to_num(0).quantile(0.67))
@@ -129,7 +129,7 @@ def compare(
 
 def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Side) -> None:
     device = generator.device
-    result = generator.masks(image, score)
+    result = generator.packed_masks(image, score)
     for stage, seconds in result.timings.items():
         side.seconds[stage].append(seconds)
     if device.type == "cpu":

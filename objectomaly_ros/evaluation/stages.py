@@ -19,7 +19,7 @@ from objectomaly_ros.evaluation.frame_files import (
 )
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.evaluation.models import ModelSpec
-from objectomaly_ros.keyframe import calibrate_with, find_masks
+from objectomaly_ros.keyframe import find_masks
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc_rule import Overlap
 from objectomaly_ros.pipeline import Objectomaly
@@ -137,8 +137,7 @@ class FrameScorer:
     def _calibrated(self, frame: Frame, image: Image, coarse: ScoreMap) -> ScoreMap:
         assert self.masks is not None
         try:
-            found = find_masks(self.masks, image, coarse)
-            return calibrate_with(coarse, *found, self._pipeline.rule)
+            return find_masks(self.masks, image, coarse).calibrate(coarse, self._pipeline.rule)
         except Exception as error:
             raise FrameError(
                 f"{frame.image}: the mask generator failed: {_words(error)}"

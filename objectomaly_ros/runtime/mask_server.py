@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from objectomaly_ros.cells import Cells
-from objectomaly_ros.keyframe import make_cells
+from objectomaly_ros.keyframe import find_masks
 from objectomaly_ros.oasc_rule import OascRule, Overlap, rule_for
 from objectomaly_ros.types import Image, MaskGenerator, ScoreMap
 
@@ -76,7 +76,8 @@ def generate(
 ) -> KeyframeMasks:
     """Generate the masks of one keyframe and make cells of them."""
     started = time.perf_counter()
-    cells = make_cells(generator, image, score, (image.shape[0], image.shape[1]), rule)
+    found = find_masks(generator, image, score)
+    cells = found.cells((image.shape[0], image.shape[1]), rule)
     return KeyframeMasks(cells, cells.n_masks, time.perf_counter() - started)
 
 

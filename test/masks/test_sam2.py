@@ -68,7 +68,7 @@ def test_masks_are_those_of_transformers_pipeline(network):
         sam2.Sam2Network(network), points_per_side=4, pred_iou_thresh=0.2,
         stability_score_thresh=0.1, box_nms_thresh=1.0,
     )  # fmt: skip
-    result = generator.masks(image)
+    result = generator.packed_masks(image)
     processor = transformers.Sam2ImageProcessor(size={"height": SIDE, "width": SIDE})
     pipeline = transformers.pipeline(
         "mask-generation", model=network, image_processor=processor, device="cpu"
@@ -110,7 +110,7 @@ def test_every_point_is_asked_where_it_is_and_masks_are_of_the_image(network, si
 def test_thresholds(network):
     def count(**options):
         generator = SamMasks(sam2.Sam2Network(network), points_per_side=4, **KEEP_ALL | options)
-        return generator.masks(scene(90, 120))
+        return generator.packed_masks(scene(90, 120))
 
     everything = count()
     middle = float(everything.predicted_iou.median())

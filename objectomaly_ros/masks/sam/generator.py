@@ -119,15 +119,16 @@ class SamMasks:
         self._final_nms_thresh = max(box_nms_thresh, crop_nms_thresh)
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
-        """Return the masks of `image` on the host, (N, H, W) bool; see `masks`."""
-        return self.masks(image, score).masks()
+        """Return the masks of `image` on the host, (N, H, W) bool; see `packed_masks`."""
+        return self.packed_masks(image, score).masks()
 
-    def masks(self, image: Image, score: ScoreMap | None = None) -> SamResult:
+    def packed_masks(self, image: Image, score: ScoreMap | torch.Tensor | None = None) -> SamResult:
         """Return the masks of `image` on the device, with what SAM says of each.
 
         Args:
             image: (H, W, 3) RGB uint8.
-            score: (h, w) coarse score for the point source, where there is one.
+            score: (h, w) coarse score for the point source; a tensor is copied to the host where
+                there is one, and not looked at where there is none.
 
         Raises:
             ValueError: the image has another form, or is too narrow for SAM's input size.
@@ -156,10 +157,12 @@ class SamMasks:
         result.timings.update(clock.seconds())
         return result
 
-    def _points(self, crop: Crop, score: ScoreMap | None) -> Points:
+    def _points(self, crop: Crop, score: ScoreMap | torch.Tensor | None) -> Points:
         """Return the points of a crop, (n, 2) float64 pixels."""
         height, width = crop.size
         if crop.layer == 0 and self._point_source is not None:
+            if isinstance(score, torch.Tensor):
+                score = score.cpu().numpy()
             unit = np.asarray(self._point_source((height, width), score), dtype=np.float64)
         else:
             unit = np.asarray(self._grids[crop.layer], dtype=np.float64)

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from objectomaly_ros import device_line, keyframe
 from objectomaly_ros.masks.sam.generator import SamMasks
+from objectomaly_ros.masks.sam.guided import GuidedPoints
+from objectomaly_ros.pipeline import Objectomaly
 
 EASY = {"pred_iou_thresh": 0.85, "stability_score_thresh": 0.5, "box_nms_thresh": 0.9}
 ROUNDING_PIXELS = 2  # a logit within rounding of the cut falls on either side
@@ -51,7 +54,7 @@ def test_masks_are_the_official_ones(sam, make_image, official, case):
     records, expected = official(sam, image, **options)
     _, again = official(sam, image, points_per_batch=7, **options)
 
-    result = SamMasks(sam, **options).masks(image)
+    result = SamMasks(sam, **options).packed_masks(image)
 
     assert len(result) == len(records)
     assert len(again) == len(records), "the reference contradicts itself: choose another case"
@@ -81,7 +84,7 @@ def test_cases_prove_something(sam, make_image):
     """Each case must keep masks, most of them several; special ones must differ from plain ones."""
     counts = {}
     for case, (size, options) in CASES.items():
-        counts[case] = SamMasks(sam, **options).masks(make_image(*size)).areas.tolist()
+        counts[case] = SamMasks(sam, **options).packed_masks(make_image(*size)).areas.tolist()
     assert all(len(areas) >= (1 if case == "defaults" else 2) for case, areas in counts.items())
     assert len(counts["thresholds that keep many"]) >= 8
     assert 0 in counts["no filter at all"]
@@ -90,7 +93,7 @@ def test_cases_prove_something(sam, make_image):
 
 def test_crops_find_masks_that_the_whole_image_does_not(sam, make_image):
     size, options = CASES["crops"]
-    result = SamMasks(sam, **options).masks(make_image(*size))
+    result = SamMasks(sam, **options).packed_masks(make_image(*size))
     whole = torch.tensor([0, 0, size[1], size[0]])
     assert (result.crop_boxes != whole).any(1).any()
 
@@ -139,7 +142,7 @@ def test_few_points_give_few_masks(sam, make_image, n_points):
 
 
 def test_a_frame_without_any_good_mask(sam, make_image):
-    result = SamMasks(sam, points_per_side=4, pred_iou_thresh=99.0).masks(make_image(64, 48))
+    result = SamMasks(sam, points_per_side=4, pred_iou_thresh=99.0).packed_masks(make_image(64, 48))
     assert result.masks().shape == (0, 64, 48)
     assert result.boxes_xywh().shape == (0, 4)
 
@@ -154,7 +157,7 @@ def test_a_thousand_masks(sam, make_image):
 
 def test_a_large_image(sam, make_image):
     image = make_image(150, 200).repeat(20, axis=0).repeat(20, axis=1)
-    result = SamMasks(sam, points_per_side=3, **EASY).masks(image)
+    result = SamMasks(sam, points_per_side=3, **EASY).packed_masks(image)
     assert len(result) > 0
     assert result.bits.shape[1:] == (3000, 500)
     unpacked = np.unpackbits(result.bits.numpy(), axis=2, count=4000)
@@ -169,7 +172,7 @@ def test_a_line_of_pixels(sam, make_image):
 
 
 def test_timings_are_those_of_the_stages(sam, make_image):
-    timings = SamMasks(sam, points_per_side=2).masks(make_image(64, 48)).timings
+    timings = SamMasks(sam, points_per_side=2).packed_masks(make_image(64, 48)).timings
     assert list(timings) == ["encoder", "decoder", "post_processing"]
     assert all(seconds > 0 for seconds in timings.values())
 
@@ -204,14 +207,44 @@ def test_bad_options_are_refused(sam, options, message):
 )
 def test_bad_images_are_refused(sam, image):
     with pytest.raises(ValueError, match="RGB image"):
-        SamMasks(sam).masks(image)
+        SamMasks(sam).packed_masks(image)
 
 
 def test_half_precision_finds_about_the_same(sam, make_image):
     keep_all = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1.0}
+    image = make_image(90, 120)
     exact, rough = (
-        SamMasks(sam, points_per_side=4, precision=precision, **keep_all).masks(make_image(90, 120))
+        SamMasks(sam, points_per_side=4, precision=precision, **keep_all).packed_masks(image)
         for precision in ("float32", "bfloat16")
     )
     difference = (exact.predicted_iou - rough.predicted_iou).abs().max()  # both are descending
     assert 0 < difference < 0.2
+
+
+def test_the_pipeline_refines_on_the_device_of_the_masks(sam, make_image, monkeypatch):
+    image = make_image(90, 120)
+    score = np.random.default_rng(0).random((90, 120), dtype=np.float32)
+    guided = GuidedPoints(points=20, sparse_per_side=3, dense_per_side=8)
+    pipeline = Objectomaly(_Given(score), SamMasks(sam, point_source=guided, **EASY))
+    expected = pipeline.refine(image)
+    monkeypatch.setattr(keyframe, "DEVICES", ("cpu",))
+    lines, refine = [], device_line.refine
+    monkeypatch.setattr(device_line, "refine", lambda *a: lines.append(a) or refine(*a))
+    refinement = pipeline.refine(image)
+    assert len(lines) == 1
+    assert len(refinement.masks) > 1
+    np.testing.assert_array_equal(refinement.masks, expected.masks)
+    np.testing.assert_allclose(refinement.score, expected.score, rtol=0, atol=1e-6)
+
+
+class _Given:
+    """A detector that gives a score it was given, on the device."""
+
+    def __init__(self, score):
+        self._score = score
+
+    def score(self, image):
+        return self._score
+
+    def score_tensor(self, image):
+        return torch.from_numpy(self._score)
