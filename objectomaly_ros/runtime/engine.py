@@ -134,6 +134,7 @@ class Engine:
             state.refiner.max_age_s = settings.max_age_s
             if demand.score:
                 refined = state.refiner.refine(image, detection.score, frame.stamp_s)
+                self._watch_masks(frame.camera, state.refiner)
             else:
                 state.refiner.rest()
         if refined.mask_count is not None:
@@ -163,6 +164,16 @@ class Engine:
                 f"clock {frame.camera}",
                 f"{camera}image stamps went back from {last:.3f} s to {frame.stamp_s:.3f} s "
                 "(a bag that loops, or a clock that was set): masks and obstacles are forgotten",
+            )
+
+    def _watch_masks(self, camera: str, refiner: Refiner) -> None:
+        if refiner.late_s is not None:
+            self._sink.warn(
+                f"late masks {camera}",
+                f"masks came {refiner.late_s:.1f} s after their image, which is more than "
+                f"refine.max_age_s ({refiner.max_age_s:g}), so they refine nothing; making them "
+                f"took {refiner.last_generation_s or 0:.1f} s: raise refine.max_age_s, or make "
+                "masks sooner (device, a lighter masks.name, fewer points in masks.options)",
             )
 
     def _detect(self, camera: str, image: Image, given: ScoreMap | None) -> Detection | None:

@@ -48,6 +48,7 @@ class Refiner:
         self.max_age_s = 2.0  # may be replaced at any time, as may the cadence's settings
         self.keyframes = 0
         self.last_generation_s: float | None = None  # seconds that the last masks took
+        self.late_s: float | None = None  # age of masks that came on this frame, if too old to use
         self._camera = camera
         self._worker = worker
         self._clock = clock
@@ -67,7 +68,7 @@ class Refiner:
         self._number += 1
         began = self._clock()
         self.follower.step(image)
-        self._take_masks()
+        self._take_masks(stamp_s)
         current = self.follower.current((coarse.shape[0], coarse.shape[1]))
         if self.cadence.due(stamp_s):
             self._submit(image, coarse, stamp_s)
@@ -117,7 +118,8 @@ class Refiner:
             )
         )
 
-    def _take_masks(self) -> None:
+    def _take_masks(self, stamp_s: float) -> None:
+        self.late_s = None
         for outcome in self._worker.poll(self._camera):
             keyframe, masks = outcome.keyframe, outcome.masks
             if keyframe.epoch != self._epoch:
@@ -126,4 +128,6 @@ class Refiner:
                 self.follower.drop(keyframe)
                 continue
             self.last_generation_s = masks.seconds
+            age_s = stamp_s - keyframe.stamp_s
+            self.late_s = age_s if age_s > self.max_age_s else None
             self.follower.adopt(keyframe, masks)

@@ -138,7 +138,9 @@ def test_a_slow_generator_holds_up_no_frame(run):
     masks = Masks()
     masks.free.clear()
     engine, sink = run(masks=masks, settings=Settings(CadenceSettings(every_n=2)))
-    for k in range(20):
+    feed(engine, sink, 0.0)
+    settle(masks, 1)  # on a busy machine its thread may start late
+    for k in range(1, 20):
         feed(engine, sink, k / 10)
     assert len(sink.results) == 20
     assert len(masks.images) == 1
@@ -167,6 +169,32 @@ def test_masks_that_are_too_old_no_longer_refine_and_say_so(run):
     engine.settings = replace(settings, max_age_s=1.0)
     feed(engine, sink, 10.7)
     assert sink.results[-1].refined.mask_count == 4
+
+
+def test_masks_that_come_too_late_to_refine_are_said(run):
+    masks = Masks()
+    masks.free.clear()
+    settings = Settings(CadenceSettings(every_n=100), "hold", max_age_s=0.5)
+    engine, sink = run(masks=masks, settings=settings)
+    feed(engine, sink, 10.0)
+    feed(engine, sink, 10.3)
+    masks.free.set()
+    settle(masks, 1)
+    assert sink.warnings == []
+    feed(engine, sink, 10.75)
+    assert sink.results[-1].refined.mask_count is None
+    assert len(sink.warnings) == 1
+    assert "came 0.8 s after their image" in sink.warnings[0]
+    assert "refine.max_age_s (0.5)" in sink.warnings[0]
+    feed(engine, sink, 10.8)
+    assert len(sink.warnings) == 1, "these masks are known to be late"
+    engine.settings = replace(settings, max_age_s=1.0)
+    engine.request_refinement()
+    feed(engine, sink, 10.9)
+    settle(masks, 2)
+    feed(engine, sink, 11.7)
+    assert sink.results[-1].refined.mask_count == 4
+    assert len(sink.warnings) == 1, "masks in time are no reason to warn"
 
 
 def test_keyframes_come_at_the_cadence_and_on_request(run):
