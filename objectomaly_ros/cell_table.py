@@ -9,9 +9,26 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from objectomaly_ros.mask_memory import CellSums
 from objectomaly_ros.oasc_rule import TOLERANCE, OascRule
 
 _F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CellValues:
+    """What each cell takes.
+
+    Attributes:
+        means: (n_cells,) of its masks' scores, joined; NaN where no mask is seen.
+        shares: (n_cells,) of its own score that it keeps; None where it is the rule's everywhere.
+        weights: (n_cells,) of means and own score together, beside other masks of the frame; 0
+            where no mask is seen; None likewise.
+    """
+
+    means: _F64
+    shares: _F64 | None = None
+    weights: _F64 | None = None
 
 
 @dataclass(frozen=True)
@@ -56,36 +73,28 @@ class CellTable:
         masks = (np.cumsum(first) - 1).astype(np.int32)
         return cls(n_cells, cells[order].astype(np.int32), masks, np.flatnonzero(first), rule)
 
-    def values(
-        self, sums: _F64, sizes: _F64, squares: _F64 | None, kept: float
-    ) -> tuple[_F64, _F64 | None, bool]:
+    def values(self, cells: CellSums, kept: float) -> CellValues:
         """Return what each cell takes.
 
         Args:
-            sums: (n_cells,) the score summed over each cell.
-            sizes: (n_cells,) number of pixels summed.
-            squares: (n_cells,) the squared score summed likewise, for the rule `agreement`, which
-                wants a score whose variance over the frame is 1; None with other rules.
+            cells: finite sums over each cell; the rule `agreement` wants their squares too, of a
+                score whose variance over the frame is 1.
             kept: the residual to use, 0 to 1.
-
-        Returns:
-            the mean that each cell takes, NaN where no mask is seen; the share of its own score
-            that it keeps, None where it is `kept` everywhere; and whether all means are finite.
         """
-        mask_sizes = self._members @ sizes
-        present = mask_sizes > 0
+        sizes = self._members @ cells.sizes
+        present = sizes > 0
         with np.errstate(invalid="ignore", divide="ignore"):
-            means = (self._members @ sums) / mask_sizes
-            finite = bool(np.isfinite(means[present]).all())
-            if squares is None:
-                return self._of_owners(means, present), None, finite
-            spread = np.maximum(self._members @ squares / mask_sizes - means * means, 0)
-        weights = np.where(present, 1 / (TOLERANCE + np.where(present, spread, 0)), 0)
-        total = self._coverage @ weights
+            means = (self._members @ cells.sums) / sizes
+            if cells.squares is None:
+                return CellValues(self._of_owners(means, present))
+            spread = np.maximum(self._members @ cells.squares / sizes - means * means, 0)
+        agreeing = np.where(present, 1 / (TOLERANCE + np.where(present, spread, 0)), 0)
+        total = self._coverage @ agreeing
         own = kept / (TOLERANCE + 1) * (self._coverage @ present.astype(np.float64))
+        weights = own + (1 - kept) * total
         with np.errstate(invalid="ignore", divide="ignore"):
-            average = self._coverage @ (np.where(present, means, 0) * weights) / total
-            return average, own / (own + (1 - kept) * total), finite
+            average = self._coverage @ (np.where(present, means, 0) * agreeing) / total
+            return CellValues(average, own / weights, weights)
 
     @cached_property
     def _members(self) -> csr_array:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.cell_table import CellTable
+from objectomaly_ros.cell_table import CellTable, CellValues
+from objectomaly_ros.mask_memory import CellSums, MaskMemory
 from objectomaly_ros.mask_stack import MaskStack, check_score, check_tilings
 from objectomaly_ros.oasc_rule import PAPER, OascRule
 from objectomaly_ros.partition import cells_of_masks, cells_of_tilings
+from objectomaly_ros.runs import Runs
 from objectomaly_ros.types import Masks, ScoreMap, Tilings
 
 _F32 = npt.NDArray[np.float32]
+_F64 = npt.NDArray[np.float64]
 
 
 class Cells:
@@ -38,14 +39,13 @@ class Cells:
         """Join a map of ids to its table; users call `from_masks`, `from_tilings`, `with_ids`."""
         self.ids = ids
         self._table = table
-        starts = np.empty(ids.shape, dtype=np.bool_)
-        starts[:, 0] = True  # runs end with their row: short float32 sums stay exact enough
-        np.not_equal(ids[:, 1:], ids[:, :-1], out=starts[:, 1:])
-        self._starts = np.flatnonzero(starts)
-        self._lengths = np.diff(self._starts, append=ids.size)
-        self._run_ids = ids.ravel()[self._starts]
-        self._cell_sizes = self._per_cell(self._lengths)
+        self._runs = Runs(ids, table.n_cells)
         self._uncovered = (ids == 0).view(np.uint8)
+
+    @property
+    def rule(self) -> OascRule:
+        """How the masks' means are joined."""
+        return self._table.rule
 
     @property
     def n_masks(self) -> int:
@@ -121,12 +121,15 @@ class Cells:
             raise ValueError(f"ids must lie in 0..{self._table.n_cells - 1}, found {low}..{high}")
         return Cells(np.ascontiguousarray(ids, dtype=np.int32), self._table)
 
-    def calibrate(self, score: ScoreMap, age_s: float = 0.0) -> ScoreMap:
+    def calibrate(
+        self, score: ScoreMap, age_s: float = 0.0, memory: MaskMemory | None = None
+    ) -> ScoreMap:
         """Return OASC of `score` with these cells' masks; see `oasc.calibrate` for the rules.
 
         Args:
             score: (H, W) floating point, of the ids' shape.
             age_s: seconds from the frame that the masks were made for to this one, for `fade_s`.
+            memory: of the same masks on the frames before; takes this frame in.
 
         Returns:
             (H, W) float32, a new array.
@@ -135,75 +138,116 @@ class Cells:
             TypeError: if `score` is not floating point.
             ValueError: if its shape is not that of the ids.
         """
+        return self._calibrated(score, age_s, memory)[0]
+
+    def weighed(
+        self, score: ScoreMap, age_s: float = 0.0, memory: MaskMemory | None = None
+    ) -> tuple[ScoreMap, ScoreMap]:
+        """Return what `calibrate` does, and how much it weighs beside other masks of the frame.
+
+        Under the rule `agreement`, the average of two sets of masks' maps by these weights is the
+        map that the masks of both give together.
+
+        Returns:
+            (H, W) float32 twice; the weight is 0 where no mask is seen.
+
+        Raises:
+            ValueError: the rule gives no weights: only `agreement` does.
+        """
+        if self.rule.overlap != "agreement":
+            raise ValueError(f"masks under the rule {self.rule.overlap!r} have no weights")
+        result, values = self._calibrated(score, age_s, memory)
+        if values is None or values.weights is None:
+            return result, np.zeros_like(result)
+        return result, self._runs.spread(values.weights.astype(np.float32))
+
+    def remember(self, score: ScoreMap, age_s: float, memory: MaskMemory) -> None:
+        """Take a frame into `memory` without calibrating it; arguments as of `calibrate`."""
+        score = self._checked(score)
+        if memory.memory_s == 0:
+            return
+        finite = np.isfinite(score)
+        self._summed(np.where(finite, score, np.float32(0)), finite, age_s, memory)
+
+    def _checked(self, score: ScoreMap) -> ScoreMap:
         score = check_score(score)
         if score.shape != self.ids.shape:
             raise ValueError(f"the score has shape {score.shape}, the cells {self.ids.shape}")
-        if self._table.n_cells == 1:
-            return score.copy()
-        kept = self._table.rule.kept(age_s)
-        means, shares, valid = self._values(score, self._cell_sizes, kept)
-        if valid:
-            result = self._blended(score, means, shares, kept)
-            cv2.copyTo(score, self._uncovered, result)
-            return result
-        # Some masks hold NaN or infinite pixels: leave those out of the means.
-        finite = np.isfinite(score)
-        sizes = self._cell_sums(finite.astype(np.float32))
-        known = np.where(finite, score, np.float32(0))
-        means, shares, _ = self._values(known, sizes, kept, finite)
-        result = np.where(
-            finite, self._blended(known, means, shares, kept), self._spread(means)
-        ).astype(np.float32)
-        unseen = np.isnan(self._spread(means)).view(np.uint8)
-        cv2.copyTo(score, unseen, result)
-        return result
+        return score
 
-    def _blended(self, score: ScoreMap, means: _F32, shares: _F32 | None, kept: float) -> ScoreMap:
+    def _calibrated(
+        self, score: ScoreMap, age_s: float, memory: MaskMemory | None
+    ) -> tuple[ScoreMap, CellValues | None]:
+        score = self._checked(score)
+        if self._table.n_cells == 1:
+            return score.copy(), None
+        kept = self.rule.kept(age_s)
+        finite, known = None, score
+        summed = self._summed(score, None, age_s, memory)
+        if summed is None:
+            # Some masks hold NaN or infinite pixels: leave those out of the means.
+            finite = np.isfinite(score)
+            known = np.where(finite, score, np.float32(0))
+            summed = self._summed(known, finite, age_s, memory)
+            assert summed is not None
+        cells, mean, deviation = summed
+        values = self._table.values(cells, kept)
+        means = (mean + deviation * values.means).astype(np.float32)
+        result = self._blended(known, means, values.shares, kept)
+        unseen = self._uncovered
+        if finite is not None:
+            spread = self._runs.spread(means)
+            result = np.where(finite, result, spread)
+            unseen = np.isnan(spread).view(np.uint8)
+        cv2.copyTo(score, unseen, result)
+        return result, values
+
+    def _blended(self, score: ScoreMap, means: _F32, shares: _F64 | None, kept: float) -> ScoreMap:
         """Join each pixel's mean with what it keeps of its score."""
         if shares is not None:
-            result = cv2.multiply(score, self._spread(shares))
-            return np.asarray(cv2.add(result, self._spread(means * (1 - shares))), np.float32)
+            own = shares.astype(np.float32)
+            result = cv2.multiply(score, self._runs.spread(own))
+            return np.asarray(cv2.add(result, self._runs.spread(means * (1 - own))), np.float32)
         if kept == 0:
-            return self._spread(means)
-        blended = cv2.addWeighted(self._spread(means), 1 - kept, score, kept, 0)
+            return self._runs.spread(means)
+        blended = cv2.addWeighted(self._runs.spread(means), 1 - kept, score, kept, 0)
         return np.asarray(blended, np.float32)
 
-    def _spread(self, values: _F32) -> ScoreMap:
-        """Bring a value of each cell to its pixels."""
-        return np.repeat(values[self._run_ids], self._lengths).reshape(self.ids.shape)
-
-    def _values(
+    def _summed(
         self,
         score: ScoreMap,
-        sizes: npt.NDArray[np.float64],
-        kept: float,
-        finite: npt.NDArray[np.bool_] | None = None,
-    ) -> tuple[_F32, _F32 | None, bool]:
-        """Return what `CellTable.values` does; `score` is 0 where it is not `finite`."""
-        if self._table.rule.overlap != "agreement":
-            means, _, valid = self._table.values(self._cell_sums(score), sizes, None, kept)
-            return means.astype(np.float32), None, valid
-        # In units of the frame's own spread, which also keeps the squares exact and small.
-        seen = None if finite is None else finite.view(np.uint8)
-        mean, deviation = (float(number[0, 0]) for number in cv2.meanStdDev(score, mask=seen))
-        with np.errstate(invalid="ignore"):
-            standard = (score - np.float32(mean)) * np.float32(1 / deviation if deviation else 0)
-        if finite is not None:
-            standard[~finite] = 0
-        sums, squares = self._cell_sums(standard), self._cell_sums(standard * standard)
-        means, shares, valid = self._table.values(sums, sizes, squares, kept)
-        assert shares is not None
-        return (mean + deviation * means).astype(np.float32), shares.astype(np.float32), valid
+        finite: npt.NDArray[np.bool_] | None,
+        age_s: float,
+        memory: MaskMemory | None,
+    ) -> tuple[CellSums, float, float] | None:
+        """Sum the score over each cell, with what `memory` holds.
 
-    def _cell_sums(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        with np.errstate(invalid="ignore", over="ignore"):
-            runs = np.add.reduceat(values.ravel(), self._starts)
-        return self._per_cell(runs)
+        Args:
+            score: (H, W), 0 where it is not finite.
+            finite: (H, W), where it is; None if it is not known.
+            age_s: as of `calibrate`.
+            memory: as of `calibrate`.
 
-    def _per_cell(self, runs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Sum a value of each run over the runs of each cell."""
-        sums = np.bincount(self._run_ids, weights=runs, minlength=self._table.n_cells)
-        return sums.astype(np.float64, copy=False)
+        Returns:
+            the sums in units of which `mean + deviation * value` is a score, and those two; None
+            if a mask holds a pixel that is not finite.
+        """
+        mean, deviation, squares = 0.0, 1.0, None
+        if self.rule.overlap == "agreement":
+            # In units of the frame's own spread, which also keeps the squares exact and small.
+            seen = None if finite is None else finite.view(np.uint8)
+            mean, deviation = (float(number[0, 0]) for number in cv2.meanStdDev(score, mask=seen))
+            with np.errstate(invalid="ignore"):
+                score = (score - np.float32(mean)) * np.float32(1 / deviation if deviation else 0)
+            if finite is not None:
+                score[~finite] = 0
+            squares = self._runs.sums(score * score)
+        sums = self._runs.sums(score)
+        if finite is None and not np.isfinite(sums[1:]).all():
+            return None
+        sizes = self._runs.sizes if finite is None else self._runs.sums(finite.astype(np.float32))
+        cells = CellSums(sums, sizes, squares)
+        return (cells if memory is None else memory.joined(cells, age_s)), mean, deviation
 
 
 def _checked_shape(shape: tuple[int, int]) -> tuple[int, int]:

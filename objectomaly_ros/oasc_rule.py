@@ -40,17 +40,22 @@ class OascRule:
             residual / (1 - residual) / (TOLERANCE + 1).
         fade_s: seconds after which masks that were made for an earlier frame count half: 1 -
             residual is divided by 1 + age / fade_s. Infinite, as in the paper's form, for never.
+        memory_s: where masks follow the image from frame to frame, their means (and variances) are
+            taken over the frames since their keyframe, one t seconds ago counting
+            exp(-t / memory_s) of the current one. 0, as in the paper's form, for one frame's.
     """
 
     overlap: Overlap = "largest"
     residual: float = 0.0
     fade_s: float = math.inf
+    memory_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            ValueError: `overlap` is unknown, `residual` outside 0 to 1, or `fade_s` not above 0.
+            ValueError: `overlap` is unknown, `residual` outside 0 to 1, `fade_s` not above 0, or
+                `memory_s` below 0.
         """
         check_overlap(self.overlap)
         if not 0 <= self.residual <= 1:
@@ -59,6 +64,8 @@ class OascRule:
             )
         if not self.fade_s > 0:
             raise ValueError(f"fade_s must be above 0 (.inf for never), got {self.fade_s}")
+        if not self.memory_s >= 0:
+            raise ValueError(f"memory_s must be at least 0 (0 for none), got {self.memory_s}")
 
     def kept(self, age_s: float = 0.0) -> float:
         """Return the residual with masks of this age in seconds."""
@@ -74,6 +81,7 @@ def rule_for(
     overlap: Overlap | None = None,
     residual: float | None = None,
     fade_s: float | None = None,
+    memory_s: float | None = None,
 ) -> OascRule:
     """Return the rule for the masks of a generator.
 
@@ -84,6 +92,7 @@ def rule_for(
             unless they are named too, so `overlap="largest"` alone is always the paper's form.
         residual: None for the recommended one.
         fade_s: None for the recommended one.
+        memory_s: None for the recommended one.
 
     Raises:
         ValueError: a value is not allowed.
@@ -93,4 +102,6 @@ def rule_for(
         rule = OascRule(overlap)
     if residual is not None:
         rule = replace(rule, residual=residual)
-    return rule if fade_s is None else replace(rule, fade_s=fade_s)
+    if fade_s is not None:
+        rule = replace(rule, fade_s=fade_s)
+    return rule if memory_s is None else replace(rule, memory_s=memory_s)

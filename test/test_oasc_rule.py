@@ -109,18 +109,19 @@ def test_a_constant_score_stays():
 
 class TestRuleFor:
     class Recommending:
-        recommended_rule = OascRule("agreement", 0.5, 0.7)
+        recommended_rule = OascRule("agreement", 0.5, 0.7, 0.3)
 
     def test_the_paper_unless_the_generator_says_otherwise(self):
         assert rule_for(object()) == PAPER == OascRule("largest", 0.0)
-        assert rule_for(self.Recommending()) == OascRule("agreement", 0.5, 0.7)
+        assert rule_for(self.Recommending()) == OascRule("agreement", 0.5, 0.7, 0.3)
 
     def test_what_is_named_wins(self):
         generator = self.Recommending()
         assert rule_for(generator, "largest") == PAPER
         assert rule_for(generator, "smallest", 0.2) == OascRule("smallest", 0.2)
-        assert rule_for(generator, residual=0.1) == OascRule("agreement", 0.1, 0.7)
-        assert rule_for(generator, fade_s=3.0) == OascRule("agreement", 0.5, 3.0)
+        assert rule_for(generator, residual=0.1) == OascRule("agreement", 0.1, 0.7, 0.3)
+        assert rule_for(generator, fade_s=3.0) == OascRule("agreement", 0.5, 3.0, 0.3)
+        assert rule_for(generator, memory_s=0.0) == OascRule("agreement", 0.5, 0.7)
         assert rule_for(object(), residual=0.1) == OascRule("largest", 0.1)
 
 
@@ -131,6 +132,8 @@ class TestRuleFor:
         (("largest", 1.5), "share of the score that is kept, 0 to 1; got 1.5"),
         (("largest", float("nan")), "got nan"),
         (("largest", 0.0, 0.0), r"fade_s must be above 0 \(.inf for never\), got 0.0"),
+        (("largest", 0.0, 1.0, -0.1), r"memory_s must be at least 0 \(0 for none\), got -0.1"),
+        (("largest", 0.0, 1.0, float("nan")), "memory_s must be at least 0"),
     ],
 )
 def test_wrong_rules(values, message):
