@@ -40,15 +40,24 @@ class Detector(Protocol):
 class MaskGenerator(Protocol):
     """A source of class-agnostic object masks.
 
-    Three attributes are optional. `recommended_rule`, an `OascRule`, says how OASC is to join its
+    Four attributes are optional. `recommended_rule`, an `OascRule`, says how OASC is to join its
     masks where the user does not. `tilings(image, score=None) -> Tilings` gives the same masks as
     `generate`, one a region, much quicker to use where there are thousands. And
     `packed_masks(image, score=None) -> masks.sam.result.SamResult`, beside a `device`, gives them
-    as bits on that torch device.
+    as bits on that torch device. `fresh_masks`, a `FreshMasks` or None, makes quick masks of the
+    frames after that.
     """
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
         """Return the masks of `image`, (N, h, w) bool; `score` may guide where to look."""
+        ...
+
+
+class FreshMasks(Protocol):
+    """Makes masks that are quick enough for every frame; it can be pickled."""
+
+    def tilings(self, image: Image) -> Tilings:
+        """Return the regions of `image`, (T, h, w) int32, see `Tilings`."""
         ...
 
 

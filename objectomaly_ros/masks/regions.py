@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 
-import cv2
 import numpy as np
 from skimage.segmentation import felzenszwalb
 
 from objectomaly_ros.mask_tilings import masks_of
-from objectomaly_ros.masks.superpixels import superpixel_levels
+from objectomaly_ros.masks.superpixels import QuickSuperpixels, shrunk, superpixel_levels
 from objectomaly_ros.oasc_rule import OascRule
 from objectomaly_ros.types import Image, Masks, ScoreMap, Tilings
 
@@ -43,9 +42,11 @@ class RegionMasks:
         max_area: largest region kept, as a share of the image. 1 keeps all.
         max_pixels: larger images are scaled down to this number of pixels, so that time is
             bounded; the masks come at that size, and OASC takes masks of any size.
+        fresh_masks: coarser superpixels that are made anew on every frame, to join these masks once
+            they are of an earlier one (`objectomaly_ros.fresh_masks`); None with `fresh_levels` 0.
     """
 
-    recommended_rule = OascRule(overlap="agreement", residual=0.5, fade_s=0.5)
+    recommended_rule = OascRule(overlap="agreement", residual=0.5, fade_s=0.5, memory_s=1 / 3)
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class RegionMasks:
         min_size: int = 5,
         max_area: float = 1.0,
         max_pixels: int = _WORKING_PIXELS,
+        fresh_levels: int = 2,
     ) -> None:
         """Set the generator up; `checkpoint` must be None and `device` is not used.
 
@@ -82,6 +84,8 @@ class RegionMasks:
                 "sigma must be at least 0, min_size and max_pixels at least 1; "
                 f"got {sigma}, {min_size}, {max_pixels}"
             )
+        if fresh_levels < 0:
+            raise ValueError(f"fresh_levels must be at least 0 (0 for none), got {fresh_levels}")
         if not 0 < max_area <= 1:
             raise ValueError(f"max_area is a share of the image, above 0 to 1; got {max_area}")
         self.scales = tuple(float(scale) for scale in scales)
@@ -91,6 +95,7 @@ class RegionMasks:
         self.min_size = min_size
         self.max_area = max_area
         self.max_pixels = max_pixels
+        self.fresh_masks = QuickSuperpixels(fresh_levels) if fresh_levels else None
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
         """Return the regions of `image`, one mask each.
@@ -107,7 +112,7 @@ class RegionMasks:
     def tilings(self, image: Image, score: ScoreMap | None = None) -> Tilings:
         """Return the regions of `image` as (T, h, w) int32; arguments as of `generate`."""
         del score
-        small = self._shrunk(image)
+        small = shrunk(image, self.max_pixels)
         share = small.shape[0] * small.shape[1] / _WORKING_PIXELS
         min_size = max(1, round(self.min_size * share))
         found = [
@@ -123,11 +128,3 @@ class RegionMasks:
                 too_large = np.bincount(tiling.ravel()) > self.max_area * tiling.size
                 tiling[too_large[tiling]] = -1
         return tilings
-
-    def _shrunk(self, image: Image) -> Image:
-        height, width = image.shape[:2]
-        factor = (self.max_pixels / (height * width)) ** 0.5
-        if factor >= 1:
-            return image
-        size = (max(1, int(width * factor)), max(1, int(height * factor)))
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -68,6 +68,7 @@ def mask_process(values: Mapping[str, Any], device: str) -> MaskProcess | None:
             overlap=None if values["masks.overlap"] == "auto" else values["masks.overlap"],
             residual=_set(values["masks.residual"]),
             fade_s=None if fade_s is None else fade_s or math.inf,
+            memory_s=_set(values["masks.memory_s"]),
         )
     )
 

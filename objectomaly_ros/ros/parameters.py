@@ -80,6 +80,9 @@ SPECS: tuple[Spec, ...] = (
     Spec("masks.fade_s", NAN, "Seconds of image time after which masks count half: the older they "
          "are, the more of its own score a pixel keeps. 0 for never, the paper's form; .nan for "
          "what suits the mask generator.", 0.0, 3600.0, fixed=True),
+    Spec("masks.memory_s", NAN, "Seconds of image time over which masks that follow the image "
+         "average their scores, older frames counting less. 0 for one frame's, the paper's form; "
+         ".nan for what suits the mask generator.", 0.0, 3600.0, fixed=True),
     Spec("refine.every_n", 10, "Generate masks on every n-th image; 0 for never.", 0, 100000),
     Spec("refine.period_s", 0.0, "Seconds of image time between mask generations; above 0 it "
          "takes the place of refine.every_n.", 0.0, 86400.0),

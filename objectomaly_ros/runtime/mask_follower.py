@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from objectomaly_ros.cells import Cells
+from objectomaly_ros.fresh_masks import calibrate_aged
+from objectomaly_ros.mask_memory import MaskMemory
 from objectomaly_ros.propagation import FlowPropagation
 from objectomaly_ros.runtime.mask_server import KeyframeMasks
 from objectomaly_ros.runtime.refinement_worker import Keyframe
-from objectomaly_ros.types import Image
+from objectomaly_ros.types import Image, ScoreMap
 
 Propagation = Literal["flow", "hold", "none"]
 
@@ -22,11 +24,23 @@ class Current:
         keyframe: that they were made for.
         masks: as they were made.
         cells: the same at their places in the frame.
+        image: the frame, (H, W, 3) uint8.
+        memory: what the masks remember of the frames before; None where they do not follow.
     """
 
     keyframe: Keyframe
     masks: KeyframeMasks
     cells: Cells
+    image: Image
+    memory: MaskMemory | None
+
+    def calibrate(self, score: ScoreMap, age_s: float) -> ScoreMap:
+        """Return OASC of the frame's `score`, (H, W), with masks that are `age_s` seconds old."""
+        fresh = None
+        if self.masks.fresh is not None:
+            tilings = self.masks.fresh.tilings(self.image)
+            fresh = Cells.from_tilings(tilings, self.cells.ids.shape, rule=self.cells.rule)
+        return calibrate_aged(score, self.cells, age_s, self.memory, fresh)
 
 
 class MaskFollower:
@@ -34,7 +48,8 @@ class MaskFollower:
 
     Masks are ready some frames after their keyframe. What happens then, and until newer ones are
     ready, is the mode:
-        flow: their pixels are moved with the image's optical flow, from the keyframe to each frame;
+        flow: their pixels are moved with the image's optical flow, from the keyframe to each frame,
+            and they remember what they saw before (`OascRule.memory_s`);
         hold: they are used where they were, which suits a camera that stands still;
         none: they are used where they were, on one frame only, the first after they are ready;
             all other frames keep the coarse score.
@@ -46,6 +61,7 @@ class MaskFollower:
         self.mode: Propagation = "flow"  # may change from frame to frame
         self._flow = FlowPropagation()
         self._in_use: tuple[Keyframe, KeyframeMasks] | None = None
+        self._memory = MaskMemory(0.0)
 
     def step(self, image: Image) -> None:
         """Take the next frame."""
@@ -60,19 +76,22 @@ class MaskFollower:
         """Use these masks from now on."""
         self._leave()
         self._in_use = keyframe, masks
+        self._memory = MaskMemory(masks.cells.rule.memory_s)
+        if keyframe.track is not None and keyframe.score.shape == masks.cells.ids.shape:
+            masks.cells.remember(keyframe.score, 0.0, self._memory)
 
     def drop(self, keyframe: Keyframe) -> None:
         """No masks will come for this keyframe, or they are no longer used."""
         if keyframe.track is not None:
             self._flow.drop(keyframe.track)
 
-    def current(self, shape: tuple[int, int]) -> Current | None:
-        """The masks in use on the current frame, whose shape is H, W; None without any."""
+    def current(self, image: Image) -> Current | None:
+        """The masks in use on the current frame, (H, W, 3); None without any."""
         if self._in_use is None:
             return None
         keyframe, masks = self._in_use
-        cells, track = masks.cells, keyframe.track
-        if cells.ids.shape != shape:  # the camera changed its resolution meanwhile
+        cells, track, memory = masks.cells, keyframe.track, None
+        if cells.ids.shape != image.shape[:2]:  # the camera changed its resolution meanwhile
             self._leave()
             return None
         if self.mode == "none":
@@ -82,7 +101,8 @@ class MaskFollower:
                 self._leave()
                 return None
             cells = cells.with_ids(self._flow.warp(track, cells.ids))
-        return Current(keyframe, masks, cells)
+            memory = self._memory
+        return Current(keyframe, masks, cells, image, memory)
 
     def reset(self) -> None:
         """Forget all masks, for a clock jump or a new recording."""

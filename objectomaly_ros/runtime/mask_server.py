@@ -20,7 +20,7 @@ from typing import Any
 from objectomaly_ros.cells import Cells
 from objectomaly_ros.keyframe import find_masks
 from objectomaly_ros.oasc_rule import OascRule, Overlap, rule_for
-from objectomaly_ros.types import Image, MaskGenerator, ScoreMap
+from objectomaly_ros.types import FreshMasks, Image, MaskGenerator, ScoreMap
 
 NICENESS = 10
 """Added to the process's niceness: beside CAS it gets what CAS leaves."""
@@ -36,8 +36,8 @@ class MaskSource:
 
     Attributes:
         name, checkpoint, device, options: as `load_mask_generator` takes them.
-        overlap, residual, fade_s: how OASC joins them, see `rule_for`; None for what the generator
-            recommends.
+        overlap, residual, fade_s, memory_s: how OASC joins them, see `rule_for`; None for what the
+            generator recommends.
     """
 
     name: str
@@ -47,6 +47,7 @@ class MaskSource:
     overlap: Overlap | None = None
     residual: float | None = None
     fade_s: float | None = None
+    memory_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ class KeyframeMasks:
         cells: of the keyframe's shape.
         count: number of masks that have a pixel.
         seconds: that generating them took.
+        fresh: makes quick masks of the frames after, to join these; None for none.
     """
 
     cells: Cells
     count: int
     seconds: float
+    fresh: FreshMasks | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def generate(
     started = time.perf_counter()
     found = find_masks(generator, image, score)
     cells = found.cells((image.shape[0], image.shape[1]), rule)
-    return KeyframeMasks(cells, cells.n_masks, time.perf_counter() - started)
+    fresh = getattr(generator, "fresh_masks", None) if rule.overlap == "agreement" else None
+    return KeyframeMasks(cells, cells.n_masks, time.perf_counter() - started, fresh)
 
 
 def serve(connection: Connection) -> None:
@@ -91,7 +95,7 @@ def serve(connection: Connection) -> None:
         generator = load_mask_generator(
             source.name, source.checkpoint, source.device, **source.options
         )
-        rule = rule_for(generator, source.overlap, source.residual, source.fade_s)
+        rule = rule_for(generator, source.overlap, source.residual, source.fade_s, source.memory_s)
     except Exception as error:
         connection.send(Failure(describe(error)))
         return

@@ -69,7 +69,7 @@ class Refiner:
         began = self._clock()
         self.follower.step(image)
         self._take_masks(stamp_s)
-        current = self.follower.current((coarse.shape[0], coarse.shape[1]))
+        current = self.follower.current(image)
         if self.cadence.due(stamp_s):
             self._submit(image, coarse, stamp_s)
         moved = self._clock()
@@ -79,7 +79,7 @@ class Refiner:
         age_s = stamp_s - current.keyframe.stamp_s
         if age_s > self.max_age_s:
             return Refined(coarse, None, age_frames, age_s, propagation_s=moved - began)
-        calibrated = current.cells.calibrate(coarse, age_s)
+        calibrated = current.calibrate(coarse, age_s)
         averaged = self._clock()
         score = refine_boundary(calibrated)
         return Refined(

@@ -1,5 +1,6 @@
 """Regions: a tiling that follows the picture, at bounded size, and helps where it should."""
 
+import pickle
 import sys
 import types
 
@@ -57,6 +58,19 @@ def test_superpixels_are_even_and_join_into_larger_ones():
         assert larger.max() < 0.6 * smaller.max()
 
 
+@pytest.mark.parametrize("shape", [(90, 120), (720, 1280), (1, 1), (3, 40)])
+def test_quick_superpixels_are_tilings_of_bounded_size(shape):
+    image = np.random.default_rng(3).integers(0, 255, (*shape, 3), np.uint8)
+    quick = RegionMasks().fresh_masks
+    assert pickle.loads(pickle.dumps(quick)) == quick
+    tilings = quick.tilings(image)
+    assert len(tilings) == 2
+    assert tilings[0].size <= 160 * 120
+    assert tilings.min() == 0
+    assert tilings[1].max() <= tilings[0].max() <= max(1, tilings[0].size / 4)
+    assert RegionMasks(fresh_levels=0).fresh_masks is None
+
+
 def test_superpixels_keep_to_edges():
     image, box = scene(180, 240)
     fine = superpixel_levels(image, 6, 1, 0.8)[0]
@@ -65,7 +79,7 @@ def test_superpixels_keep_to_edges():
 
 
 def test_it_recommends_its_own_rule():
-    assert RegionMasks().recommended_rule == OascRule("agreement", 0.5, fade_s=0.5)
+    assert RegionMasks().recommended_rule == OascRule("agreement", 0.5, 0.5, 1 / 3)
     pipeline = Objectomaly(None, RegionMasks())
     assert pipeline.rule == RegionMasks.recommended_rule
     image, box = scene()
@@ -137,6 +151,7 @@ def test_the_same_image_gives_the_same_masks():
         ({"superpixel_levels": -1}, "superpixel_levels must be at least 0 .* got -1, 5.0"),
         ({"superpixel_step": 1}, "superpixel_step at least 2; got 3, 1"),
         ({"scales": (50, 0)}, "above 0"),
+        ({"fresh_levels": -1}, "fresh_levels must be at least 0 .* got -1"),
         ({"sigma": -1}, "sigma must be at least 0"),
         ({"min_size": 0}, "min_size and max_pixels at least 1"),
         ({"max_pixels": 0}, "min_size and max_pixels at least 1"),

@@ -50,6 +50,7 @@ def test_the_papers_profile_differs_in_the_models_and_spells_out_the_papers_form
         "masks.overlap",
         "masks.residual",
         "masks.fade_s",
+        "masks.memory_s",
         "refine.max_age_s",
     }
     assert (values["masks.overlap"], values["masks.residual"]) == ("largest", 0.0)

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from objectomaly_ros.cells import Cells
+from objectomaly_ros.oasc_rule import OascRule
 from objectomaly_ros.runtime.mask_follower import MaskFollower
 from objectomaly_ros.runtime.mask_server import KeyframeMasks
 from objectomaly_ros.runtime.refinement_worker import Keyframe
@@ -37,11 +40,11 @@ def test_flow_masks_are_moved_from_their_keyframe_though_they_come_late():
     key = keyframe(follower.start())
     for shift in (4, 8, 12):  # the masks are still being made
         follower.step(scene(shift))
-        assert follower.current(SHAPE) is None
+        assert follower.current(scene(0)) is None
     follower.adopt(key, box_masks())
-    assert left_edge(follower.current(SHAPE)) == pytest.approx(52, abs=2)
+    assert left_edge(follower.current(scene(0))) == pytest.approx(52, abs=2)
     follower.step(scene(16))
-    assert left_edge(follower.current(SHAPE)) == pytest.approx(56, abs=2)
+    assert left_edge(follower.current(scene(0))) == pytest.approx(56, abs=2)
 
 
 def test_newer_masks_take_the_place_of_older_ones():
@@ -50,7 +53,7 @@ def test_newer_masks_take_the_place_of_older_ones():
     follower.adopt(keyframe(follower.start()), box_masks(40))
     newer = keyframe(follower.start(), number=5)
     follower.adopt(newer, box_masks(90))
-    current = follower.current(SHAPE)
+    current = follower.current(scene(0))
     assert current.keyframe is newer
     assert left_edge(current) == 90
 
@@ -62,7 +65,7 @@ def test_hold_masks_stay_where_they_were():
     follower.adopt(keyframe(follower.start()), box_masks())
     for shift in (10, 20):
         follower.step(scene(shift))
-        assert left_edge(follower.current(SHAPE)) == 40
+        assert left_edge(follower.current(scene(0))) == 40
 
 
 def test_none_masks_serve_one_frame():
@@ -70,9 +73,9 @@ def test_none_masks_serve_one_frame():
     follower.mode = "none"
     follower.step(scene(0))
     follower.adopt(keyframe(follower.start()), box_masks())
-    assert left_edge(follower.current(SHAPE)) == 40
+    assert left_edge(follower.current(scene(0))) == 40
     follower.step(scene(4))
-    assert follower.current(SHAPE) is None
+    assert follower.current(scene(0)) is None
 
 
 def test_masks_of_another_resolution_are_not_used():
@@ -81,8 +84,64 @@ def test_masks_of_another_resolution_are_not_used():
     follower.adopt(keyframe(follower.start()), box_masks())
     small = scene(0)[::2, ::2].copy()
     follower.step(small)
-    assert follower.current((60, 80)) is None
-    assert follower.current(SHAPE) is None
+    assert follower.current(small) is None
+    assert follower.current(scene(0)) is None
+
+
+def noisy(frame):
+    """A score that differs from frame to frame."""
+    return np.random.default_rng(frame).random(SHAPE).astype(np.float32)
+
+
+@pytest.mark.parametrize("mode", ["flow", "hold"])
+def test_masks_that_follow_remember_the_frames_before(mode):
+    """From the keyframe on, though the masks come late; those that stay see other things there."""
+    mask = np.zeros((1, *SHAPE), bool)
+    mask[0, 40:80, 40:80] = True
+    rule = OascRule(memory_s=0.5)
+    masks = KeyframeMasks(Cells.from_masks(mask, SHAPE, rule=rule), 1, 0.1)
+    follower = MaskFollower()
+    follower.mode = mode
+    follower.step(scene(0))
+    key = replace(keyframe(follower.start()), score=noisy(0))
+    for frame in (1, 2):
+        follower.step(scene(0))
+        if frame == 1:
+            follower.adopt(key, masks)
+        result = follower.current(scene(0)).calibrate(noisy(frame), 0.1 * frame)
+    means = [noisy(frame)[mask[0]].mean() for frame in range(3)]
+    weights = np.exp([-0.4, -0.2, 0]) if mode == "flow" else np.array([0, 0, 1])
+    expected = weights @ means / weights.sum()
+    np.testing.assert_allclose(result[mask[0]], expected, rtol=0, atol=1e-6)
+    newer = replace(keyframe(follower.start(), number=4), score=noisy(3))
+    follower.adopt(newer, masks)
+    again = follower.current(scene(0)).calibrate(noisy(3), 0.0)
+    np.testing.assert_allclose(again[mask[0]], noisy(3)[mask[0]].mean(), rtol=0, atol=1e-6)
+
+
+def test_quick_masks_of_the_frame_itself_join():
+    """An object that the keyframe did not show is found by them alone."""
+
+    class LeftAndRight:
+        def tilings(self, image):
+            self.image = image
+            return np.kron([[[0, 1]]], np.ones(SHAPE, np.int32))[:, ::4, ::4]
+
+    rule, fresh = OascRule("agreement"), LeftAndRight()
+    whole = Cells.from_masks(np.ones((1, *SHAPE), bool), SHAPE, rule=rule)
+    follower = MaskFollower()
+    follower.step(scene(0))
+    follower.adopt(keyframe(follower.start()), KeyframeMasks(whole, 1, 0.1, fresh))
+    score = np.zeros(SHAPE, np.float32)
+    score[:, 80:] = 1
+    image = scene(0)
+    current = follower.current(image)
+    alone = whole.calibrate(score)
+    joined = current.calibrate(score, 0.0)
+    assert fresh.image is image
+    assert np.ptp(alone) < 1e-6
+    assert joined[:, 80:].min() > 0.9
+    assert joined[:, :80].max() < 0.1
 
 
 def test_reset_forgets_and_late_masks_of_before_find_no_track():
@@ -92,4 +151,4 @@ def test_reset_forgets_and_late_masks_of_before_find_no_track():
     follower.reset()
     follower.step(scene(0))
     follower.adopt(key, box_masks())
-    assert follower.current(SHAPE) is None
+    assert follower.current(scene(0)) is None
