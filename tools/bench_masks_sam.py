@@ -2,14 +2,15 @@
 """What the options of SAM's masks that trade exactness cost, against plain float32.
 
     python tools/bench_masks_sam.py [--network sam_vit_b] [--checkpoint FILE] [--device cpu]
-        [--variants fused bfloat16 float16 compiled] [--points-per-side 8]
+        [--variants fused bfloat16 float16 compiled graphs] [--points-per-side 8]
 
 One street frame with pasted obstacles and ESPNetv2's coarse score of it (shared/data). For each
 variant: seconds a stage, how many masks, how well they match float32's (mean IoU of each of
 float32's masks with its best match), and the difference of the final map after OASC and MBP, in
 the coarse score's range: mean and greatest; and AuPRC. Without a checkpoint the weights are
 stand-ins, and such a network passes rounding on more than a trained one does. `objectomaly
-benchmark masks` compares with the official generator.
+benchmark masks` compares with the official generator. `graphs` is compiled=reduce-overhead, which
+differs from `compiled` on a GPU only.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ sys.path.insert(0, str(REPOSITORY))
 from objectomaly_ros.benchmark import networks  # noqa: E402
 from objectomaly_ros.evaluation.metrics import pixel_metrics  # noqa: E402
 from objectomaly_ros.masks.sam.attention import fuse_attention  # noqa: E402
+from objectomaly_ros.masks.sam.compilation import compile_encoder  # noqa: E402
 from objectomaly_ros.masks.sam.generator import SamMasks  # noqa: E402
 from objectomaly_ros.masks.sam.loading import load_weights  # noqa: E402
 from objectomaly_ros.mbp import refine_boundary  # noqa: E402
 from objectomaly_ros.oasc import calibrate  # noqa: E402
 from objectomaly_ros.types import Masks, ScoreMap  # noqa: E402
 
-VARIANTS = ("fused", "bfloat16", "float16", "compiled")
+VARIANTS = ("fused", "bfloat16", "float16", "compiled", "graphs")
 THRESHOLDS = {"pred_iou_thresh": 0.85, "stability_score_thresh": 0.5, "box_nms_thresh": 0.9}
 
 
@@ -48,8 +50,8 @@ def generator(arguments: argparse.Namespace, variant: str) -> SamMasks:
         load_weights(sam, arguments.checkpoint, arguments.network)
     if variant == "fused":
         fuse_attention(sam.image_encoder)
-    if variant == "compiled":
-        sam.image_encoder.compile()
+    if variant in ("compiled", "graphs"):
+        compile_encoder(sam.image_encoder, "reduce-overhead" if variant == "graphs" else True)
     options: dict[str, Any] = {} if arguments.checkpoint else dict(THRESHOLDS)
     if variant in ("bfloat16", "float16"):
         options["precision"] = variant
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("--network", default="sam_vit_b", choices=networks.NETWORKS)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--variants", nargs="+", default=VARIANTS[:4], choices=VARIANTS)
     parser.add_argument("--points-per-side", type=int, default=8)
     parser.add_argument("--frame", default="0016E5_08031")
     arguments = parser.parse_args()
@@ -93,7 +95,7 @@ def main() -> None:
     exact_map: ScoreMap = score
     for variant in ("float32", *arguments.variants):
         found = generator(arguments, variant)
-        if variant == "compiled":
+        if variant in ("compiled", "graphs"):
             found.packed_masks(image)  # compiles
         result = found.packed_masks(np.ascontiguousarray(image))
         masks = result.masks()

@@ -17,6 +17,7 @@ from objectomaly_ros import mbp, mbp_torch, oasc, oasc_torch
 from objectomaly_ros.benchmark.measuring import PeakMemory, Spent, spending
 from objectomaly_ros.masks.sam.attention import fuse_attention
 from objectomaly_ros.masks.sam.candidates import suppress
+from objectomaly_ros.masks.sam.compilation import Compiled, compile_encoder
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import mask_generator
 from objectomaly_ros.types import Image, Masks, ScoreMap
@@ -74,7 +75,7 @@ def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, flo
     }  # fmt: skip
 
 
-def accelerated(sam: Any, *, fused_attention: bool, compiled: bool) -> Any:
+def accelerated(sam: Any, *, fused_attention: bool, compiled: Compiled) -> Any:
     """Return `sam`, or a copy of it whose image encoder has these options of `load_sam`."""
     if not (fused_attention or compiled):
         return sam
@@ -82,7 +83,7 @@ def accelerated(sam: Any, *, fused_attention: bool, compiled: bool) -> Any:
     if fused_attention:
         fuse_attention(sam.image_encoder)
     if compiled:
-        sam.image_encoder.compile()
+        compile_encoder(sam.image_encoder, compiled)
     return sam
 
 

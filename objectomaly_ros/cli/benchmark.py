@@ -98,7 +98,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     score = np.sin(40 * score.reshape(image.shape[:2])) ** 2
     on_gpu = device.type == "cuda"
     own = dict(spec.options)
-    encoder = {name: bool(own.pop(name, False)) for name in ("fused_attention", "compiled")}
+    encoder = {name: own.pop(name, False) for name in ("fused_attention", "compiled")}
     options = {"points_per_side": args.points_per_side or (32 if on_gpu else 6), **own}
     if not checkpoint:
         print("no checkpoint: stand-in weights, the masks mean nothing", file=sys.stderr)

@@ -18,6 +18,7 @@ from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.attention import fuse_attention
+from objectomaly_ros.masks.sam.compilation import Compiled, compile_encoder
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.guided import Prompting, point_source
 
@@ -132,7 +133,7 @@ def load_sam(
     device: str = "cpu",
     *,
     fused_attention: bool = False,
-    compiled: bool = False,
+    compiled: Compiled = False,
     **options: Any,
 ) -> SamMasks:
     """Build the generator `name`, sam_vit_h, sam_vit_l or sam_vit_b, from its published file.
@@ -145,8 +146,8 @@ def load_sam(
             `attention.FusedAttention`: faster, with other rounding. On a street frame with stand-in
             weights (`tools/bench_masks_sam.py`, ViT-B) all masks remain, their mean IoU with the
             exact ones is 0.9999, and the final map moves by 1e-5 of its range on average.
-        compiled: run the image encoder through `torch.compile`: the first image then takes
-            minutes, the others less than before, with other rounding.
+        compiled: run the image encoder through `torch.compile`, see `compile_encoder`: the first
+            image then takes minutes, the others less than before, with other rounding.
         **options: of `mask_generator`.
 
     Raises:
@@ -162,7 +163,7 @@ def load_sam(
     if fused_attention:
         fuse_attention(sam.image_encoder)
     if compiled:
-        sam.image_encoder.compile()
+        compile_encoder(sam.image_encoder, compiled)
     return mask_generator(sam.to(where), **options)
 
 

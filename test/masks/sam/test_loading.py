@@ -45,11 +45,19 @@ def test_the_encoder_is_compiled_on_request(tiny, make_image, monkeypatch):
     tensors, path = tiny
     torch.save(tensors, path)
     compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+
+    def note(module, mode):
+        compiled.append((type(module).__name__, mode))
+
+    monkeypatch.setattr(torch.nn.Module, "compile", note)
     load_mask_generator("sam_vit_b", path, **OPTIONS)
     assert compiled == []
-    load_mask_generator("sam_vit_b", path, compiled=True, **OPTIONS)
-    assert [type(module).__name__ for module in compiled] == ["ImageEncoderViT"]
+    for option in (True, "reduce-overhead"):
+        load_mask_generator("sam_vit_b", path, compiled=option, **OPTIONS)
+    expected = [("ImageEncoderViT", None), ("ImageEncoderViT", "reduce-overhead")]
+    assert compiled == expected
+    with pytest.raises(ValueError, match="true, false or 'reduce-overhead', got 'fast'"):
+        load_mask_generator("sam_vit_b", path, compiled="fast", **OPTIONS)
 
 
 @pytest.mark.parametrize("name", ["sam_vit_b", "mobile_sam", "sam2_hiera_tiny", "edgetam"])
