@@ -14,7 +14,12 @@ The ratio is plain's time over the form's: on a CPU of processor time, all threa
 on the machine disturbs less, on CUDA of the wall clock. Memory is what loading and running add to
 the process (resident, peak), on CUDA the most that torch allocated. `attention` is deformable
 attention's share of the time, `off` the mean difference of the score from the plain one as a share
-of that one's range. The first frame warms up and does not count.
+of that one's range.
+
+Rows come as they are measured. A detector that fails, for want of memory for instance, is left out
+and named, the others go on, and the exit code is 1. The first frame warms up and does not count;
+but where it takes long and --repeat is 1, the default, it is the only one, so that the whole table
+takes minutes and not hours on a few CPU cores.
 """
 
 from __future__ import annotations
@@ -27,6 +32,8 @@ import sys
 import tempfile
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -50,6 +57,10 @@ FORMS = ("plain", "ours", "half")
 QUICK_S, SLOW_S = 2.0, 10.0
 """Every detector runs for QUICK_S of processor time at least; with --repeat 1 one whose frame takes
 more than SLOW_S is not warmed up first."""
+
+
+class FormError(RuntimeError):
+    """A form of a detector could not be measured."""
 
 
 @dataclass(frozen=True)
@@ -196,14 +207,15 @@ def _synchronised() -> float:
 
 
 def serve(pipe: Connection, name: str, form: str, device: str, shape: tuple[int, int]) -> None:
-    """Score the frame whenever asked, in a process of its own, until told to stop."""
+    """Score the frame whenever asked, in a process of its own, until it is ended."""
     warnings.simplefilter("ignore")  # torch would rather see TorchScript gone
     image, before = street(*shape), _peak_bytes("cpu")
     detector = build(name, form, device)
     compiled = form == "half" and device != "cpu"  # hooks would break the compiled graph apart
     stopwatch = _Stopwatch(None if compiled else getattr(detector, "_network", None), device)
     pipe.send("ready")
-    while pipe.recv():
+    while True:
+        pipe.recv()
         stopwatch.seconds = 0.0
         wall, cpu, watched = perf_counter(), process_time(), stopwatch.now()
         score = detector.score(image)
@@ -224,31 +236,45 @@ def _peak_bytes(device: str) -> int:
 
 def bench(name: str, device: str, shape: tuple[int, int], repeat: int) -> list[Row]:
     """Run all forms of a detector in turns; return a row of each."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
-    processes = []
-    for form in forms(name, device):
-        pipes[form], theirs = context.Pipe()
-        process = context.Process(
-            target=serve, args=(theirs, name, form, device, shape), daemon=True
-        )
-        process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
-        processes.append(process)
-        _answer(pipes[form], f"{name} ({form})")
-    frames: dict[str, list[Frame]] = {form: [] for form in pipes}
-    with tqdm(desc=name, unit="frame") as bar:
+    frames: dict[str, list[Frame]] = {form: [] for form in forms(name, device)}
+    with (
+        _served(name, tuple(frames), device, shape) as pipes,
+        tqdm(desc=name, unit="frame", mininterval=0.5) as bar,
+    ):
         while not _enough(frames["plain"], repeat):
             for form, pipe in pipes.items():
-                bar.set_postfix_str(form)
+                # Which form runs is news where a frame takes long; else it would flood a log.
+                bar.set_postfix_str(form, refresh=not frames[form] or frames[form][0].wall_s > 1)
                 pipe.send(True)
                 frames[form].append(_answer(pipe, f"{name} ({form})"))
                 bar.update()
-    for pipe, process in zip(pipes.values(), processes, strict=True):
-        pipe.send(False)
-        process.join()
     counted = slice(1 if len(frames["plain"]) > 1 else 0, None)
     return _rows(name, device, {form: taken[counted] for form, taken in frames.items()})
+
+
+@contextmanager
+def _served(
+    name: str, wanted: tuple[str, ...], device: str, shape: tuple[int, int]
+) -> Iterator[dict[str, Connection]]:
+    """Run the forms of a detector in a process each, and end them all whatever happens."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    processes = []
+    try:
+        for form in wanted:
+            pipes[form], theirs = context.Pipe()
+            process = context.Process(
+                target=serve, args=(theirs, name, form, device, shape), daemon=True
+            )
+            process.start()
+            theirs.close()  # so that the end of the process is the end of the pipe
+            processes.append(process)
+            _answer(pipes[form], f"{name} ({form})")
+        yield pipes
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
 
 
 def _enough(frames: list[Frame], repeat: int) -> bool:
@@ -287,18 +313,18 @@ def _answer(pipe: Connection, whose: str) -> Any:
     try:
         return pipe.recv()
     except EOFError:
-        raise SystemExit(f"{whose} ended before it answered; what it said is above") from None
+        raise FormError(f"{whose} ended before it answered; what it said is above") from None
 
 
-def main() -> None:
-    """Bench the detectors asked for and print the table."""
+def main() -> int:
+    """Bench the detectors asked for and print the table; 1 where one could not be measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--detector", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--size", type=int, nargs=2, default=(720, 1280), metavar=("H", "W"))
-    parser.add_argument("--repeat", type=int, default=3, help="frames; their median is shown")
+    parser.add_argument("--repeat", type=int, default=1, help="frames; their median is shown")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     arguments = parser.parse_args()
     height, width = arguments.size
@@ -323,20 +349,33 @@ def main() -> None:
             ("off", 10),
         )
         print(" " * 21 + "".join(f"{head:>{width}}" for head, width in heads), flush=True)
-    rows = []
-    for name in arguments.detector:
-        for row in bench(name, arguments.device, (height, width), arguments.repeat):
-            rows.append(row)
+    rows: list[Row] = []
+    failed: dict[str, str] = {}
+    try:
+        for name in arguments.detector:
+            try:
+                found = bench(name, arguments.device, (height, width), arguments.repeat)
+            except FormError as error:
+                failed[name] = str(error)
+                print(f"bench_detectors: {error}", file=sys.stderr)
+                continue
+            rows += found
             if not arguments.json:
-                share = "" if row.attention_share is None else f"{row.attention_share:.0%}"
-                print(
-                    f"{row.detector:14}{row.form:7}{row.wall_ms:10.1f}{row.cpu_ms:10.1f}"
-                    f"{row.ratio:8.2f}{row.memory_mb:8.0f}{share:>11}{row.off:10.1e}",
-                    flush=True,
-                )
-    if arguments.json:
-        print(json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, indent=2))
+                print("\n".join(map(_line, found)), flush=True)
+    finally:  # also what an interrupted run has measured is worth its time
+        if arguments.json:
+            measured = [asdict(row) for row in rows]
+            print(json.dumps({"machine": about, "rows": measured, "failed": failed}, indent=2))
+    return 1 if failed else 0
+
+
+def _line(row: Row) -> str:
+    share = "" if row.attention_share is None else f"{row.attention_share:.0%}"
+    return (
+        f"{row.detector:14}{row.form:7}{row.wall_ms:10.1f}{row.cpu_ms:10.1f}"
+        f"{row.ratio:8.2f}{row.memory_mb:8.0f}{share:>11}{row.off:10.1e}"
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
