@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from objectomaly_ros.types import Image
 
 SIZES = {"480x360": (360, 480), "720p": (720, 1280), "1080p": (1080, 1920)}
+_ENOUGH_S = 120.0  # without --repeat no further runs are begun after this
 _TITLES = {
     "encoder": "image encoder",
     "decoder": "mask decoder",
@@ -32,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         epilog="Both generators run in turns on the same weights; figures are medians. Without a\n"
         "checkpoint the weights are stand-ins: times are right, masks mean nothing, and the\n"
         "thresholds are chosen so that of the full grid about 100 masks survive, as of a trained\n"
-        "SAM's. On the CPU the defaults take about two minutes.\n\n"
+        "SAM's. Where a run takes over 15 s the first ones count too, and without --repeat no\n"
+        "further ones are begun after two minutes: on two CPU cores two to four minutes in all.\n\n"
         "Exit codes: 0 measured; 1 a checkpoint or device is not there; 2 usage.\n\n"
         "  objectomaly benchmark masks --generator sam_vit_h=sam_vit_h.pth --device cuda\n"
         "  objectomaly benchmark masks --generator sam_vit_b,precision=bfloat16 --size 1080p",
@@ -57,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: 32, the official one, on a GPU; 6 on the CPU",
     )
     masks.add_argument(
-        "--repeat", type=_positive, metavar="N", help="counted runs; default: 7 on a GPU, else 2"
+        "--repeat",
+        type=_positive,
+        metavar="N",
+        help="counted runs; default: 7 on a GPU, else 2, or as many as are begun in two minutes",
     )
     masks.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
     masks.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -100,13 +106,24 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     own = dict(spec.options)
     encoder = {name: own.pop(name, False) for name in ("fused_attention", "compiled")}
     options = {"points_per_side": args.points_per_side or (32 if on_gpu else 6), **own}
-    if not checkpoint:
-        print("no checkpoint: stand-in weights, the masks mean nothing", file=sys.stderr)
-        options = {**masks.thresholds(sam, image, options), **options}
-    repeat = args.repeat or (7 if on_gpu else 2)
-    with tqdm(total=2 * repeat + 2, unit="run", desc="measuring", dynamic_ncols=True) as bar:
+    patience = masks.Patience(
+        args.repeat or (7 if on_gpu else 2),
+        seconds=math.inf if args.repeat else _ENOUGH_S,
+        **({"slow_s": math.inf} if encoder["compiled"] else {}),
+    )
+    with tqdm(total=2 * patience.repeat + 3, unit="run", dynamic_ncols=True) as bar:
+
+        def begin(what: str) -> None:
+            bar.set_description(what)
+            bar.update()
+
+        if not checkpoint:
+            print("no checkpoint: stand-in weights, the masks mean nothing", file=sys.stderr)
+            begin("thresholds")
+            options = {**masks.thresholds(sam, image, options), **options}
         fast = masks.accelerated(sam, **encoder)
-        ours, official = masks.compare(fast, sam, image, score, options, repeat, bar.update)
+        ours, official = masks.compare(fast, sam, image, score, options, patience, begin)
+        bar.total = bar.n
     same_count = len(ours.masks) == len(official.masks)
     return {
         "generator": name,
@@ -116,7 +133,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "image": list(image.shape[:2]),
         "options": {**options, **encoder},
-        "repeat": repeat,
+        "repeat": ours.runs,
         "ours": _figures(ours),
         "official": _figures(official),
         "ratio": official.total_ms / ours.total_ms,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from objectomaly_ros.benchmark import networks
+from objectomaly_ros.benchmark import masks, networks
 from objectomaly_ros.benchmark.measuring import PeakMemory, spending
 from objectomaly_ros.cli.main import main
 
@@ -115,3 +115,59 @@ def test_peak_memory_sees_a_large_array():
     memory = PeakMemory(torch.device("cpu"))
     np.ones(64_000_000, np.uint8)
     assert memory.megabytes() > before + 30
+
+
+@pytest.fixture
+def timed_sides(monkeypatch):
+    """Let runs of both generators take no time but say that they took as long as asked."""
+
+    def take(first_s, later_s=0.1):
+        begun, now = [], [0.0]
+        monkeypatch.setattr(masks.time, "perf_counter", lambda: now[0])
+
+        def run(_generator, _image, _score, side):
+            seconds = first_s if len(begun) < 3 else later_s
+            now[0] += seconds
+            for times in side.seconds.values():
+                times.append(seconds / len(masks.STAGES))
+
+        monkeypatch.setattr(masks, "_run_ours", run)
+        monkeypatch.setattr(masks, "_run_official", run)
+
+        def compare(**patience):
+            sam = networks.build("tiny")
+            image = np.zeros((8, 8, 3), np.uint8)
+            score = np.zeros((8, 8), np.float32)
+            patience = masks.Patience(**patience)
+            ours, official = masks.compare(sam, sam, image, score, {}, patience, begun.append)
+            assert begun == ["ours", "official"] * (len(begun) // 2)
+            assert ours.runs == official.runs
+            return ours, len(begun) // 2
+
+        return compare
+
+    return take
+
+
+def test_quick_runs_are_warmed_up_first(timed_sides):
+    ours, turns = timed_sides(first_s=5)(repeat=3)
+    assert (ours.runs, turns) == (3, 4)
+    assert ours.total_ms == pytest.approx(100)
+
+
+def test_slow_runs_count_from_the_first(timed_sides):
+    ours, turns = timed_sides(first_s=40, later_s=40)(repeat=2)
+    assert (ours.runs, turns) == (2, 2)
+
+
+def test_no_runs_are_begun_once_there_was_time_enough(timed_sides):
+    ours, turns = timed_sides(first_s=70, later_s=70)(repeat=7, seconds=120)
+    assert (ours.runs, turns) == (1, 1)
+    ours, turns = timed_sides(first_s=14, later_s=14)(repeat=7, seconds=20)
+    assert (ours.runs, turns) == (1, 2), "one run is always counted"
+
+
+def test_a_first_run_that_compiles_never_counts(timed_sides):
+    ours, turns = timed_sides(first_s=300)(repeat=2, slow_s=float("inf"))
+    assert (ours.runs, turns) == (2, 3)
+    assert ours.total_ms == pytest.approx(100)
