@@ -5,8 +5,9 @@ The rules are those of `oasc.calibrate`, whose docstring has the source.
 What costs time is traffic: 120 masks of 1280x720 are 14 MB as bits, 111 MB as bool, 442 MB as
 float32. So they are never unpacked as a whole: the bytes that hold a pixel of a mask are looked
 for, in two passes over the bits, and only these are unpacked, beside the 8 scores that each looks
-at. For `make bench`'s masks, whose areas add up to one frame, every tensor that an operation reads
-or writes is 206 MB in 63 operations; unpacking and reducing all of them was 3.2 GB.
+at. For `make bench`'s masks, whose areas add up to one frame, the tensors that operations read and
+write are 168 MB, in 56 operations; with areas of four frames 350 MB. Unpacking and reducing all
+masks was 3.2 GB.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from typing import Literal
 import torch
 from torch.nn import functional as F
 
-from objectomaly_ros.mask_bits import bit_values, count_bits, resize_bits
+from objectomaly_ros.mask_bits import count_bits, resize_bits
+from objectomaly_ros.occupied_bytes import OccupiedBytes
 
 _TILE_BYTES = 2**24  # of bits looked through at a time
-_PART = 2**21  # bytes unpacked at a time
-# Fixed point: 2**27 pixels of a tile, each below 2**34, add up to less than an int64 holds.
+# Fixed point: the 2**27 pixels of a tile, each below 2**34, add up to less than an int64 holds.
 _FRACTION_BITS = 34
-_LEAST_EXPONENT = -90
 
 
 def calibrate(
@@ -43,7 +43,8 @@ def calibrate(
     of two above the highest, so that order does not matter; that is exact for all float32 values
     above a thousandth of the highest, and the rest is off by less than its own share of 1e-10.
 
-    Memory on the way: at most 700 MB, and some 100 MB for the masks of a street in 1280x720.
+    Memory on the way: at most 1 GB, where the masks cover everything, and some 100 MB for the masks
+    of a street in 1280x720.
 
     Args:
         score: (H, W) float32, any range.
@@ -77,14 +78,15 @@ def calibrate(
     per_mask = len(winner)
     step = max(1, _TILE_BYTES // per_mask)
     for first in range(0, len(bits), step):
-        occupied = _Occupied.of(bits[first : first + step])
-        means, present = _means(occupied, pixels, per_mask)
+        occupied = OccupiedBytes.of(bits[first : first + step])
+        means, present = _means(occupied, pixels)
         rank = torch.where(present, ranks[first : first + step], 0)
         of_rank.scatter_(0, rank, means)
-        for byte, mask, position in occupied.parts(per_mask):
-            values = torch.where(_unpacked(byte), rank[mask, None].int(), 0)
+        rank = rank.int()
+        for part in occupied.parts:
+            values = torch.where(part.pixels(), rank[part.mask, None], 0)
             # The highest of integers: the order in which the device gets there does not matter.
-            winner.scatter_reduce_(0, position[:, None].expand(-1, 8), values, "amax")
+            winner.scatter_reduce_(0, part.position[:, None].expand(-1, 8), values, "amax")
     winner = winner.view(height, -1)[:, :columns]
     value = of_rank[winner]
     if residual > 0:
@@ -97,12 +99,12 @@ class _Pixels:
     """A score map in groups of 8 pixels, as bytes of bits have them.
 
     Attributes:
-        fixed: (P, 8) int64, the finite scores in units of 1 / `scale`, cut off; 0 elsewhere.
+        score: (P, 8) float32, 0 where it is not finite.
         finite: (P, 8) bool.
-        scale: () float64, a power of two.
+        scale: () float64, a power of two: what a score of 1 is in fixed point.
     """
 
-    fixed: torch.Tensor
+    score: torch.Tensor
     finite: torch.Tensor
     scale: torch.Tensor
 
@@ -113,63 +115,19 @@ class _Pixels:
         clean = torch.where(finite, score, 0)
         low, high = clean.aminmax()
         exponent = torch.maximum(high, -low).frexp().exponent
-        # At least what lets the scale be a float32: then the product is exact.
-        scale = (_FRACTION_BITS - exponent.clamp(min=_LEAST_EXPONENT)).double().exp2()
-        return cls((clean * scale).long(), finite, scale)
+        return cls(clean, finite, (_FRACTION_BITS - exponent).double().exp2())
 
 
-@dataclass(frozen=True, eq=False)
-class _Occupied:
-    """The bytes of some masks that hold a pixel.
-
-    Attributes:
-        bytes: (M,) uint8, above 0.
-        index: (M,) int64, where each lies among the bytes of all the masks; ascending.
-        count: number of masks.
-    """
-
-    bytes: torch.Tensor
-    index: torch.Tensor
-    count: int
-
-    @classmethod
-    def of(cls, bits: torch.Tensor) -> _Occupied:
-        """Find them in (n, h, w8) uint8; this waits for the device."""
-        flat = bits.reshape(-1)
-        index = flat.nonzero()[:, 0]
-        return cls(flat[index], index, len(bits))
-
-    def parts(self, per_mask: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Return bytes, the mask of each, and its place in the mask, so many at a time."""
-        parts = []
-        for first in range(0, max(1, len(self.bytes)), _PART):
-            index = self.index[first : first + _PART]
-            mask = index.div(per_mask, rounding_mode="floor")
-            parts.append((self.bytes[first : first + _PART], mask, index - mask * per_mask))
-        return parts
-
-    def sums(self, values: list[torch.Tensor], per_mask: int) -> torch.Tensor:
-        """Return the (count,) int64 sums over masks of int64 values of the bytes, in parts."""
-        running = F.pad(torch.cat(values).cumsum(0), (1, 0))
-        bounds = torch.arange(self.count + 1, device=self.index.device) * per_mask
-        return running[torch.searchsorted(self.index, bounds)].diff()
-
-
-def _means(
-    occupied: _Occupied, pixels: _Pixels, per_mask: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _means(occupied: OccupiedBytes, pixels: _Pixels) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the (n,) float32 means of the finite scores, and (n,) whether there are any."""
     sums, counts = [], []
-    for byte, _, position in occupied.parts(per_mask):
-        mask = _unpacked(byte)
-        sums.append(torch.where(mask, pixels.fixed[position], 0).sum(1))
-        counts.append((mask & pixels.finite[position]).sum(1))
-    total, count = occupied.sums(sums, per_mask), occupied.sums(counts, per_mask)
-    return (total / pixels.scale / count).float(), count > 0
-
-
-def _unpacked(byte: torch.Tensor) -> torch.Tensor:
-    return (byte[:, None] & bit_values(byte.device)) != 0
+    for part in occupied.parts:
+        mask = part.pixels()
+        total = torch.where(mask, pixels.score[part.position], 0).sum(1, dtype=torch.float64)
+        sums.append((total * pixels.scale).long())
+        counts.append((mask & pixels.finite[part.position]).sum(1, dtype=torch.uint8))
+    count = occupied.sums(counts)
+    return (occupied.sums(sums) / pixels.scale / count).float(), count > 0
 
 
 def _ranks(areas: torch.Tensor, *, descending: bool) -> torch.Tensor:
