@@ -64,17 +64,20 @@ class Masks:
     """Masks of bands; may be told to wait or to fail."""
 
     def __init__(self):
-        self.generator, self.images = BandMasks(), []
+        self.generator, self.images, self.answered = BandMasks(), [], 0
         self.free = threading.Event()
         self.free.set()
         self.fail = False
 
     def __call__(self, image, score):
         self.images.append(image)
-        assert self.free.wait(10)
-        if self.fail:
-            raise RuntimeError("no masks today")
-        return generate(self.generator, image, score, PAPER)
+        assert self.free.wait(60)
+        try:
+            if self.fail:
+                raise RuntimeError("no masks today")
+            return generate(self.generator, image, score, PAPER)
+        finally:
+            self.answered += 1
 
 
 @pytest.fixture
@@ -90,20 +93,25 @@ def run():
 
     yield start
     for engine in engines:
-        assert engine.close(5)
+        assert engine.close(60)
 
 
 def feed(engine, sink, stamp, image=None, camera=""):
     engine.submit(Frame(camera, stamp, time.monotonic(), picture() if image is None else image))
-    assert sink.done.acquire(timeout=10)
+    assert sink.done.acquire(timeout=60)
 
 
 def settle(masks, count):
-    """Wait until the worker has handed over what it made of `count` keyframes."""
-    end = time.monotonic() + 10
-    while len(masks.images) < count and time.monotonic() < end:
+    """Wait until the generator was asked for `count` keyframes and, unless it is held up, the
+    worker has handed over what came of them.
+    """
+    end = time.monotonic() + 60
+    while len(masks.images) < count or (
+        masks.free.is_set() and masks.answered < len(masks.images)
+    ):
+        assert time.monotonic() < end, f"{len(masks.images)} of {count} keyframes"
         time.sleep(0.005)
-    time.sleep(0.1)
+    time.sleep(0.1)  # from the generator's answer on the worker has a few instructions to go
 
 
 def test_every_frame_gets_its_coarse_score_first_and_then_one_result(run):
@@ -206,9 +214,9 @@ def test_keyframes_come_at_the_cadence_and_on_request(run):
     feed(engine, sink, 0.1)
     settle(masks, 1)
     engine.settings = replace(engine.settings, cadence=CadenceSettings(every_n=2))
-    for k in range(2, 6):
+    for k, keyframes in ((2, 1), (3, 2), (4, 2), (5, 3)):
         feed(engine, sink, k / 10)
-        settle(masks, 0)
+        settle(masks, keyframes)
     assert len(masks.images) == 3
 
 
@@ -271,7 +279,7 @@ def test_a_frame_that_brings_its_score_does_not_ask_the_detector(run):
     image = picture(first=(0, 255, 0))  # which would make the detector fail
     score = np.full(image.shape[:2], 7, np.float32)
     engine.submit(Frame("", 0.0, time.monotonic(), image, lambda: score))
-    assert sink.done.acquire(timeout=10)
+    assert sink.done.acquire(timeout=60)
     assert sink.results[0].detection.score is score
     assert sink.results[0].detection.road is None
 
@@ -297,13 +305,23 @@ def test_a_bad_image_is_counted_and_skipped(run):
 
 
 def test_beyond_capacity_the_oldest_frames_are_dropped_and_counted(run):
-    engine, sink = run(RednessDetector(seconds=0.2), queue_size=2)
+    class Gate(RednessDetector):
+        entered, go = threading.Semaphore(0), threading.Semaphore(0)
+
+        def detect(self, image):
+            self.entered.release()
+            assert self.go.acquire(timeout=60)
+            return super().detect(image)
+
+    gate = Gate()
+    engine, sink = run(gate, queue_size=2)
     engine.submit(Frame("", 0.0, 0.0, picture()))
-    time.sleep(0.1)  # the first is in the detector
+    assert gate.entered.acquire(timeout=60)  # the first is in the detector
     for k in range(1, 7):
         engine.submit(Frame("", float(k), 0.0, picture()))
     for _ in range(3):
-        assert sink.done.acquire(timeout=10)
+        gate.go.release()
+        assert sink.done.acquire(timeout=60)
     assert [result.frame.stamp_s for result in sink.results] == [0.0, 5.0, 6.0]
     counters = engine.cameras[""].counters
     assert (counters.received, counters.scored, counters.dropped) == (7, 3, 4)
@@ -373,6 +391,6 @@ def test_without_a_threshold_no_obstacles_are_looked_for(run):
 
 def test_after_close_nothing_comes_out(run):
     engine, sink = run()
-    assert engine.close(5)
+    assert engine.close(60)
     engine.submit(Frame("", 0.0, 0.0, picture()))
     assert not sink.done.acquire(timeout=0.2)

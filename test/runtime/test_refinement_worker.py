@@ -22,12 +22,12 @@ class Gate:
     def __call__(self, image, score):
         self.seen.append(int(image[0, 0, 0]))
         self.entered.release()
-        assert self.go.acquire(timeout=10)
+        assert self.go.acquire(timeout=60)
         return f"masks {image[0, 0, 0]}"
 
 
 def poll(worker, count, camera=""):
-    outcomes, end = [], time.monotonic() + 10
+    outcomes, end = [], time.monotonic() + 60
     while len(outcomes) < count and time.monotonic() < end:
         outcomes += worker.poll(camera)
         time.sleep(0.005)
@@ -38,7 +38,7 @@ def test_the_newest_waiting_keyframe_wins_and_the_others_are_reported():
     gate = Gate()
     worker = RefinementWorker(gate, lambda error: None)
     worker.submit(keyframe(1))
-    assert gate.entered.acquire(timeout=10)
+    assert gate.entered.acquire(timeout=60)
     for number in (2, 3, 4):
         worker.submit(keyframe(number))
     assert poll(worker, 2) == [(2, None), (3, None)]
@@ -62,7 +62,7 @@ def test_cameras_take_turns():
     gate = Gate()
     worker = RefinementWorker(gate, lambda error: None)
     worker.submit(keyframe(0, "busy"))
-    assert gate.entered.acquire(timeout=10)
+    assert gate.entered.acquire(timeout=60)
     worker.submit(keyframe(1, "a"))
     worker.submit(keyframe(2, "b"))
     worker.submit(keyframe(3, "a"))  # newer, in the turn of the older
@@ -95,7 +95,7 @@ def test_close_does_not_wait_longer_than_told_and_busy_time_is_known():
     worker = RefinementWorker(gate, lambda error: None, clock=lambda: now[0])
     assert worker.busy_seconds() == 0
     worker.submit(keyframe(1))
-    assert gate.entered.acquire(timeout=10)
+    assert gate.entered.acquire(timeout=60)
     now[0] = 7.0
     assert worker.busy_seconds() == 7.0
     assert not worker.close(0.05)
