@@ -6,7 +6,7 @@ What costs time is traffic: 120 masks of 1280x720 are 14 MB as bits, 111 MB as b
 float32. So they are never unpacked as a whole: the bytes that hold a pixel of a mask are looked
 for, in two passes over the bits, and only these are unpacked, beside the 8 scores that each looks
 at. For `make bench`'s masks, whose areas add up to one frame, the tensors that operations read and
-write are 168 MB, in 56 operations; with areas of four frames 350 MB. Unpacking and reducing all
+write are 170 MB, in 64 operations; with areas of four frames 350 MB. Unpacking and reducing all
 masks was 3.2 GB.
 """
 

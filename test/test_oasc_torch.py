@@ -5,10 +5,9 @@ import pytest
 import torch
 from published_loops import calibrate as published_calibrate
 from scenes import blobs, golden, rough_score, with_ties
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from objectomaly_ros import mbp, mbp_torch, oasc, oasc_torch, occupied_bytes
+from objectomaly_ros.benchmark.traffic import Traffic
 from objectomaly_ros.mask_bits import pack_bits
 
 GOLDENS = (
@@ -120,30 +119,10 @@ def test_masks_stay_packed_and_the_device_is_waited_for_once():
     masks[:, :, 20:180] = False  # few of the bytes hold a pixel
     bits = pack_bits(torch.from_numpy(masks))
     score, areas = torch.from_numpy(rough_score(random, height, width)), torch.arange(60)
-    with Watch() as watch:
+    with Traffic() as traffic:
         mbp_torch.refine_boundary(oasc_torch.calibrate(score, bits, width, areas=areas))
-    assert watch.largest <= bits.numel(), "masks were unpacked as a whole"
-    waits = [name for name in watch.names if name in WAITS]
-    assert waits == ["aten::nonzero"]
-
-
-WAITS = ("aten::nonzero", "aten::_local_scalar_dense")
-
-
-class Watch(TorchDispatchMode):
-    """Writes down what torch does: names, and the elements of the largest tensor made."""
-
-    def __init__(self):
-        super().__init__()
-        self.names, self.largest = [], 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        self.names.append(function._schema.name)
-        for made in pytree.tree_leaves(result):
-            if isinstance(made, torch.Tensor):
-                self.largest = max(self.largest, made.untyped_storage().nbytes() // made.itemsize)
-        return result
+    assert traffic.largest <= bits.numel(), "masks were unpacked as a whole"
+    assert traffic.waits == ["aten::nonzero"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ import published_loops  # noqa: E402
 import torch  # noqa: E402
 
 from objectomaly_ros import mbp_torch, oasc_torch  # noqa: E402
+from objectomaly_ros.benchmark.traffic import Traffic  # noqa: E402
 from objectomaly_ros.mask_bits import pack_bits  # noqa: E402
 from objectomaly_ros.mbp import refine_boundary  # noqa: E402
 from objectomaly_ros.oasc import Cells, calibrate  # noqa: E402
@@ -169,6 +170,27 @@ def bench_mbp(repeat: int) -> list[Row]:
     )
 
 
+def on_tensors() -> dict[str, dict[str, float]]:
+    """Return what OASC and MBP on tensors would make a GPU do, counted here."""
+    rng = np.random.default_rng(7)
+    masks = synthetic_masks(rng)
+    score, bits = torch.from_numpy(synthetic_score(rng)), pack_bits(torch.from_numpy(masks))
+    areas = torch.from_numpy(masks.sum(axis=(1, 2)))
+    with torch.no_grad():
+        with Traffic() as oasc:
+            calibrated = oasc_torch.calibrate(score, bits, WIDTH, areas=areas)
+        with Traffic() as mbp:
+            mbp_torch.refine_boundary(calibrated)
+    return {
+        name: {
+            "operations": counted.operations,
+            "megabytes": round(counted.bytes / 1e6),
+            "waits": len(counted.waits),
+        }
+        for name, counted in (("OASC", oasc), ("MBP", mbp))
+    }
+
+
 SECTIONS: dict[str, Callable[[int], list[Row]]] = {"oasc": bench_oasc, "mbp": bench_mbp}
 
 
@@ -211,8 +233,10 @@ def main() -> None:
     rows = [
         row for name in arguments.sections or SECTIONS for row in SECTIONS[name](arguments.repeat)
     ]
+    counted = on_tensors()
     if arguments.json:
-        print(json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}, indent=2))
+        table = {"machine": about, "rows": [asdict(row) for row in rows], "on_tensors": counted}
+        print(json.dumps(table, indent=2))
         return
     print("  ".join(f"{key} {value}" for key, value in about.items()))
     print(f"{HEIGHT}x{WIDTH}, {N_MASKS} masks, median of {arguments.repeat}")
@@ -223,6 +247,8 @@ def main() -> None:
             f"{row.section:6}{row.name:36}{row.wall_ms:10.2f}{row.cpu_ms:10.2f}"
             f"{row.wall_ratio:8.1f}{row.cpu_ratio:8.1f}{off:>11}"
         )
+    for name, figures in counted.items():
+        print(f"{name} on tensors: " + ", ".join(f"{v} {key}" for key, v in figures.items()))
 
 
 if __name__ == "__main__":
