@@ -86,7 +86,7 @@ class Listener:
     def of(self, name):
         return [message for kind, _, message in self.heard if kind == name]
 
-    def wait_for(self, name, count, timeout=20.0):
+    def wait_for(self, name, count, timeout=60.0):
         deadline = time.monotonic() + timeout
         while len(self.of(name)) < count and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -100,7 +100,7 @@ def stamp_of(image):
 def play(context, bag, **options):
     node = rclpy.create_node("player", context=context)
     with Bag(bag) as opened:
-        player = BagPlayer(node, opened, PlayOptions(wait_timeout=20.0, **options))
+        player = BagPlayer(node, opened, PlayOptions(wait_timeout=60.0, **options))
         begin = time.monotonic()
         report = player.play()
         return report, time.monotonic() - begin
@@ -219,7 +219,7 @@ def start(context, *arguments):
 def test_the_executable_plays_to_another_process_and_returns_0(context, bag):
     listener = Listener(context, image=(Image, "/image"), words=(String, "/words"))
     process = start(context, bag, "--wait-for-subscribers", "1", "--rate", "2")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "30  /image" in out
     assert len(listener.wait_for("image", 30)) == 30
@@ -233,7 +233,7 @@ def test_ctrl_c_ends_it_soon(context, bag, number):
     assert listener.wait_for("image", 40)
     begin = time.monotonic()
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert time.monotonic() - begin < 5.0  # a second where the machine is not busy
     assert process.returncode == 130
     assert "Traceback" not in err
@@ -253,7 +253,7 @@ def test_ctrl_c_ends_it_soon(context, bag, number):
 )
 def test_wrong_arguments_give_a_message_and_a_status(context, bag, arguments, status, words):
     process = start(context, *(bag if word == "BAG" else word for word in arguments))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == status
     assert words in err
     assert "Traceback" not in err

@@ -44,7 +44,7 @@ def start(node, *arguments):
     )
 
 
-def wait_for(condition, timeout=20.0):
+def wait_for(condition, timeout=60.0):
     deadline = time.monotonic() + timeout
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -55,7 +55,7 @@ def wait_for(condition, timeout=20.0):
 def finish(process, number=signal.SIGINT):
     process.send_signal(number)
     begin = time.monotonic()
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert "Traceback" not in err, err
     return process.returncode, out, err, time.monotonic() - begin
 
@@ -113,7 +113,7 @@ def test_the_outputs_of_a_node_are_recorded_whole(node, tmp_path, storage, numbe
 
 def test_qos_follows_the_publishers(node, tmp_path):
     """Best effort, and a latched message that was published before the recorder came."""
-    best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    best_effort = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     fast = node.create_publisher(String, "/fast", best_effort)
     still = node.create_publisher(String, "/still", latched)
@@ -191,7 +191,7 @@ def test_a_type_that_is_not_built_here_is_said_and_the_rest_recorded(node, tmp_p
 )
 def test_wrong_arguments_give_a_message_and_status_1(node, tmp_path, arguments, words):
     process = start(node, *(tmp_path if word == "EXISTING" else word for word in arguments))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert words in err
     assert "Traceback" not in err
