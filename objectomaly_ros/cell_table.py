@@ -32,6 +32,24 @@ class CellValues:
 
 
 @dataclass(frozen=True)
+class CellVotes:
+    """What the masks of each cell say of it, to be added to what further masks say.
+
+    Where the votes of all masks add up to these three, a pixel takes
+    (constants + slopes * its score) / weights.
+
+    Attributes:
+        constants, slopes, weights: (n_cells,), 0 where no mask is seen.
+        finite: whether all pixels under masks are.
+    """
+
+    constants: _F64
+    slopes: _F64
+    weights: _F64
+    finite: bool
+
+
+@dataclass(frozen=True)
 class CellTable:
     """Pairs of a cell and a mask that covers it, sorted by mask.
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.cell_table import CellTable, CellValues
+from objectomaly_ros.cell_table import CellTable, CellVotes
 from objectomaly_ros.mask_memory import CellSums, MaskMemory
 from objectomaly_ros.mask_stack import MaskStack, check_score, check_tilings
 from objectomaly_ros.oasc_rule import PAPER, OascRule
@@ -51,6 +51,11 @@ class Cells:
     def n_masks(self) -> int:
         """Number of masks that have a pixel on the map they were made for."""
         return len(self._table.starts)
+
+    @property
+    def runs(self) -> Runs:
+        """The ids as runs."""
+        return self._runs
 
     @classmethod
     def from_masks(
@@ -138,49 +143,9 @@ class Cells:
             TypeError: if `score` is not floating point.
             ValueError: if its shape is not that of the ids.
         """
-        return self._calibrated(score, age_s, memory)[0]
-
-    def weighed(
-        self, score: ScoreMap, age_s: float = 0.0, memory: MaskMemory | None = None
-    ) -> tuple[ScoreMap, ScoreMap]:
-        """Return what `calibrate` does, and how much it weighs beside other masks of the frame.
-
-        Under the rule `agreement`, the average of two sets of masks' maps by these weights is the
-        map that the masks of both give together.
-
-        Returns:
-            (H, W) float32 twice; the weight is 0 where no mask is seen.
-
-        Raises:
-            ValueError: the rule gives no weights: only `agreement` does.
-        """
-        if self.rule.overlap != "agreement":
-            raise ValueError(f"masks under the rule {self.rule.overlap!r} have no weights")
-        result, values = self._calibrated(score, age_s, memory)
-        if values is None or values.weights is None:
-            return result, np.zeros_like(result)
-        return result, self._runs.spread(values.weights.astype(np.float32))
-
-    def remember(self, score: ScoreMap, age_s: float, memory: MaskMemory) -> None:
-        """Take a frame into `memory` without calibrating it; arguments as of `calibrate`."""
-        score = self._checked(score)
-        if memory.memory_s == 0:
-            return
-        finite = np.isfinite(score)
-        self._summed(np.where(finite, score, np.float32(0)), finite, age_s, memory)
-
-    def _checked(self, score: ScoreMap) -> ScoreMap:
-        score = check_score(score)
-        if score.shape != self.ids.shape:
-            raise ValueError(f"the score has shape {score.shape}, the cells {self.ids.shape}")
-        return score
-
-    def _calibrated(
-        self, score: ScoreMap, age_s: float, memory: MaskMemory | None
-    ) -> tuple[ScoreMap, CellValues | None]:
         score = self._checked(score)
         if self._table.n_cells == 1:
-            return score.copy(), None
+            return score.copy()
         kept = self.rule.kept(age_s)
         finite, known = None, score
         summed = self._summed(score, None, age_s, memory)
@@ -200,7 +165,49 @@ class Cells:
             result = np.where(finite, result, spread)
             unseen = np.isnan(spread).view(np.uint8)
         cv2.copyTo(score, unseen, result)
-        return result, values
+        return np.asarray(result, np.float32)
+
+    def votes(
+        self, score: ScoreMap, age_s: float = 0.0, memory: MaskMemory | None = None
+    ) -> CellVotes:
+        """Return what these masks say of each cell, for `fresh_masks`; arguments as of `calibrate`.
+
+        Raises:
+            ValueError: the rule has no votes: only `agreement` has.
+        """
+        if self.rule.overlap != "agreement":
+            raise ValueError(f"masks under the rule {self.rule.overlap!r} have no votes to add")
+        score = self._checked(score)
+        summed = self._summed(score, None, age_s, memory)
+        finite = summed is not None
+        if summed is None:
+            known = np.isfinite(score)
+            summed = self._summed(np.where(known, score, np.float32(0)), known, age_s, memory)
+            assert summed is not None
+        cells, mean, deviation = summed
+        values = self._table.values(cells, self.rule.kept(age_s))
+        assert values.shares is not None
+        assert values.weights is not None
+        seen = values.weights > 0
+        slopes = np.where(seen, values.shares * values.weights, 0)
+        means = np.where(seen, mean + deviation * values.means, 0)
+        # Where nothing but the own score counts the mean may be NaN: it has no weight.
+        constants = np.where(slopes < values.weights, means * (values.weights - slopes), 0)
+        return CellVotes(constants, slopes, values.weights, finite)
+
+    def remember(self, score: ScoreMap, age_s: float, memory: MaskMemory) -> None:
+        """Take a frame into `memory` without calibrating it; arguments as of `calibrate`."""
+        score = self._checked(score)
+        if memory.memory_s == 0:
+            return
+        finite = np.isfinite(score)
+        self._summed(np.where(finite, score, np.float32(0)), finite, age_s, memory)
+
+    def _checked(self, score: ScoreMap) -> ScoreMap:
+        score = check_score(score)
+        if score.shape != self.ids.shape:
+            raise ValueError(f"the score has shape {score.shape}, the cells {self.ids.shape}")
+        return score
 
     def _blended(self, score: ScoreMap, means: _F32, shares: _F64 | None, kept: float) -> ScoreMap:
         """Join each pixel's mean with what it keeps of its score."""

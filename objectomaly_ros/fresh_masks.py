@@ -7,7 +7,9 @@ masks of the frame itself keep to its edges, and the older the others are the mo
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from objectomaly_ros.cells import Cells
 from objectomaly_ros.mask_memory import MaskMemory
@@ -36,13 +38,24 @@ def calibrate_aged(
     """
     if fresh is None or cells.rule.overlap != "agreement":
         return cells.calibrate(score, age_s, memory)
-    old, old_weight = cells.weighed(score, age_s, memory)
-    new, new_weight = fresh.weighed(score)
-    total = old_weight + new_weight
-    share = np.divide(new_weight, total, out=np.zeros_like(total), where=total > 0)
-    with np.errstate(invalid="ignore"):
-        result = np.asarray(old + (new - old) * share, np.float32)
-    # Where one of them has no mask, it has the pixel's own score there, which may be NaN.
-    np.copyto(result, old, where=new_weight == 0)
-    np.copyto(result, new, where=old_weight == 0)
+    old, new = cells.votes(score, age_s, memory), fresh.votes(score)
+    of_old, of_new, lengths = cells.runs.crossed(fresh.runs)
+    constants = old.constants[of_old] + new.constants[of_new]
+    slopes = old.slopes[of_old] + new.slopes[of_new]
+    weights = old.weights[of_old] + new.weights[of_new]
+    unseen = weights == 0
+    slopes[unseen] = weights[unseen] = 1
+
+    def spread(values: npt.NDArray[np.float64]) -> ScoreMap:
+        return np.repeat(values.astype(np.float32), lengths).reshape(score.shape)
+
+    result = spread(slopes / weights)
+    cv2.multiply(result, np.asarray(score, np.float32), result)
+    cv2.add(result, spread(constants / weights), result)
+    if not (old.finite and new.finite):
+        # Such a pixel has no score of its own: it takes what its masks say.
+        with np.errstate(invalid="ignore"):
+            means = spread(constants / (weights - slopes))
+        bad = ~np.isfinite(score) & np.isfinite(means)
+        result[bad] = means[bad]
     return result

@@ -24,7 +24,7 @@ class Runs:
         starts[:, 0] = True  # runs end with their row: short float32 sums stay exact enough
         np.not_equal(ids[:, 1:], ids[:, :-1], out=starts[:, 1:])
         self.n_ids = n_ids
-        self._shape = ids.shape
+        self._map = ids
         self._starts = np.flatnonzero(starts)
         self._lengths = np.diff(self._starts, append=ids.size)
         self._ids = ids.ravel()[self._starts]
@@ -38,7 +38,21 @@ class Runs:
 
     def spread(self, values: npt.NDArray[np.float32]) -> ScoreMap:
         """Bring a value of each id, (n_ids,), to its pixels, (H, W)."""
-        return np.repeat(values[self._ids], self._lengths).reshape(self._shape)
+        return np.repeat(values[self._ids], self._lengths).reshape(self._map.shape)
+
+    def crossed(
+        self, other: Runs
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.intp]]:
+        """Return the runs of equal pairs of ids with another map of the same shape.
+
+        Returns:
+            (R,) three times: of each run its id here, its id there, and its pixels.
+        """
+        start = np.zeros(self._map.size, np.bool_)
+        start[self._starts] = start[other._starts] = True
+        starts = np.flatnonzero(start)
+        lengths = np.diff(starts, append=self._map.size)
+        return self._map.ravel()[starts], other._map.ravel()[starts], lengths
 
     def _per_id(self, runs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         sums = np.bincount(self._ids, weights=runs, minlength=self.n_ids)

@@ -61,8 +61,8 @@ def test_the_papers_form_takes_no_further_masks(overlap):
     fresh = Cells.from_tilings(tilings(2), SHAPE, rule=OascRule(overlap))
     result = calibrate_aged(score(), old, 0.3, fresh=fresh)
     np.testing.assert_array_equal(result, old.calibrate(score()))
-    with pytest.raises(ValueError, match=f"{overlap}.* no weights"):
-        old.weighed(score())
+    with pytest.raises(ValueError, match=f"{overlap}.* no votes"):
+        old.votes(score())
 
 
 def test_where_one_set_has_no_mask_the_other_decides_and_bad_pixels_spoil_nobody():
