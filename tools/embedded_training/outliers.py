@@ -19,9 +19,9 @@ Rng = np.random.Generator
 
 
 def make_outlier(cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> Cutout:
-    """Make one outlier: photographed 45 %, retextured 20 %, solid 23 %, a flat shape 12 %."""
+    """Make one outlier: photographed 40 %, retextured 16 %, solid 32 %, a flat shape 12 %."""
     kind = rng.random()
-    if kind < 0.65:
+    if kind < 0.56:
         source = cutouts[rng.integers(len(cutouts))]
         rgb, alpha = _warp(source.rgb, source.alpha, rng)
         if rng.random() < 0.15:
@@ -29,11 +29,14 @@ def make_outlier(cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> Cutout
             rgb, alpha = _join(rgb, alpha, *_warp(other.rgb, other.alpha, rng), rng)
         if rng.random() < 0.12:
             alpha = alpha * _shape(alpha.shape[0], alpha.shape[1], rng)
-        if kind > 0.45:
+        if kind > 0.4:
             rgb = _shade(_texture(alpha.shape, cutouts, frames, rng), alpha, rng)
     elif kind < 0.88:
         alpha, light, part = make_solid(rng)
-        materials = [_texture(alpha.shape, cutouts, frames, rng) for _ in range(2)]
+        if rng.random() < 0.5:
+            materials = [_paint(alpha.shape, rng) for _ in range(2)]
+        else:
+            materials = [_texture(alpha.shape, cutouts, frames, rng) for _ in range(2)]
         lit = np.where(part[..., None] > 0, materials[1], materials[0]) * light[..., None]
         rgb = np.clip(lit, 0, 255).astype(np.uint8)
     else:
@@ -178,6 +181,19 @@ def _drawn_texture(h: int, w: int, rng: Rng) -> U8:
             wave ^= np.sin(ys * np.cos(turn) - xs * np.sin(turn)) > 0
         canvas = np.where(wave[..., None], canvas, rng.uniform(10, 245, 3))
     return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _paint(shape: tuple[int, ...], rng: Rng) -> U8:
+    """A smooth surface of one colour, dark, light or bright, now and then glossy: (h, w, 3)."""
+    h, w = shape[:2]
+    level = rng.choice([rng.uniform(15, 60), rng.uniform(60, 180), rng.uniform(180, 245)])
+    colour = level + rng.normal(0, rng.choice([4, 40]), 3)
+    canvas = np.broadcast_to(np.clip(colour, 5, 250), (h, w, 3)).astype(np.float32)
+    if rng.random() < 0.4:  # the sky's reflection
+        at, wide = rng.uniform(0, 1), rng.uniform(0.02, 0.2)
+        gloss = np.exp(-(((np.arange(h) / h - at) / wide) ** 2)) * rng.uniform(10, 90)
+        canvas = canvas + gloss[:, None, None]
+    return np.clip(canvas + rng.normal(0, 2, (h, w, 1)), 0, 255).astype(np.uint8)
 
 
 def _shade(rgb: U8, alpha: F32, rng: Rng) -> U8:

@@ -24,7 +24,7 @@ def make_solid(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
         alpha (h, w) float32 in [0, 1], soft at the border; light (h, w) float32 around 1, what the
         material's colour is to be multiplied by; part (h, w) int, 0 or 1: two materials.
     """
-    kind = rng.choice(6, p=[0.27, 0.12, 0.13, 0.22, 0.1, 0.16])
+    kind = rng.choice(6, p=[0.24, 0.12, 0.2, 0.2, 0.09, 0.15])
     if kind == 0:
         return _rods(*_creature(rng), rng)
     if kind == 5:
