@@ -83,10 +83,22 @@ class Detectron2Detector:
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB image, (H, W) float32; its range is the rule's."""
-        return self.detect(image).score
+        scores: ScoreMap = self.score_tensor(image).cpu().numpy()
+        return scores
+
+    def score_tensor(self, image: Image) -> torch.Tensor:
+        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        return self._rule(self._maps(image))
 
     def detect(self, image: Image) -> Detection:
         """Return the score and where the strongest class is road."""
+        maps = self._maps(image)
+        road = None if self._road is None else (maps.argmax(0) == self._road).cpu().numpy()
+        return Detection(self._rule(maps).cpu().numpy(), road)
+
+    @torch.inference_mode()
+    def _maps(self, image: Image) -> torch.Tensor:
+        """Return the model's semantic output, (K, H, W) float32."""
         check_image(image)
         height, width = image.shape[:2]
         transform = self._resizing.get_transform(image)
@@ -99,13 +111,11 @@ class Detectron2Detector:
             "height": height,
             "width": width,
         }
-        with torch.inference_mode():
-            output: dict[str, Any] = self._model([entry])[0]
-            if "sem_seg" not in output:
-                raise ValueError(f"the model gives {', '.join(output)}, and no sem_seg")
-            maps = output["sem_seg"].float()
-            road = None if self._road is None else (maps.argmax(0) == self._road).cpu().numpy()
-            return Detection(self._rule(maps).cpu().numpy(), road)
+        output: dict[str, Any] = self._model([entry])[0]
+        if "sem_seg" not in output:
+            raise ValueError(f"the model gives {', '.join(output)}, and no sem_seg")
+        maps: torch.Tensor = output["sem_seg"].float()
+        return maps
 
     def _load(self, content: Content, source: str) -> None:
         expected = self._model.state_dict()

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.detectors.embedded_net import ROAD, EmbeddedNet, NetConfig, enlarge
+from objectomaly_ros.resize_torch import resize_map
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "embedded.safetensors"
@@ -101,6 +102,21 @@ class EmbeddedDetector:
         Raises:
             ValueError: the image has another shape or type.
         """
+        score, margin = self._score_and_margin(image).cpu().numpy()
+        if score.shape != image.shape[:2]:
+            size = (image.shape[1], image.shape[0])
+            score = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
+            margin = cv2.resize(margin, size, interpolation=cv2.INTER_LINEAR)
+        return Detection(score=score, road=margin > 0)
+
+    @torch.inference_mode()
+    def score_tensor(self, image: Image) -> torch.Tensor:
+        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        size = image.shape[0], image.shape[1]
+        return resize_map(self._score_and_margin(image)[0], size, cv2.INTER_LINEAR)
+
+    def _score_and_margin(self, image: Image) -> torch.Tensor:
+        """Return anomaly score and road margin at the network's size, (2, h, w) float32."""
         check_image(image)
         shape = image.shape[:2]
         height, width = network_size(shape, self.input_size)
@@ -114,12 +130,7 @@ class EmbeddedDetector:
         maps = self._maps(x)
         if self.flip:
             maps = (maps + self._maps(x.flip(-1)).flip(-1)) / 2
-        score, margin = maps[0].cpu().numpy()
-        if (height, width) != shape:
-            size = (shape[1], shape[0])
-            score = cv2.resize(score, size, interpolation=cv2.INTER_LINEAR)
-            margin = cv2.resize(margin, size, interpolation=cv2.INTER_LINEAR)
-        return Detection(score=score, road=margin > 0)
+        return maps[0]
 
 
 class _Maps(nn.Module):

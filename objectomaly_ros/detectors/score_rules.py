@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
 import torch
 from torch.nn import functional as F
+
+from objectomaly_ros.resize_torch import resize_map
 
 _CHUNK = 10
 
@@ -87,8 +88,9 @@ def maskomaly(
     """
     void = class_logits.shape[1] - 1
     confidence, label = class_logits.softmax(-1).max(-1)
-    kept = label != void
-    sure = kept & (confidence > 0.7)
+    # As lists: asked one by one, each would wait for the device.
+    kept = (label != void).tolist()
+    sure = ((label != void) & (confidence > 0.7)).tolist()
 
     shape = geometry.padded
     anomaly = mask_logits.new_zeros(shape)
@@ -107,12 +109,7 @@ def maskomaly(
     for query in MASKOMALY_ROAD_QUERIES:
         road = _resize(mask_logits[query : query + 1], shape)[0].sigmoid()
         torch.minimum(rejected, 1.0 - road * confidence[query], out=rejected)
-    score = 0.6 * rejected + 0.4 * anomaly
-    if geometry.output == shape:
-        return score
-    height, width = geometry.output
-    small = cv2.resize(score.double().cpu().numpy(), (width, height), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(small.astype(np.float32)).to(score.device)
+    return resize_map(0.6 * rejected + 0.4 * anomaly, geometry.output, cv2.INTER_AREA)
 
 
 def semantic_maps(

@@ -77,7 +77,9 @@ def test_the_sem_seg_output_is_scored(load, network, street, colours):
 
 
 def test_a_size_of_zero_leaves_the_image_alone(load, network, street):
-    score = load(size=0, road=None).score(street)
+    detector = load(size=0, road=None)
+    score = detector.score(street)
+    np.testing.assert_array_equal(detector.score_tensor(street).numpy(), score)
     wanted = pixel_rules.max_logit(sem_seg_by_hand(network, street)[0]).numpy()
     np.testing.assert_allclose(score, wanted, atol=1e-4)
 

@@ -56,6 +56,16 @@ def test_score_equals_detect_and_is_deterministic(detector: EmbeddedDetector) ->
     np.testing.assert_array_equal(first, detector.score(image))
 
 
+@pytest.mark.parametrize("size", [(360, 480), (150, 200), (700, 500)])
+def test_the_score_stays_on_the_device_on_request(
+    detector: EmbeddedDetector, size: tuple[int, int]
+) -> None:
+    image = picture(*size)
+    score = detector.score_tensor(image)
+    assert score.dtype == torch.float32
+    np.testing.assert_allclose(score.numpy(), detector.score(image), rtol=0, atol=1e-6)
+
+
 def test_image_is_left_alone_and_need_not_be_contiguous(detector: EmbeddedDetector) -> None:
     image = picture(120, 160)
     copy = image.copy()
