@@ -106,9 +106,7 @@ def settle(masks, count):
     worker has handed over what came of them.
     """
     end = time.monotonic() + 60
-    while len(masks.images) < count or (
-        masks.free.is_set() and masks.answered < len(masks.images)
-    ):
+    while len(masks.images) < count or (masks.free.is_set() and masks.answered < len(masks.images)):
         assert time.monotonic() < end, f"{len(masks.images)} of {count} keyframes"
         time.sleep(0.005)
     time.sleep(0.1)  # from the generator's answer on the worker has a few instructions to go

@@ -74,7 +74,9 @@ class SamResult:
 
     @classmethod
     def joined(cls, parts: Sequence[SamResult]) -> SamResult:
-        """Join the results of one image's crops, in the order given."""
+        """Join the results of one image's crops, in the order given; a lone one is not copied."""
+        if len(parts) == 1:
+            return parts[0]
         tensors: dict[str, Any] = {
             name: torch.cat([getattr(part, name) for part in parts]) for name in _PER_MASK
         }

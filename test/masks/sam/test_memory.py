@@ -1,13 +1,17 @@
 """Out of GPU memory: smaller batches, the same masks, one warning."""
 
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from objectomaly_ros.benchmark.measuring import PeakMemory
 from objectomaly_ros.masks.sam.decoder import PointDecoder
 from objectomaly_ros.masks.sam.generator import SamMasks
+from objectomaly_ros.oasc import calibrate
 
 OPTIONS = {
     "points_per_side": 5,
@@ -15,6 +19,15 @@ OPTIONS = {
     "stability_score_thresh": 0.5,
     "box_nms_thresh": 0.9,
 }
+
+KEEP_ALL = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1.0}
+
+
+def resident_mb():
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("memory is read from /proc")
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
 
 
 @pytest.fixture
@@ -55,6 +68,40 @@ def test_batches_are_halved_until_they_fit(sam, make_image, limit_batch, caplog)
     assert masks.shape == expected.shape
     assert (masks != expected).sum() <= 2
     np.testing.assert_array_equal(again, masks)
+
+
+def test_a_large_image_takes_the_memory_that_the_docstring_states(sam, make_image):
+    image = make_image(150, 200).repeat(20, axis=0).repeat(20, axis=1)
+    generator = SamMasks(sam, points_per_side=4, **KEEP_ALL)
+    generator.packed_masks(image[:64, :48])  # what the first run alone needs
+    before = resident_mb()
+    memory = PeakMemory(torch.device("cpu"))
+    result = generator.packed_masks(image)
+    grown = memory.megabytes() - before
+    assert len(result) == 48
+    bits, float_map = len(result) * image.size / 3 / 8e6, 4 * image.size / 3 / 1e6
+    assert grown < bits + 2 * float_map
+    assert bits + 2 * float_map < len(result) * image.size / 3 / 1e6, "more than the masks as bool"
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000])
+def test_any_number_of_masks_of_a_small_image(sam, make_image, count):
+    points = np.random.default_rng(3).random((-(-count // 3), 2))
+    generator = SamMasks(sam, point_source=lambda *_: points, **KEEP_ALL)
+    image = make_image(48, 64)
+    generator.packed_masks(image)
+    before = resident_mb()
+    memory = PeakMemory(torch.device("cpu"))
+    masks = generator.generate(image)
+    grown = memory.megabytes() - before
+    assert masks.shape == (3 * len(points), 48, 64)
+    low_resolution = masks.shape[0] * 0.256  # MB, of which this small SAM needs a sixteenth
+    batch = 64 * 40 / 16
+    assert grown < low_resolution + batch + masks.size / 1e6 + 20
+    score = np.random.default_rng(1).random((48, 64), np.float32)
+    calibrated = calibrate(score, masks)
+    assert calibrated.shape == score.shape
+    assert (calibrated != score).any() == (count > 0)
 
 
 def test_not_even_one_point_fits(sam, make_image, limit_batch):
