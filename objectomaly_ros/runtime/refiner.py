@@ -22,7 +22,8 @@ class Refined:
         mask_count: number of masks, None if there were none at hand, or only too old ones.
         age_frames: frames since the keyframe of the masks at hand, too old or not; None without.
         age_s: seconds since it, None likewise.
-        propagation_s, oasc_s, mbp_s: seconds that the stages took.
+        propagation_s, oasc_s, mbp_s: seconds that the stages took; quick masks of the frame itself
+            count as OASC.
     """
 
     score: ScoreMap
