@@ -39,7 +39,7 @@ class SamMasks:
     Memory, beside the network's own: for each point of a batch about 40 MB in the decoder (64x64
     embedding, float32); at most three low-resolution masks of 256 KB a point of a crop (800 MB for
     32x32 points if none is filtered out; usually a tenth); some 300 MB for one tile at full size
-    on a GPU, two full-size float32 maps on the CPU; and H W / 8 bytes for each mask returned,
+    on a GPU, five full-size float32 maps on the CPU; and H W / 8 bytes for each mask returned,
     twice that while crops are joined. `generate` adds H W bytes a mask on the host.
 
     A GPU is waited for where the number of masks decides a shape: twice a batch of points in the
