@@ -132,7 +132,8 @@ class Objectomaly:
         _check_image(image)
         if score is not None:
             score = check_score(score)
-        if stays_on_device(self.mask_generator, self.rule):
+        packs = callable(getattr(self.mask_generator, "packed_masks", None))
+        if packs and stays_on_device(self.mask_generator, self.rule):
             return self._refine_on_device(image, score)
         ticks = [perf_counter()]
         score = self.coarse(image) if score is None else score

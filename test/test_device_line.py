@@ -160,6 +160,14 @@ def test_the_cpu_is_left_to_numpy(image, masks, rule):
     np.testing.assert_allclose(applied, expected.score, rtol=0, atol=1e-6)
 
 
+def test_a_generator_on_the_device_that_gives_arrays_is_used_as_any_other(image, masks, on_device):
+    """A user's own generator may have a `device`, and know nothing of packed masks."""
+    own = Fixed(masks)
+    own.device = torch.device("cpu")
+    expected = Objectomaly(Brightness(), Fixed(masks)).refine(image).score
+    np.testing.assert_array_equal(Objectomaly(Brightness(), own).refine(image).score, expected)
+
+
 def test_a_gpu_is_such_a_device():
     generator = Packed(np.zeros((0, 4, 4), bool))
     assert not stays_on_device(generator, PAPER)
