@@ -57,6 +57,8 @@ def read_content(path: str | Path) -> Content:
         code (it has not).
     """
     path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; name the checkpoint file in it")
     if not path.is_file():
         raise CheckpointError(
             f"no checkpoint at {path}; `objectomaly checkpoints list` says where each one comes "

@@ -15,9 +15,10 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTra
 from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import (
+    assign_weights,
     check_generator_options,
-    load_weights,
     mask_generator,
+    read_weights,
 )
 from objectomaly_ros.masks.tiny_vit import EMBEDDING, TinyViT
 
@@ -64,6 +65,7 @@ def load(
     """
     check_generator_options("mobile_sam", options)
     where = device_of(device)
+    tensors = read_weights(checkpoint, "mobile_sam")  # before the network is built
     sam = build()
-    load_weights(sam, checkpoint, "mobile_sam", ignored=_CLASSIFIER)
+    assign_weights(sam, tensors, str(checkpoint), ignored=_CLASSIFIER)
     return mask_generator(sam.to(where), **options)

@@ -70,8 +70,10 @@ class RegionMasks:
         del device  # it always runs on the CPU
         if checkpoint is not None:
             raise ValueError(f"regions have no weights, but got the checkpoint {checkpoint!r}")
-        if any(scale <= 0 for scale in scales):
-            raise ValueError(f"scales must be numbers above 0, got {scales!r}")
+        if not isinstance(scales, Sequence) or any(
+            not isinstance(scale, int | float) or scale <= 0 for scale in scales
+        ):
+            raise ValueError(f"scales must be numbers above 0, in a list; got {scales!r}")
         if superpixel_levels < 0 or superpixel_step < 2:
             raise ValueError(
                 "superpixel_levels must be at least 0 and superpixel_step at least 2; "
@@ -106,12 +108,21 @@ class RegionMasks:
 
         Returns:
             (N, h, w) bool, h and w at most H and W, tiling after tiling.
+
+        Raises:
+            ValueError: the image has another form.
         """
         return masks_of(self.tilings(image, score))
 
     def tilings(self, image: Image, score: ScoreMap | None = None) -> Tilings:
-        """Return the regions of `image` as (T, h, w) int32; arguments as of `generate`."""
+        """Return the regions of `image` as (T, h, w) int32; arguments and errors as of
+        `generate`.
+        """
         del score
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(
+                f"regions takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
+            )
         small = shrunk(image, self.max_pixels)
         share = small.shape[0] * small.shape[1] / _WORKING_PIXELS
         min_size = max(1, round(self.min_size * share))

@@ -26,7 +26,13 @@ from objectomaly_ros.masks.sam.decoder import Decoded
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import check_generator_options, mask_generator
 from objectomaly_ros.masks.sam.prompts import Points
-from objectomaly_ros.masks.sam2_weights import EDGETAM, architecture, check_timm, load_official
+from objectomaly_ros.masks.sam2_weights import (
+    EDGETAM,
+    architecture,
+    check_timm,
+    load_official,
+    read_official,
+)
 from objectomaly_ros.types import Image
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -133,8 +139,9 @@ def load(
     if path.is_dir():
         network = _from_folder(name, path)
     else:
+        official = read_official(path, name)  # before the network is built, which takes seconds
         network = architecture(name)
-        load_official(network, path, name)
+        load_official(network, official, str(path))
     placed = Sam2Network(network.to(where))
     return mask_generator(placed, pred_iou_thresh=pred_iou_thresh, **options)
 
@@ -143,7 +150,13 @@ def _from_folder(name: str, folder: Path) -> Any:
     for file in ("config.json", "model.safetensors"):
         if not (folder / file).is_file():
             raise CheckpointError(f"{folder} holds no {file}, so it is no Hugging Face model")
-    kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type", "none")
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        kind = dict(config).get("model_type", "none")
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / 'config.json'} is damaged ({error}); download the folder again"
+        ) from error
     # The published folders describe the video model, which holds the image model.
     if str(kind).removesuffix("_video") != ("edgetam" if name == EDGETAM else "sam2"):
         raise CheckpointError(f"{folder} holds a model of type {kind!r}, not one for {name}")

@@ -129,22 +129,32 @@ def check_timm() -> None:
         raise ImportError("edgetam needs timm for its image encoder: pip install timm")
 
 
-def load_official(network: Any, path: str | Path, name: str) -> None:
-    """Load an official `.pt` of SAM 2, SAM 2.1 or EdgeTAM into transformers' network.
-
-    What serves video only is left out.
+def read_official(path: str | Path, name: str) -> dict[str, torch.Tensor]:
+    """Read an official `.pt` of SAM 2, SAM 2.1 or EdgeTAM, under its own names.
 
     Args:
-        network: from `architecture`.
         path: the file.
-        name: that the network was made by.
+        name: as `architecture` takes it.
 
     Raises:
-        CheckpointError: no such file, unsafe, damaged, another network's, or tensors that do not
-            fit (named).
+        CheckpointError: no such file, unsafe, damaged, or another network's.
     """
     official = read_tensors(path)
     check_owner(EDGETAM if name == EDGETAM else "sam2", official, str(path))
+    return official
+
+
+def load_official(network: Any, official: Mapping[str, torch.Tensor], source: str) -> None:
+    """Load official tensors into transformers' network; what serves video only is left out.
+
+    Args:
+        network: from `architecture`.
+        official: from `read_official`.
+        source: their file, for messages.
+
+    Raises:
+        CheckpointError: tensors that do not fit (named).
+    """
     tensors = renamed(official)
     expected = {
         name: value
@@ -157,7 +167,7 @@ def load_official(network: Any, path: str | Path, name: str) -> None:
         for name, value in expected.items()
         if name in tensors and tensors[name].shape != value.shape
     ]
-    complain(str(path), missing, misshaped, [name for name in tensors if name not in expected])
+    complain(source, missing, misshaped, [name for name in tensors if name not in expected])
     network.load_state_dict({name: tensors[name] for name in expected}, strict=False)
 
 

@@ -229,6 +229,11 @@ def test_missing_file_says_where_to_look(tmp_path):
         read_tensors(tmp_path / "none.pth")
 
 
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(CheckpointError, match=f"{tmp_path} is a folder; name the checkpoint file"):
+        read_tensors(tmp_path)
+
+
 def test_archive_around_a_checkpoint_is_to_be_unpacked(tmp_path):
     path = tmp_path / "swin_b_1dl.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -139,6 +139,14 @@ def test_tiny_and_even_images(shape):
     assert (masks.sum(axis=0) == 5).all()
 
 
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_other_images_are_refused(image):
+    with pytest.raises(ValueError, match=r"regions takes an RGB image, \(H, W, 3\) uint8; got"):
+        RegionMasks().generate(image)
+
+
 def test_the_same_image_gives_the_same_masks():
     image = scene()[0]
     np.testing.assert_array_equal(RegionMasks().generate(image), RegionMasks().generate(image))
@@ -151,6 +159,8 @@ def test_the_same_image_gives_the_same_masks():
         ({"superpixel_levels": -1}, "superpixel_levels must be at least 0 .* got -1, 5.0"),
         ({"superpixel_step": 1}, "superpixel_step at least 2; got 3, 1"),
         ({"scales": (50, 0)}, "above 0"),
+        ({"scales": 50}, "numbers above 0, in a list; got 50"),
+        ({"scales": "fine"}, "numbers above 0, in a list; got 'fine'"),
         ({"fresh_levels": -1}, "fresh_levels must be at least 0 .* got -1"),
         ({"sigma": -1}, "sigma must be at least 0"),
         ({"min_size": 0}, "min_size and max_pixels at least 1"),

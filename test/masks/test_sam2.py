@@ -210,6 +210,17 @@ def test_what_is_wrong_is_said(small, network, tmp_path):
     (tmp_path / "folder" / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match="cannot be loaded"):
         load_mask_generator("sam2_hiera_tiny", tmp_path / "folder")
+    for damaged in ('{"model_type": ', "[1]", ""):
+        (tmp_path / "folder" / "config.json").write_text(damaged)
+        with pytest.raises(CheckpointError, match=r"config\.json is damaged .*download the folder"):
+            load_mask_generator("sam2_hiera_tiny", tmp_path / "folder")
+
+
+@pytest.mark.parametrize("name", ["sam2_hiera_tiny", "edgetam"])
+def test_the_file_is_looked_at_before_the_network_is_built(name, monkeypatch):
+    monkeypatch.setattr(sam2, "architecture", None)
+    with pytest.raises(CheckpointError, match=r"no checkpoint at nowhere\.pt"):
+        load_mask_generator(name, "nowhere.pt")
 
 
 @pytest.mark.parametrize(
