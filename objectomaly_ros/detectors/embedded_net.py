@@ -41,7 +41,7 @@ class NetConfig:
     """
 
     widths: tuple[int, int, int, int, int] = (24, 48, 96, 160, 256)
-    depths: tuple[int, int, int, int] = (1, 3, 5, 2)
+    depths: tuple[int, int, int, int] = (1, 4, 9, 5)
     decoder: int = 48
 
     def as_dict(self) -> dict[str, object]:

@@ -77,15 +77,15 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(data, tmp_path):
 
 def test_a_network_that_grew_begins_with_what_it_had_learnt(trained, data, tmp_path):
     old = EmbeddedDetector(trained / "embedded.safetensors", fuse=False).net
-    net = EmbeddedNet(NetConfig(depths=(2, 4, 6, 3)))
+    net = EmbeddedNet(NetConfig(depths=(2, 4, 10, 6)))
     grow(net, old)
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         torch.testing.assert_close(net.eval()(image), old(image))
     done = train(data, tmp_path, "--steps", "2", "--init", trained / "embedded.safetensors",
-                 "--depths", "2", "4", "6", "3", "--without", "paint")  # fmt: skip
+                 "--depths", "2", "4", "10", "6", "--without", "paint")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert EmbeddedDetector(tmp_path / "embedded.safetensors").net.config.depths == (2, 4, 6, 3)
+    assert EmbeddedDetector(tmp_path / "embedded.safetensors").net.config.depths == (2, 4, 10, 6)
 
 
 def test_weights_that_do_not_fit_are_refused(trained):
