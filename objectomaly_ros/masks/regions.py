@@ -46,7 +46,7 @@ class RegionMasks:
             they are of an earlier one (`objectomaly_ros.fresh_masks`); None with `fresh_levels` 0.
     """
 
-    recommended_rule = OascRule(overlap="agreement", residual=0.5, fade_s=0.5, memory_s=1 / 3)
+    recommended_rule = OascRule(overlap="agreement", residual=0.6, fade_s=0.5, memory_s=1 / 3)
 
     def __init__(
         self,

@@ -79,13 +79,13 @@ def test_superpixels_keep_to_edges():
 
 
 def test_it_recommends_its_own_rule():
-    assert RegionMasks().recommended_rule == OascRule("agreement", 0.5, 0.5, 1 / 3)
+    assert RegionMasks().recommended_rule == OascRule("agreement", 0.6, 0.5, 1 / 3)
     pipeline = Objectomaly(None, RegionMasks())
     assert pipeline.rule == RegionMasks.recommended_rule
     image, box = scene()
     score = (box + np.random.default_rng(4).normal(0, 0.3, box.shape)).astype(np.float32)
     masks = RegionMasks().generate(image)
-    expected = refine_boundary(calibrate(score, masks, overlap="agreement", residual=0.5))
+    expected = refine_boundary(calibrate(score, masks, overlap="agreement", residual=0.6))
     refinement = pipeline.refine(image, score)
     np.testing.assert_allclose(refinement.score, expected, rtol=0, atol=2e-6)
     np.testing.assert_array_equal(refinement.masks, masks)
