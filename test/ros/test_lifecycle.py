@@ -54,7 +54,7 @@ def start():
         ({"detector.name": "embeded"}, "unknown detector 'embeded'; known: "),
         ({"detector.name": "no_such_module:Net"}, "No module named 'no_such_module'"),
         ({"masks.name": "sam_vit_x"}, "unknown mask generator 'sam_vit_x'"),
-        ({"masks.options": "['colour=red']"}, "unexpected keyword argument 'colour'"),
+        ({"masks.options": "['colour=red']"}, "BandMasks has no option colour"),
         ({"threshold.low": "0.9"}, "threshold.low is 0.9; it must not be above threshold.high"),
         ({"device": "cuda:99"}, "cuda"),
     ],
