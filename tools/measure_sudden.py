@@ -31,11 +31,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools")]
 
 from measure_propagation import CADENCE, RATE_HZ  # noqa: E402
-from refinement_frames import FrameScores, read_frames  # noqa: E402
+from refinement_frames import EmbeddedScores, FrameScores, read_frames, read_rgb  # noqa: E402
 
 from objectomaly_ros.cells import Cells  # noqa: E402
-from objectomaly_ros.detectors.embedded import EmbeddedDetector  # noqa: E402
-from objectomaly_ros.evaluation.cache import ScoreCache  # noqa: E402
 from objectomaly_ros.fresh_masks import calibrate_aged  # noqa: E402
 from objectomaly_ros.mask_memory import MaskMemory  # noqa: E402
 from objectomaly_ros.masks.regions import RegionMasks  # noqa: E402
@@ -119,18 +117,12 @@ def sudden(seen: Sequence[FrameScores], clean: Sequence[FrameScores]) -> list[li
 
 def clean_frames(part: Path, weights: Path | None, cache: Path) -> list[FrameScores]:
     """Read the frames of a CamVid folder in order, 0 where labelled and 255 elsewhere."""
-    detector = EmbeddedDetector(weights)
-    identity, scores, frames = detector.checkpoint.read_bytes(), ScoreCache(cache), []
+    score, frames = EmbeddedScores(weights, cache), []
     for path in sorted((part / "images").glob("*.jpg")):
-        image = np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), np.uint8)
+        image = read_rgb(path)
         classes = cv2.imread(str(part / "labels" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
-        key = scores.key(image.tobytes(), identity)
-        score = scores.load(key)
-        if score is None:
-            score = detector.score(image)
-            scores.store(key, score)
         labels = np.where(classes < VOID, 0, 255).astype(np.uint8)
-        frames.append(FrameScores(image, labels, {DETECTOR: score}))
+        frames.append(FrameScores(image, labels, {DETECTOR: score(image)}))
     return frames
 
 

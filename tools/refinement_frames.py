@@ -27,6 +27,30 @@ class FrameScores:
     coarse: dict[str, ScoreMap]
 
 
+class EmbeddedScores:
+    """The embedded detector's scores of images, kept in a folder so that the next run is quick."""
+
+    def __init__(self, weights: Path | None, cache: Path) -> None:
+        """Load the weights, None for those of the package; `cache` is the folder."""
+        self._detector = EmbeddedDetector(weights)
+        self._identity = self._detector.checkpoint.read_bytes()
+        self._cache = ScoreCache(cache)
+
+    def __call__(self, image: Image) -> ScoreMap:
+        """Return the score of an RGB uint8 image (H, W, 3): (H, W) float32."""
+        key = self._cache.key(image.tobytes(), self._identity)
+        score = self._cache.load(key)
+        if score is None:
+            score = self._detector.score(image)
+            self._cache.store(key, score)
+        return score
+
+
+def read_rgb(path: Path) -> Image:
+    """Read an image, (H, W, 3) uint8 RGB."""
+    return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), np.uint8)
+
+
 def read_frames(part: Path, weights: Path | None, cache: Path) -> Iterator[FrameScores]:
     """Read the frames of a street_ood folder in order.
 
@@ -35,19 +59,12 @@ def read_frames(part: Path, weights: Path | None, cache: Path) -> Iterator[Frame
         weights: of the embedded detector; None for those of the package.
         cache: folder for its scores, so that the next run is quick.
     """
-    detector = EmbeddedDetector(weights)
-    identity = detector.checkpoint.read_bytes()
-    scores = ScoreCache(cache)
+    embedded = EmbeddedScores(weights, cache)
     stored = part.with_name(f"{part.name}_cas_espnetv2")
     for path in sorted((part / "images").glob("*.jpg")):
-        image = np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), np.uint8)
+        image = read_rgb(path)
         labels = cv2.imread(str(part / "labels_masks" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
-        key = scores.key(image.tobytes(), identity)
-        embedded = scores.load(key)
-        if embedded is None:
-            embedded = detector.score(image)
-            scores.store(key, embedded)
-        coarse = {"embedded": embedded}
+        coarse = {"embedded": embedded(image)}
         if stored.is_dir():
             with np.load(stored / f"{path.stem}.npz") as maps:
                 coarse |= {name: maps[name].astype(np.float32) for name in ESPNET}
