@@ -33,13 +33,14 @@ class Cells:
 
     Attributes:
         ids: (H, W) int32, 0 where no mask lies; for reading only.
+        runs: the same as runs; for reading only.
     """
 
     def __init__(self, ids: npt.NDArray[np.int32], table: CellTable) -> None:
         """Join a map of ids to its table; users call `from_masks`, `from_tilings`, `with_ids`."""
         self.ids = ids
         self._table = table
-        self._runs = Runs(ids, table.n_cells)
+        self.runs = Runs(ids, table.n_cells)
         self._uncovered = (ids == 0).view(np.uint8)
 
     @property
@@ -51,11 +52,6 @@ class Cells:
     def n_masks(self) -> int:
         """Number of masks that have a pixel on the map they were made for."""
         return len(self._table.starts)
-
-    @property
-    def runs(self) -> Runs:
-        """The ids as runs."""
-        return self._runs
 
     @classmethod
     def from_masks(
@@ -147,21 +143,14 @@ class Cells:
         if self._table.n_cells == 1:
             return score.copy()
         kept = self.rule.kept(age_s)
-        finite, known = None, score
-        summed = self._summed(score, None, age_s, memory)
-        if summed is None:
-            # Some masks hold NaN or infinite pixels: leave those out of the means.
-            finite = np.isfinite(score)
-            known = np.where(finite, score, np.float32(0))
-            summed = self._summed(known, finite, age_s, memory)
-            assert summed is not None
-        cells, mean, deviation = summed
+        finite, (cells, mean, deviation) = self._sums(score, age_s, memory)
+        known = score if finite is None else np.where(finite, score, np.float32(0))
         values = self._table.values(cells, kept)
         means = (mean + deviation * values.means).astype(np.float32)
         result = self._blended(known, means, values.shares, kept)
         unseen = self._uncovered
         if finite is not None:
-            spread = self._runs.spread(means)
+            spread = self.runs.spread(means)
             result = np.where(finite, result, spread)
             unseen = np.isnan(spread).view(np.uint8)
         cv2.copyTo(score, unseen, result)
@@ -178,13 +167,7 @@ class Cells:
         if self.rule.overlap != "agreement":
             raise ValueError(f"masks under the rule {self.rule.overlap!r} have no votes to add")
         score = self._checked(score)
-        summed = self._summed(score, None, age_s, memory)
-        finite = summed is not None
-        if summed is None:
-            known = np.isfinite(score)
-            summed = self._summed(np.where(known, score, np.float32(0)), known, age_s, memory)
-            assert summed is not None
-        cells, mean, deviation = summed
+        finite, (cells, mean, deviation) = self._sums(score, age_s, memory)
         values = self._table.values(cells, self.rule.kept(age_s))
         assert values.shares is not None
         assert values.weights is not None
@@ -193,7 +176,7 @@ class Cells:
         means = np.where(seen, mean + deviation * values.means, 0)
         # Where nothing but the own score counts the mean may be NaN: it has no weight.
         constants = np.where(slopes < values.weights, means * (values.weights - slopes), 0)
-        return CellVotes(constants, slopes, values.weights, finite)
+        return CellVotes(constants, slopes, values.weights, finite is None)
 
     def remember(self, score: ScoreMap, age_s: float, memory: MaskMemory) -> None:
         """Take a frame into `memory` without calibrating it; arguments as of `calibrate`."""
@@ -213,12 +196,27 @@ class Cells:
         """Join each pixel's mean with what it keeps of its score."""
         if shares is not None:
             own = shares.astype(np.float32)
-            result = cv2.multiply(score, self._runs.spread(own))
-            return np.asarray(cv2.add(result, self._runs.spread(means * (1 - own))), np.float32)
+            result = cv2.multiply(score, self.runs.spread(own))
+            return np.asarray(cv2.add(result, self.runs.spread(means * (1 - own))), np.float32)
         if kept == 0:
-            return self._runs.spread(means)
-        blended = cv2.addWeighted(self._runs.spread(means), 1 - kept, score, kept, 0)
+            return self.runs.spread(means)
+        blended = cv2.addWeighted(self.runs.spread(means), 1 - kept, score, kept, 0)
         return np.asarray(blended, np.float32)
+
+    def _sums(
+        self, score: ScoreMap, age_s: float, memory: MaskMemory | None
+    ) -> tuple[npt.NDArray[np.bool_] | None, tuple[CellSums, float, float]]:
+        """Return where the score is finite, None if it is under all masks, and what `_summed` does.
+
+        Pixels that are NaN or infinite are left out of the means.
+        """
+        summed = self._summed(score, None, age_s, memory)
+        if summed is not None:
+            return None, summed
+        finite = np.isfinite(score)
+        summed = self._summed(np.where(finite, score, np.float32(0)), finite, age_s, memory)
+        assert summed is not None
+        return finite, summed
 
     def _summed(
         self,
@@ -248,11 +246,11 @@ class Cells:
                 score = (score - np.float32(mean)) * np.float32(1 / deviation if deviation else 0)
             if finite is not None:
                 score[~finite] = 0
-            squares = self._runs.sums(score * score)
-        sums = self._runs.sums(score)
+            squares = self.runs.sums(score * score)
+        sums = self.runs.sums(score)
         if finite is None and not np.isfinite(sums[1:]).all():
             return None
-        sizes = self._runs.sizes if finite is None else self._runs.sums(finite.astype(np.float32))
+        sizes = self.runs.sizes if finite is None else self.runs.sums(finite.astype(np.float32))
         cells = CellSums(sums, sizes, squares)
         return (cells if memory is None else memory.joined(cells, age_s)), mean, deviation
 
