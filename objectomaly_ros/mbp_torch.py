@@ -5,11 +5,10 @@ Some 40 passes over the map, 350 MB of traffic in 1280x720; nothing waits for th
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
-import numpy as np
 import torch
+
+from objectomaly_ros.reflect_torch import reflect
 
 _GAUSSIAN = tuple(float(weight) for weight in cv2.getGaussianKernel(7, 1, cv2.CV_32F)[:, 0])
 
@@ -25,7 +24,7 @@ def refine_boundary(score: torch.Tensor) -> torch.Tensor:
     """
     blurred = laplacian_step(score)
     for axis in (1, 0):
-        padded = _reflect(blurred, 3, axis)
+        padded = reflect(blurred, 3, axis)
         length = blurred.shape[axis]
         blurred = padded.narrow(axis, 3, length) * _GAUSSIAN[3]
         for first in (0, 6, 1, 5, 2, 4):
@@ -44,7 +43,7 @@ def laplacian_step(score: torch.Tensor) -> torch.Tensor:
     """
     if min(score.shape) < 3:
         return score.clone()  # all border
-    around = _reflect(_reflect(score, 1, 0), 1, 1)
+    around = reflect(reflect(score, 1, 0), 1, 1)
     middle, columns = slice(1, -1), around[1:-1]
     # In the order in which OpenCV adds: on a plateau every step is exact, so that the sum is 0.
     laplacian = around[:-2, middle] + columns[:, :-2] - 4 * score
@@ -63,14 +62,3 @@ def _sum_of_neighbours(values: torch.Tensor) -> torch.Tensor:
     """Return the sums over 3x3 pixels, (H - 2, W - 2)."""
     rows = values[:, :-2] + values[:, 1:-1] + values[:, 2:]
     return rows[:-2] + rows[1:-1] + rows[2:]
-
-
-def _reflect(values: torch.Tensor, margin: int, axis: int) -> torch.Tensor:
-    """Pad both ends of an axis as `cv2.BORDER_REFLECT_101` does, however short it is."""
-    return values.index_select(axis, _reflected(values.shape[axis], margin, values.device))
-
-
-@lru_cache(maxsize=32)
-def _reflected(length: int, margin: int, device: torch.device) -> torch.Tensor:
-    """Return (length + 2 margin,) int64; kept, because a copy to the device waits for it."""
-    return torch.from_numpy(np.pad(np.arange(length), margin, mode="reflect")).to(device)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from objectomaly_ros import mask_bits, mbp_torch, oasc_torch, resize_torch
+from objectomaly_ros import mask_bits, mbp_torch, oasc_torch, reflect_torch, resize_torch
 from objectomaly_ros.detectors import score_rules
 from objectomaly_ros.detectors.score_rules import Geometry
 
 CACHES = (
-    mask_bits.bit_values, mask_bits._nearest, mbp_torch._reflected, resize_torch._weights
+    mask_bits.bit_values, mask_bits._nearest, reflect_torch._reflected, resize_torch._weights
 )  # fmt: skip
 
 

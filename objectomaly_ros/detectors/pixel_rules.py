@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
+from objectomaly_ros.reflect_torch import reflect
+
 
 def msp(logits: torch.Tensor) -> torch.Tensor:
     """One minus the maximum softmax probability, (K, H, W) -> (H, W) in [0, 1) (arXiv
@@ -49,20 +51,9 @@ def smooth(score: torch.Tensor) -> torch.Tensor:
     offsets = torch.arange(-3, 4, dtype=score.dtype, device=score.device)
     kernel = torch.exp(-0.5 * offsets**2)
     kernel = kernel / kernel.sum()
-    rows, columns = (_mirrored(side, 3, score.device) for side in score.shape)
-    padded = score[rows][:, columns][None, None]
+    padded = reflect(reflect(score, 3, 0), 3, 1)[None, None]
     blurred = F.conv2d(padded, kernel.view(1, 1, 7, 1))
     return F.conv2d(blurred, kernel.view(1, 1, 1, 7))[0, 0]
-
-
-def _mirrored(side: int, margin: int, device: torch.device) -> torch.Tensor:
-    """Return indices that continue 0..side-1 by `margin` at both ends, mirrored without repeating
-    the border, as often as a side shorter than the margin needs (`F.pad` refuses those).
-    """
-    around = torch.arange(-margin, side + margin, device=device)
-    period = max(1, 2 * (side - 1))
-    there = around.remainder(period)
-    return torch.minimum(there, period - there).clamp(max=side - 1)
 
 
 def resized(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
