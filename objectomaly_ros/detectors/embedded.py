@@ -112,8 +112,8 @@ class EmbeddedDetector:
     @torch.inference_mode()
     def score_tensor(self, image: Image) -> torch.Tensor:
         """Return the anomaly score on the detector's device, for a caller that goes on there."""
-        size = image.shape[0], image.shape[1]
-        return resize_map(self._score_and_margin(image)[0], size, cv2.INTER_LINEAR)
+        score = self._score_and_margin(image)[0]
+        return resize_map(score, (image.shape[0], image.shape[1]), cv2.INTER_LINEAR)
 
     def _score_and_margin(self, image: Image) -> torch.Tensor:
         """Return anomaly score and road margin at the network's size, (2, h, w) float32."""

@@ -26,13 +26,13 @@ from objectomaly_ros.detectors.mask2former import Mask2FormerNetwork
 from objectomaly_ros.detectors.name_conversion import load_official, official_names
 from objectomaly_ros.detectors.preprocessing import (
     InputSize,
-    check_image,
     network_size,
     normalised,
     resize,
     size_policy,
 )
 from objectomaly_ros.detectors.score_rules import Geometry
+from objectomaly_ros.image_check import check_image
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 Rule = Callable[[torch.Tensor, torch.Tensor, Geometry], torch.Tensor]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.detectors.preprocessing import check_image
+from objectomaly_ros.image_check import check_image
 from objectomaly_ros.types import Image, ScoreMap
 
 _SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")

@@ -22,19 +22,6 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
-def check_image(image: Image) -> None:
-    """Raise a ValueError unless `image` is (H, W, 3) uint8 with H and W at least 1."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(
-            f"a detector takes an RGB image, a numpy array (H, W, 3) uint8; got a "
-            f"{type(image).__name__}"
-        )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"a detector takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
-        )
-
-
 def size_policy(input_size: InputSize, published: int | None) -> int | Size | None:
     """Return what an `input_size` option means to a detector whose authors took `published`.
 

@@ -20,13 +20,13 @@ from objectomaly_ros.detectors.devices import (
 )
 from objectomaly_ros.detectors.preprocessing import (
     InputSize,
-    check_image,
     network_size,
     normalised,
     resize,
     size_policy,
 )
 from objectomaly_ros.detectors.rpl_net import RplNetwork
+from objectomaly_ros.image_check import check_image
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 _ROAD = 0

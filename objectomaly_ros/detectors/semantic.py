@@ -16,12 +16,12 @@ from objectomaly_ros.detectors.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     InputSize,
-    check_image,
     network_size,
     normalised,
     resize,
     size_policy,
 )
+from objectomaly_ros.image_check import check_image
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 _Network = Callable[[torch.Tensor], torch.Tensor]

@@ -12,6 +12,7 @@ from os import PathLike
 import numpy as np
 from skimage.segmentation import felzenszwalb
 
+from objectomaly_ros.image_check import check_image
 from objectomaly_ros.mask_tilings import masks_of
 from objectomaly_ros.masks.superpixels import QuickSuperpixels, shrunk, superpixel_levels
 from objectomaly_ros.oasc_rule import OascRule
@@ -119,10 +120,7 @@ class RegionMasks:
         `generate`.
         """
         del score
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(
-                f"regions takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
-            )
+        check_image(image, "regions")
         small = shrunk(image, self.max_pixels)
         share = small.shape[0] * small.shape[1] / _WORKING_PIXELS
         min_size = max(1, round(self.min_size * share))

@@ -10,6 +10,7 @@ import torch
 from torchvision.ops.boxes import box_area
 
 from objectomaly_ros.detectors.devices import Precision, autocast
+from objectomaly_ros.image_check import check_image
 from objectomaly_ros.masks.sam.candidates import suppress
 from objectomaly_ros.masks.sam.network import PointNetwork, SamNetwork
 from objectomaly_ros.masks.sam.prompts import Crop, Points, PointSource, crops, grids
@@ -134,10 +135,7 @@ class SamMasks:
             ValueError: the image has another form, or is too narrow for SAM's input size.
             torch.OutOfMemoryError: not even one point at a time fits.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(
-                f"SAM takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
-            )
+        check_image(image, "SAM")
         clock = StageClock(self.device, STAGES)
         image_size = (image.shape[0], image.shape[1])
         parts = []
