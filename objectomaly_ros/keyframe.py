@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from objectomaly_ros.cells import Cells
 from objectomaly_ros.mask_stack import check_masks, check_tilings
 from objectomaly_ros.mask_tilings import masks_of
@@ -109,10 +112,14 @@ class _Packed:
             self.masks(),
             overlap=rule.overlap,
             residual=rule.residual,
-            areas=self.packed.areas.cpu().numpy(),
-            boxes=self.packed.boxes_xywh().cpu().numpy(),
+            **self._known(),
         )
 
     def cells(self, shape: tuple[int, int], rule: OascRule) -> Cells:
-        areas, boxes = self.packed.areas.cpu().numpy(), self.packed.boxes_xywh().cpu().numpy()
-        return Cells.from_masks(self.masks(), shape, rule=rule, areas=areas, boxes=boxes)
+        return Cells.from_masks(self.masks(), shape, rule=rule, **self._known())
+
+    def _known(self) -> dict[str, npt.NDArray[np.generic]]:
+        return {
+            "areas": self.packed.areas.cpu().numpy(),
+            "boxes": self.packed.boxes_xywh().cpu().numpy(),
+        }
