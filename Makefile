@@ -27,8 +27,8 @@ lint: env
 	@$(RUN) mypy
 
 bench: env
-	@$(RUN) python tools/bench.py
-	@$(RUN) python tools/bench_detectors.py --repeat 1
+	@$(RUN) python -m tools.benchmarks.oasc_mbp
+	@$(RUN) python -m tools.benchmarks.detectors --repeat 1
 
 clean:
 	rm -rf build install log .venv .venv-jazzy .venv-kilted demo_output

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
-
-# colcon installs the generated objectomaly_ros.msg; a checkout or a pip installation of the
-# core earlier on the path must not hide it.
-__path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"
 __all__ = ["Objectomaly", "Refinement", "__version__"]
@@ -16,8 +14,25 @@ if TYPE_CHECKING:
     from objectomaly_ros.pipeline import Objectomaly, Refinement
 
 
+class _GeneratedMessages:
+    """Finds the messages that colcon generated, and nothing else of its installed package.
+
+    A checkout earlier on the path hides the installed package. Extending `__path__` by it would
+    make modules importable that the checkout has moved away.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if not name.startswith((f"{__name__}.msg", f"{__name__}.{__name__}_s__")):
+            return None
+        return PathFinder.find_spec(name, extend_path(__path__, __name__))
+
+
+sys.meta_path.append(_GeneratedMessages)  # type: ignore[arg-type]
+
+
 def __getattr__(name: str) -> Any:
-    """Import the pipeline when first asked for, so that `import objectomaly_ros` stays quick."""
+    """Import the pipeline on first use, so that `import objectomaly_ros` stays quick."""
     if name in ("Objectomaly", "Refinement"):
         from objectomaly_ros import pipeline
 

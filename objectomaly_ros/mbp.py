@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from objectomaly_ros.mask_stack import check_score
+from objectomaly_ros.arrays.checks import check_score
 from objectomaly_ros.types import ScoreMap
 
 _BOX = np.ones((3, 3), np.uint8)

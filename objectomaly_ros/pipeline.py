@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from objectomaly_ros.cells import Cells
+from objectomaly_ros.arrays.checks import check_score
 from objectomaly_ros.detectors import detect
-from objectomaly_ros.keyframe import find_masks, stays_on_device
-from objectomaly_ros.mask_stack import check_score
 from objectomaly_ros.mbp import refine_boundary
-from objectomaly_ros.oasc_rule import OascRule, Overlap, rule_for
+from objectomaly_ros.oasc import OascRule, Overlap, rule_for
 from objectomaly_ros.types import Detection, Detector, Image, MaskGenerator, Masks, ScoreMap
+from objectomaly_ros.video.cells import Cells
+from objectomaly_ros.video.mask_set import find_masks, stays_on_device
 
 if TYPE_CHECKING:
     from objectomaly_ros.masks.sam.generator import SamMasks
@@ -149,7 +149,9 @@ class Objectomaly:
         return Refinement(refined, found.masks, timings)
 
     def _refine_on_device(self, image: Image, score: ScoreMap | None) -> Refinement:
-        from objectomaly_ros import device_line  # imports torch, which such a generator has done
+        from objectomaly_ros.gpu import (
+            pipeline as device_line,  # imports torch, which such a generator has done
+        )
 
         generator = cast("SamMasks", self.mask_generator)
         refined, masks, timings = device_line.refine(

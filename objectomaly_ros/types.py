@@ -20,7 +20,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Masks: TypeAlias = npt.NDArray[np.bool_]
 """N regions, (N, h, w) bool, at any resolution."""
 
-Tilings: TypeAlias = npt.NDArray[np.int32]
+LabelMaps: TypeAlias = npt.NDArray[np.int32]
 """T divisions of an image into regions, (T, h, w) int32: the region of every pixel, -1 for none."""
 
 
@@ -41,11 +41,11 @@ class MaskGenerator(Protocol):
     """A source of class-agnostic object masks.
 
     Four attributes are optional. `recommended_rule`, an `OascRule`, says how OASC is to join its
-    masks where the user does not. `tilings(image, score=None) -> Tilings` gives the same masks as
-    `generate`, one a region, much quicker to use where there are thousands. And
+    masks where the user does not. `label_maps(image, score=None) -> LabelMaps` gives the same
+    masks as `generate`, one a region, much quicker to use where there are thousands. And
     `packed_masks(image, score=None) -> masks.sam.result.SamResult`, beside a `device`, gives them
-    as bits on that torch device. `fresh_masks`, a `FreshMasks` or None, makes quick masks of the
-    frames after that.
+    as bits on that torch device. `frame_superpixels`, a `FreshMasks` or None, makes quick masks
+    of the frames after that.
     """
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
@@ -56,8 +56,8 @@ class MaskGenerator(Protocol):
 class FreshMasks(Protocol):
     """Makes masks that are quick enough for every frame; it can be pickled."""
 
-    def tilings(self, image: Image) -> Tilings:
-        """Return the regions of `image`, (T, h, w) int32, see `Tilings`."""
+    def label_maps(self, image: Image) -> LabelMaps:
+        """Return the regions of `image`, (T, h, w) int32, see `LabelMaps`."""
         ...
 
 

@@ -1,12 +1,13 @@
 """MBP equals the published loops and their goldens."""
 
 import numpy as np
-import published_loops
 import pytest
 from scenes import blobs, golden, rough_score
 
 from objectomaly_ros.mbp import laplacian_step, refine_boundary
-from objectomaly_ros.oasc import Cells, calibrate
+from objectomaly_ros.oasc import calibrate
+from objectomaly_ros.video.cells import Cells
+from tools.benchmarks import published_loops
 
 CASES = [
     "c1_small",

@@ -2,11 +2,12 @@
 
 import cv2
 import numpy as np
-import published_loops
 import pytest
 from scenes import blobs, golden, rough_score, with_ties
 
-from objectomaly_ros.oasc import Cells, OascRule, calibrate
+from objectomaly_ros.oasc import OascRule, calibrate
+from objectomaly_ros.video.cells import Cells
+from tools.benchmarks import published_loops
 
 CASES = [
     "c1_small",
@@ -292,7 +293,9 @@ class TestErrors:
             Cells.from_masks(masks, (4, 5))
 
     def test_overlap(self):
-        with pytest.raises(ValueError, match="'largest', 'smallest' or 'agreement', got 'paper'"):
+        with pytest.raises(
+            ValueError, match="'largest', 'smallest' or 'inverse_variance', got 'paper'"
+        ):
             calibrate(self.score, self.masks, overlap="paper")
 
     def test_areas(self):

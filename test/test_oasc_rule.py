@@ -5,14 +5,19 @@ import plain_rules
 import pytest
 from scenes import blobs, rough_score, with_ties
 
-from objectomaly_ros.oasc import Cells, OascRule, calibrate
-from objectomaly_ros.oasc_rule import PAPER, rule_for
+from objectomaly_ros.oasc import PAPER, OascRule, calibrate, rule_for
+from objectomaly_ros.video.cells import Cells
 
-RULES = [("agreement", 0.0), ("agreement", 0.5), ("agreement", 1.0), ("largest", 0.3)]
+RULES = [
+    ("inverse_variance", 0.0),
+    ("inverse_variance", 0.5),
+    ("inverse_variance", 1.0),
+    ("largest", 0.3),
+]
 RULES += [("smallest", 0.7)]
 
 
-def tilings(rng, count, height, width):
+def label_maps(rng, count, height, width):
     """Random divisions into blobs of colour, some without a region here and there."""
     coarse = rng.integers(-1, 6, (count, -(-height // 5), -(-width // 7)))
     return np.repeat(np.repeat(coarse, 5, axis=1), 7, axis=2)[:, :height, :width]
@@ -36,18 +41,18 @@ def test_equals_the_plain_loops(overlap, residual, mask_shape, shape):
         np.testing.assert_allclose(cells.calibrate(score), expected, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("overlap", ["largest", "smallest", "agreement"])
+@pytest.mark.parametrize("overlap", ["largest", "smallest", "inverse_variance"])
 @pytest.mark.parametrize("shape", [(41, 52), (80, 101), (17, 30)])
 def test_tilings_are_masks(overlap, shape):
     for seed in range(8):
         rng = np.random.default_rng([seed, 4])
-        labels = tilings(rng, int(rng.integers(1, 5)), 41, 52)
+        labels = label_maps(rng, int(rng.integers(1, 5)), 41, 52)
         if seed % 2:
             labels = np.abs(labels)  # everything is covered
         score = rough_score(rng, *shape)
         rule = OascRule(overlap)
         of_masks = Cells.from_masks(masks_of(labels), shape, rule=rule)
-        of_tilings = Cells.from_tilings(labels, shape, rule=rule)
+        of_tilings = Cells.from_label_maps(labels, shape, rule=rule)
         np.testing.assert_allclose(
             of_tilings.calibrate(score), of_masks.calibrate(score), rtol=0, atol=2e-6
         )
@@ -57,7 +62,7 @@ def test_tilings_are_masks(overlap, shape):
 
 def test_tilings_of_nothing_leave_the_score():
     score = rough_score(np.random.default_rng(5), 20, 30)
-    cells = Cells.from_tilings(np.full((2, 10, 15), -1), score.shape)
+    cells = Cells.from_label_maps(np.full((2, 10, 15), -1), score.shape)
     np.testing.assert_array_equal(cells.calibrate(score), score)
     assert cells.n_masks == 0
 
@@ -68,14 +73,14 @@ def test_a_mask_in_which_the_score_disagrees_weighs_less():
     whole, right = np.zeros((2, 10, 40), bool)
     whole[:, 20:], right[:, 30:] = True, True
     masks = np.array([whole, right])
-    result = calibrate(score, masks, overlap="agreement")
+    result = calibrate(score, masks, overlap="inverse_variance")
     assert result[0, 35] > 0.95  # its own mask agrees, the larger one does not
     assert result[0, 25] == pytest.approx(0.5)  # covered by the larger one only
-    kept = calibrate(score, masks, overlap="agreement", residual=0.5)
+    kept = calibrate(score, masks, overlap="inverse_variance", residual=0.5)
     assert kept[0, 25] < 0.3  # and so it keeps most of its own score
 
 
-@pytest.mark.parametrize("overlap", ["largest", "agreement"])
+@pytest.mark.parametrize("overlap", ["largest", "inverse_variance"])
 def test_old_masks_count_less(overlap):
     rng = np.random.default_rng(6)
     masks, score = blobs(rng, 6, 30, 40), rough_score(rng, 30, 40)
@@ -89,7 +94,7 @@ def test_old_masks_count_less(overlap):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("residual", [0.0, 0.5])
-@pytest.mark.parametrize("overlap", ["agreement", "largest"])
+@pytest.mark.parametrize("overlap", ["inverse_variance", "largest"])
 def test_a_bad_pixel_takes_its_masks_mean_and_spoils_nobody(bad, residual, overlap):
     score = np.array([[1, bad, 3, 8, bad]], dtype=np.float32)
     masks = np.array([[[1, 1, 1, 0, 0]]], dtype=bool)
@@ -104,31 +109,33 @@ def test_a_bad_pixel_takes_its_masks_mean_and_spoils_nobody(bad, residual, overl
 def test_a_constant_score_stays():
     masks = blobs(np.random.default_rng(7), 5, 20, 30)
     score = np.full((20, 30), 0.3, np.float32)
-    np.testing.assert_allclose(calibrate(score, masks, overlap="agreement"), score, atol=1e-7)
+    np.testing.assert_allclose(
+        calibrate(score, masks, overlap="inverse_variance"), score, atol=1e-7
+    )
 
 
 class TestRuleFor:
     class Recommending:
-        recommended_rule = OascRule("agreement", 0.5, 0.7, 0.3)
+        recommended_rule = OascRule("inverse_variance", 0.5, 0.7, 0.3)
 
     def test_the_paper_unless_the_generator_says_otherwise(self):
         assert rule_for(object()) == PAPER == OascRule("largest", 0.0)
-        assert rule_for(self.Recommending()) == OascRule("agreement", 0.5, 0.7, 0.3)
+        assert rule_for(self.Recommending()) == OascRule("inverse_variance", 0.5, 0.7, 0.3)
 
     def test_what_is_named_wins(self):
         generator = self.Recommending()
         assert rule_for(generator, "largest") == PAPER
         assert rule_for(generator, "smallest", 0.2) == OascRule("smallest", 0.2)
-        assert rule_for(generator, residual=0.1) == OascRule("agreement", 0.1, 0.7, 0.3)
-        assert rule_for(generator, fade_s=3.0) == OascRule("agreement", 0.5, 3.0, 0.3)
-        assert rule_for(generator, memory_s=0.0) == OascRule("agreement", 0.5, 0.7)
+        assert rule_for(generator, residual=0.1) == OascRule("inverse_variance", 0.1, 0.7, 0.3)
+        assert rule_for(generator, fade_s=3.0) == OascRule("inverse_variance", 0.5, 3.0, 0.3)
+        assert rule_for(generator, memory_s=0.0) == OascRule("inverse_variance", 0.5, 0.7)
         assert rule_for(object(), residual=0.1) == OascRule("largest", 0.1)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (("mean",), "'largest', 'smallest' or 'agreement', got 'mean'"),
+        (("mean",), "'largest', 'smallest' or 'inverse_variance', got 'mean'"),
         (("largest", 1.5), "share of the score that is kept, 0 to 1; got 1.5"),
         (("largest", float("nan")), "got nan"),
         (("largest", 0.0, 0.0), r"fade_s must be above 0 \(.inf for never\), got 0.0"),
@@ -152,4 +159,4 @@ def test_wrong_rules(values, message):
 )
 def test_wrong_tilings(labels, error, message):
     with pytest.raises(error, match=message):
-        Cells.from_tilings(labels, (4, 5))
+        Cells.from_label_maps(labels, (4, 5))

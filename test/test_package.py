@@ -1,7 +1,10 @@
 """What the package says of itself agrees with what is in it."""
 
 import configparser
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -90,3 +93,24 @@ def test_colcon_installed_what_launch_needs():
     assert wanted - {"__pycache__"} <= installed
     nodes = Path(get_package_prefix("objectomaly_ros")) / "lib" / "objectomaly_ros"
     assert {"refine_node", "play_bag", "record_bag"} <= {path.name for path in nodes.iterdir()}
+
+
+def test_a_stale_installed_module_is_not_imported(tmp_path):
+    """colcon's installed copy serves its generated messages, and no module that has moved away."""
+    stale = tmp_path / "objectomaly_ros"
+    (stale / "msg").mkdir(parents=True)
+    (stale / "__init__.py").touch()
+    (stale / "cells.py").touch()
+    (stale / "msg" / "__init__.py").write_text("here = True\n")
+    program = (
+        "import objectomaly_ros.msg; assert objectomaly_ros.msg.here\n"
+        "try:\n    import objectomaly_ros.cells\n"
+        "except ModuleNotFoundError:\n    print('not found')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "not found\n", done.stderr

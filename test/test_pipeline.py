@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import published_loops
 import pytest
 from scenes import blobs, golden
 
 import objectomaly_ros
 from objectomaly_ros.pipeline import Objectomaly
 from objectomaly_ros.types import Detection
+from tools.benchmarks import published_loops
 
 
 class Brightness:

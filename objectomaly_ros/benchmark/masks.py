@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from segment_anything import SamAutomaticMaskGenerator
 
-from objectomaly_ros import mbp, mbp_torch, oasc, oasc_torch
-from objectomaly_ros.benchmark.measuring import PeakMemory, Spent, spending
+from objectomaly_ros import mbp, oasc
+from objectomaly_ros.benchmark.measuring import PeakMemory, Stopwatch, spending
+from objectomaly_ros.gpu import mbp as mbp_torch
+from objectomaly_ros.gpu import oasc as oasc_torch
 from objectomaly_ros.masks.sam.attention import fuse_attention
 from objectomaly_ros.masks.sam.candidates import suppress
 from objectomaly_ros.masks.sam.compilation import Compiled, compile_encoder
@@ -30,7 +32,7 @@ _OFFICIAL_OPTIONS = frozenset(inspect.signature(SamAutomaticMaskGenerator).param
 
 
 @dataclass(frozen=True)
-class Patience:
+class RunLimits:
     """How often a benchmark repeats itself.
 
     Attributes:
@@ -46,7 +48,7 @@ class Patience:
 
 
 @dataclass
-class Side:
+class Result:
     """What one of the two generators took.
 
     Attributes:
@@ -116,11 +118,11 @@ def compare(
     image: Image,
     score: ScoreMap,
     options: dict[str, Any],
-    patience: Patience,
+    limits: RunLimits,
     progress: Callable[[str], object],
-) -> tuple[Side, Side]:
+) -> tuple[Result, Result]:
     """Time ours and the official generator in turns, after one run of each that is not counted
-    unless `patience` says so.
+    unless `limits` says so.
 
     Args:
         ours: from `accelerated`.
@@ -128,7 +130,7 @@ def compare(
         image: (H, W, 3) RGB uint8.
         score: (H, W) float32 that OASC and MBP refine.
         options: of `sam.loading.mask_generator`; the official generator gets those that it knows.
-        patience: how often.
+        limits: how often.
         progress: called before each run with whose it is, at most 2 repeat + 2 times in all.
 
     Returns:
@@ -137,12 +139,12 @@ def compare(
     generator = mask_generator(ours, **options)
     known = {name: value for name, value in options.items() if name in _OFFICIAL_OPTIONS}
     official = SamAutomaticMaskGenerator(sam, **known)
-    runs: dict[str, Callable[[Side], None]] = {
+    runs: dict[str, Callable[[Result], None]] = {
         "ours": lambda side: _run_ours(generator, image, score, side),
         "official": lambda side: _run_official(official, image, score, side),
     }
 
-    def take_turns(sides: tuple[Side, Side]) -> None:
+    def take_turns(sides: tuple[Result, Result]) -> None:
         for (whose, run), side in zip(runs.items(), sides, strict=True):
             progress(whose)
             memory = PeakMemory(generator.device)
@@ -151,45 +153,45 @@ def compare(
             side.peak_mb = max(filter(None, (side.peak_mb, peak)), default=None)
 
     began = time.perf_counter()
-    sides = (Side(), Side())
+    sides = (Result(), Result())
     take_turns(sides)
-    if sides[1].total_ms < 1e3 * patience.slow_s:
-        sides = (Side(), Side())
-    while sides[0].runs < patience.repeat and (
-        not sides[0].runs or time.perf_counter() - began < patience.seconds
+    if sides[1].total_ms < 1e3 * limits.slow_s:
+        sides = (Result(), Result())
+    while sides[0].runs < limits.repeat and (
+        not sides[0].runs or time.perf_counter() - began < limits.seconds
     ):
         take_turns(sides)
     return sides
 
 
-def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Side) -> None:
+def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Result) -> None:
     device = generator.device
     result = generator.packed_masks(image, score)
     for stage, seconds in result.timings.items():
         side.seconds[stage].append(seconds)
     if device.type == "cpu":
-        with Spent(device) as unpacking:  # the official generator's masks are unpacked too
+        with Stopwatch(device) as unpacking:  # the official generator's masks are unpacked too
             masks = result.masks()
         side.seconds["post_processing"][-1] += unpacking.seconds
         areas, boxes = result.areas.numpy(), result.boxes_xywh().numpy()
         boxes[:, 2:] += 1  # the package's width and height are one less than the pixels spanned
         _refine(side, score, lambda s: oasc.calibrate(s, masks, areas=areas, boxes=boxes))
     else:
-        spent = Spent(device)
+        spent = Stopwatch(device)
         with spent:
             on_device = torch.as_tensor(score, device=device)
             calibrated = oasc_torch.calibrate(
                 on_device, result.bits, result.width, areas=result.areas
             )
         side.seconds["oasc"].append(spent.seconds)
-        with (again := Spent(device)):
+        with (again := Stopwatch(device)):
             mbp_torch.refine_boundary(calibrated)
         side.seconds["mbp"].append(again.seconds)
     side.masks = result.masks()
 
 
 def _run_official(
-    generator: SamAutomaticMaskGenerator, image: Image, score: ScoreMap, side: Side
+    generator: SamAutomaticMaskGenerator, image: Image, score: ScoreMap, side: Result
 ) -> None:
     """Run the official generator, then OASC and MBP on the host, where its masks are."""
     predictor = generator.predictor
@@ -198,7 +200,7 @@ def _run_official(
         spending(predictor, "set_image", device) as encoder,
         spending(predictor.model.prompt_encoder, "forward", device) as prompts,
         spending(predictor.model.mask_decoder, "forward", device) as decoder,
-        Spent(device) as whole,
+        Stopwatch(device) as whole,
         np.errstate(invalid="ignore"),  # it divides 0 by 0 for empty masks
     ):
         records = generator.generate(image)
@@ -213,11 +215,11 @@ def _run_official(
     side.masks = masks
 
 
-def _refine(side: Side, score: ScoreMap, calibrate: Callable[[ScoreMap], ScoreMap]) -> None:
+def _refine(side: Result, score: ScoreMap, calibrate: Callable[[ScoreMap], ScoreMap]) -> None:
     host = torch.device("cpu")
-    with Spent(host) as spent:
+    with Stopwatch(host) as spent:
         calibrated = calibrate(score)
     side.seconds["oasc"].append(spent.seconds)
-    with Spent(host) as spent:
+    with Stopwatch(host) as spent:
         mbp.refine_boundary(calibrated)
     side.seconds["mbp"].append(spent.seconds)

@@ -14,7 +14,7 @@ import torch
 _PROCESS = Path("/proc/self")
 
 
-class Spent:
+class Stopwatch:
     """Adds up the seconds of the blocks it is entered for; waits for a GPU at both ends.
 
     Attributes:
@@ -26,7 +26,7 @@ class Spent:
         self._device = device
         self._start = 0.0
 
-    def __enter__(self) -> Spent:
+    def __enter__(self) -> Stopwatch:
         self._wait()
         self._start = time.perf_counter()
         return self
@@ -41,9 +41,9 @@ class Spent:
 
 
 @contextmanager
-def spending(owner: Any, method: str, device: torch.device) -> Iterator[Spent]:
+def spending(owner: Any, method: str, device: torch.device) -> Iterator[Stopwatch]:
     """Measure what all calls of a method of this one object take, within the block."""
-    spent = Spent(device)
+    spent = Stopwatch(device)
     original = getattr(owner, method)
 
     def timed(*args: Any, **keywords: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from objectomaly_ros.benchmark.masks import Side
+    from objectomaly_ros.benchmark.masks import Result
     from objectomaly_ros.types import Image
 
 SIZES = {"480x360": (360, 480), "720p": (720, 1280), "1080p": (1080, 1920)}
@@ -85,9 +85,9 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
     from objectomaly_ros.benchmark import masks, networks
-    from objectomaly_ros.detectors.devices import device_of
-    from objectomaly_ros.evaluation.models import ModelSpec
+    from objectomaly_ros.evaluation.model_spec import ModelSpec
     from objectomaly_ros.masks.sam.loading import load_weights
+    from objectomaly_ros.models.devices import device_of
 
     spec = ModelSpec.parse(args.generator)
     name = networks.TINY if args.tiny else spec.name
@@ -106,12 +106,12 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     own = dict(spec.options)
     encoder = {name: own.pop(name, False) for name in ("fused_attention", "compiled")}
     options = {"points_per_side": args.points_per_side or (32 if on_gpu else 6), **own}
-    patience = masks.Patience(
+    limits = masks.RunLimits(
         args.repeat or (7 if on_gpu else 2),
         seconds=math.inf if args.repeat else _ENOUGH_S,
         **({"slow_s": math.inf} if encoder["compiled"] else {}),
     )
-    with tqdm(total=2 * patience.repeat + 3, unit="run", dynamic_ncols=True) as bar:
+    with tqdm(total=2 * limits.repeat + 3, unit="run", dynamic_ncols=True) as bar:
 
         def begin(what: str) -> None:
             bar.set_description(what)
@@ -122,7 +122,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
             begin("thresholds")
             options = {**masks.thresholds(sam, image, options), **options}
         fast = masks.accelerated(sam, **encoder)
-        ours, official = masks.compare(fast, sam, image, score, options, patience, begin)
+        ours, official = masks.compare(fast, sam, image, score, options, limits, begin)
         bar.total = bar.n
     same_count = len(ours.masks) == len(official.masks)
     return {
@@ -141,7 +141,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _figures(side: Side) -> dict[str, Any]:
+def _figures(side: Result) -> dict[str, Any]:
     return {
         "stages_ms": {stage: side.milliseconds(stage) for stage in side.seconds},
         "total_ms": side.total_ms,

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; the table goes to stdout, progress and left-out frames to stderr."""
     from objectomaly_ros.evaluation.cache import ScoreCache
     from objectomaly_ros.evaluation.datasets import find_datasets
-    from objectomaly_ros.evaluation.models import ModelSpec
+    from objectomaly_ros.evaluation.model_spec import ModelSpec
     from objectomaly_ros.evaluation.report import write_report
     from objectomaly_ros.evaluation.results import as_json, as_text, failed
     from objectomaly_ros.evaluation.runner import Options, evaluate

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Refine every image; what fails is named on stderr and the rest goes on."""
     from tqdm import tqdm
 
-    from objectomaly_ros.evaluation.models import ModelSpec
+    from objectomaly_ros.evaluation.model_spec import ModelSpec
     from objectomaly_ros.pipeline import Objectomaly
 
     images = _images(args.images)
@@ -106,8 +106,12 @@ def _images(path: Path) -> dict[str, Path]:
 def _refine_one(pipeline: Objectomaly, name: str, path: Path, args: argparse.Namespace) -> None:
     import numpy as np
 
+    from objectomaly_ros.detectors.score_files import (
+        find_score_map,
+        read_score_map,
+        write_score_map,
+    )
     from objectomaly_ros.evaluation.frame_files import read_image
-    from objectomaly_ros.score_files import find_score_map, read_score_map, write_score_map
 
     image = read_image(path)
     suffix = ".npz"
@@ -134,7 +138,7 @@ def _write_overlay(path: Path, image: Image, coarse: ScoreMap, refined: ScoreMap
     import cv2
     import numpy as np
 
-    from objectomaly_ros.overlay import draw_overlay
+    from objectomaly_ros.obstacles.overlay import draw_overlay
 
     low, high = (float(value) for value in np.percentile(coarse, (1, 99.9)))
     pictures = [

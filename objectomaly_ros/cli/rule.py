@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from objectomaly_ros.oasc_rule import OVERLAPS
+from objectomaly_ros.oasc import OVERLAPS
 
 
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:

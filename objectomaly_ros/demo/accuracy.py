@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from objectomaly_ros.bags import Bag, read_masks, read_scores
+from objectomaly_ros.demo.drive import VisibleObject
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.truth import FrameTruth, Truth
-from objectomaly_ros.drive import VisibleObject
 from objectomaly_ros.evaluation.frames import IGNORE
 from objectomaly_ros.evaluation.metrics import PixelAccumulator, PixelMetrics
 

@@ -19,7 +19,7 @@ from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.timing import STAGES, Timing, header_stamp_ns
 from objectomaly_ros.demo.truth import Truth
 from objectomaly_ros.evaluation.frames import ANOMALY
-from objectomaly_ros.overlay import score_colormap
+from objectomaly_ros.obstacles.overlay import score_colormap
 from objectomaly_ros.types import Image
 
 _PANEL_WIDTH = 480

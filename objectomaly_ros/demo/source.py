@@ -21,9 +21,9 @@ from objectomaly_ros.bags.messages import (
     camera_info_message,
     image_message,
 )
+from objectomaly_ros.demo.drive import DriveFrame, RenderedDrive
 from objectomaly_ros.demo.truth import FrameTruth, Truth
-from objectomaly_ros.drive import DriveFrame, RenderedDrive
-from objectomaly_ros.ground import CameraPose
+from objectomaly_ros.geometry.ground import CameraPose
 
 _FRAME_ID = "camera_optical"
 _drive: RenderedDrive | None = None

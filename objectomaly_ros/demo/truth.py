@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.drive import VisibleObject
+from objectomaly_ros.demo.drive import VisibleObject
 from objectomaly_ros.evaluation.frames import IGNORE, Labels
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-from objectomaly_ros.by_name import check_options, find_constructor
+from objectomaly_ros.models.registry import check_options, find_constructor
 from objectomaly_ros.types import Detection, Detector, Image
 
 # Name -> "module:constructor". Modules are imported when asked for, so that one detector's

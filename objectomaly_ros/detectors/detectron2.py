@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import by_their_ends, canonical_name, complain
 from objectomaly_ros.checkpoints.reading import Content, read_content
 from objectomaly_ros.detectors import pixel_rules
-from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.detectors.preprocessing import resize
-from objectomaly_ros.image_check import check_image
+from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 

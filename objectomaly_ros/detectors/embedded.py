@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn import functional as F
 
-from objectomaly_ros.detectors.devices import device_of
+from objectomaly_ros.arrays.opencv_torch import resize_map
 from objectomaly_ros.detectors.embedded_net import ROAD, EmbeddedNet, NetConfig, enlarge
-from objectomaly_ros.resize_torch import resize_map
+from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "embedded.safetensors"
@@ -52,7 +52,7 @@ class EmbeddedDetector:
         """Load the weights.
 
         Args:
-            checkpoint: a safetensors file of `tools/train_embedded.py`; None for the packaged.
+            checkpoint: a safetensors file of `tools.training`; None for the packaged.
             device: torch device.
             input_size: images are scaled to as many pixels as the 4:3 image with this short side
                 has; smaller is faster, and misses more of what is far.
@@ -210,7 +210,7 @@ def load_network(path: Path) -> tuple[EmbeddedNet, dict[str, object]]:
     if not path.is_file():
         raise FileNotFoundError(
             f"no checkpoint {path}; leave `checkpoint` out for the packaged weights, or train "
-            "one with tools/train_embedded.py"
+            "one with tools/training/train_embedded.py"
         )
     try:
         with safe_open(path, framework="pt") as file:

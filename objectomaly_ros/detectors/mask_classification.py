@@ -10,18 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import by_their_ends, canonical, check_owner
 from objectomaly_ros.checkpoints.reading import read_content
 from objectomaly_ros.detectors import architectures, score_rules
 from objectomaly_ros.detectors.architectures import Architecture
-from objectomaly_ros.detectors.devices import (
-    Precision,
-    autocast,
-    check_precision,
-    device_of,
-    placed,
-)
 from objectomaly_ros.detectors.mask2former import Mask2FormerNetwork
 from objectomaly_ros.detectors.name_conversion import load_official, official_names
 from objectomaly_ros.detectors.preprocessing import (
@@ -32,7 +26,7 @@ from objectomaly_ros.detectors.preprocessing import (
     size_policy,
 )
 from objectomaly_ros.detectors.score_rules import Geometry
-from objectomaly_ros.image_check import check_image
+from objectomaly_ros.models.devices import Precision, autocast, check_precision, device_of, placed
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 Rule = Callable[[torch.Tensor, torch.Tensor, Geometry], torch.Tensor]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from objectomaly_ros.reflect_torch import reflect
+from objectomaly_ros.arrays.opencv_torch import reflect
 
 
 def msp(logits: torch.Tensor) -> torch.Tensor:

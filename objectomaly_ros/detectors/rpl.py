@@ -7,17 +7,11 @@ from typing import Literal
 
 import torch
 
+from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.detectors import pixel_rules
-from objectomaly_ros.detectors.devices import (
-    Precision,
-    autocast,
-    check_precision,
-    device_of,
-    placed,
-)
 from objectomaly_ros.detectors.preprocessing import (
     InputSize,
     network_size,
@@ -26,7 +20,7 @@ from objectomaly_ros.detectors.preprocessing import (
     size_policy,
 )
 from objectomaly_ros.detectors.rpl_net import RplNetwork
-from objectomaly_ros.image_check import check_image
+from objectomaly_ros.models.devices import Precision, autocast, check_precision, device_of, placed
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 _ROAD = 0

@@ -21,7 +21,7 @@ import cv2
 import torch
 from torch.nn import functional as F
 
-from objectomaly_ros.resize_torch import resize_map
+from objectomaly_ros.arrays.opencv_torch import resize_map
 
 _CHUNK = 10
 

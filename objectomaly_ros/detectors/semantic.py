@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.detectors import pixel_rules
-from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.detectors.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -21,7 +21,7 @@ from objectomaly_ros.detectors.preprocessing import (
     resize,
     size_policy,
 )
-from objectomaly_ros.image_check import check_image
+from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 _Network = Callable[[torch.Tensor], torch.Tensor]

@@ -21,9 +21,9 @@ from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import Conventions, Dataset, Frame
 from objectomaly_ros.evaluation.frame_files import FrameError
 from objectomaly_ros.evaluation.measure import StageFigures, measure_stage
-from objectomaly_ros.evaluation.models import ModelSpec
+from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.stages import STAGES, FrameScorer, ScoredFrame, Stage
-from objectomaly_ros.oasc_rule import Overlap
+from objectomaly_ros.oasc import Overlap
 
 _MapJobs = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 

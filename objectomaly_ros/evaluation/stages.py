@@ -18,12 +18,12 @@ from objectomaly_ros.evaluation.frame_files import (
     read_labels,
 )
 from objectomaly_ros.evaluation.frames import Labels
-from objectomaly_ros.evaluation.models import ModelSpec
-from objectomaly_ros.keyframe import find_masks
+from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.mbp import refine_boundary
-from objectomaly_ros.oasc_rule import Overlap
+from objectomaly_ros.oasc import Overlap
 from objectomaly_ros.pipeline import Objectomaly
 from objectomaly_ros.types import Detector, Image, MaskGenerator, Masks, ScoreMap
+from objectomaly_ros.video.mask_set import find_masks
 
 Stage: TypeAlias = Literal["coarse", "oasc", "mbp"]
 STAGES: tuple[Stage, ...] = ("coarse", "oasc", "mbp")

@@ -12,7 +12,6 @@ from typing import Any
 
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
-from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import (
     assign_weights,
@@ -21,6 +20,7 @@ from objectomaly_ros.masks.sam.loading import (
     read_weights,
 )
 from objectomaly_ros.masks.tiny_vit import EMBEDDING, TinyViT
+from objectomaly_ros.models.devices import device_of
 
 _STRIDE = 16
 _CLASSIFIER = ("image_encoder.norm_head.", "image_encoder.head.")  # of the encoder's own training

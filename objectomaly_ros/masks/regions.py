@@ -1,6 +1,6 @@
 """Mask generator `regions`: divisions of the image by colour, no weights needed.
 
-Source of the felzenszwalb tilings: Felzenszwalb, Huttenlocher, "Efficient Graph-Based Image
+Source of the felzenszwalb label_maps: Felzenszwalb, Huttenlocher, "Efficient Graph-Based Image
 Segmentation", IJCV 2004, by scikit-image. Of the superpixels: see `superpixels`.
 """
 
@@ -12,11 +12,11 @@ from os import PathLike
 import numpy as np
 from skimage.segmentation import felzenszwalb
 
-from objectomaly_ros.image_check import check_image
-from objectomaly_ros.mask_tilings import masks_of
-from objectomaly_ros.masks.superpixels import QuickSuperpixels, shrunk, superpixel_levels
-from objectomaly_ros.oasc_rule import OascRule
-from objectomaly_ros.types import Image, Masks, ScoreMap, Tilings
+from objectomaly_ros.arrays.checks import check_image
+from objectomaly_ros.arrays.label_maps import masks_of
+from objectomaly_ros.masks.superpixels import FrameSuperpixels, shrunk, superpixel_levels
+from objectomaly_ros.oasc import OascRule
+from objectomaly_ros.types import Image, LabelMaps, Masks, ScoreMap
 
 _WORKING_PIXELS = 240 * 180  # the size that the defaults were measured at
 
@@ -24,18 +24,18 @@ _WORKING_PIXELS = 240 * 180  # the size that the defaults were measured at
 class RegionMasks:
     """Divides an image into regions of similar colour, several times over.
 
-    The default is five tilings: two of felzenszwalb, whose regions are as large as the image is
+    The default is five label_maps: two of felzenszwalb, whose regions are as large as the image is
     even there, so that thin and small things stay alone; and three of superpixels, of even size,
     which steady a noisy score. No single scale is right for every obstacle, so OASC is to average
     them, each region weighted by how well the score agrees in it: that is `recommended_rule`.
-    `tools/measure_refinement.py` measures it. Under the paper's rule, made for SAM's masks, the
-    larger regions win and merge obstacles with the ground: several tilings are then worse than
-    none. For that rule use one fine tiling: `scales=(15,), superpixel_levels=0`.
+    `tools/experiments/refinement.py` measures it. Under the paper's rule, made for SAM's masks, the
+    larger regions win and merge obstacles with the ground: several label_maps are then worse than
+    none. For that rule use one fine label_map: `scales=(15,), superpixel_levels=0`.
 
     Attributes:
-        scales: felzenszwalb's k, one tiling each; higher gives larger regions. In pixels of an
+        scales: felzenszwalb's k, one label_map each; higher gives larger regions. In pixels of an
             image of at most `max_pixels`, for 8-bit colours scaled to 0..1. May be empty.
-        superpixel_levels: tilings of superpixels, each with a third of the regions of the last.
+        superpixel_levels: label_maps of superpixels, each with a third of the regions of the last.
         superpixel_step: pixels between those of the finest level, in an image of 240x180.
         sigma: Gaussian smoothing before the segmentation, pixels.
         min_size: smallest felzenszwalb region, pixels of an image of 240x180; it and
@@ -43,11 +43,13 @@ class RegionMasks:
         max_area: largest region kept, as a share of the image. 1 keeps all.
         max_pixels: larger images are scaled down to this number of pixels, so that time is
             bounded; the masks come at that size, and OASC takes masks of any size.
-        fresh_masks: coarser superpixels that are made anew on every frame, to join these masks once
-            they are of an earlier one (`objectomaly_ros.fresh_masks`); None with `fresh_levels` 0.
+        frame_superpixels: coarser superpixels, made on every frame and fused with propagated masks
+            (`objectomaly_ros.video.fusion`); None with `fresh_levels` 0.
     """
 
-    recommended_rule = OascRule(overlap="agreement", residual=0.6, fade_s=0.5, memory_s=1 / 3)
+    recommended_rule = OascRule(
+        overlap="inverse_variance", residual=0.6, fade_s=0.5, memory_s=1 / 3
+    )
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class RegionMasks:
         self.min_size = min_size
         self.max_area = max_area
         self.max_pixels = max_pixels
-        self.fresh_masks = QuickSuperpixels(fresh_levels) if fresh_levels else None
+        self.frame_superpixels = FrameSuperpixels(fresh_levels) if fresh_levels else None
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
         """Return the regions of `image`, one mask each.
@@ -108,14 +110,14 @@ class RegionMasks:
             score: not used.
 
         Returns:
-            (N, h, w) bool, h and w at most H and W, tiling after tiling.
+            (N, h, w) bool, h and w at most H and W, label_map after label_map.
 
         Raises:
             ValueError: the image has another form.
         """
-        return masks_of(self.tilings(image, score))
+        return masks_of(self.label_maps(image, score))
 
-    def tilings(self, image: Image, score: ScoreMap | None = None) -> Tilings:
+    def label_maps(self, image: Image, score: ScoreMap | None = None) -> LabelMaps:
         """Return the regions of `image` as (T, h, w) int32; arguments and errors as of
         `generate`.
         """
@@ -131,9 +133,9 @@ class RegionMasks:
         if self.superpixel_levels:
             step = max(2, round(self.superpixel_step * share**0.5))
             found += superpixel_levels(small, step, self.superpixel_levels, self.sigma)
-        tilings = np.stack(found).astype(np.int32)
+        label_maps = np.stack(found).astype(np.int32)
         if self.max_area < 1:
-            for tiling in tilings:
-                too_large = np.bincount(tiling.ravel()) > self.max_area * tiling.size
-                tiling[too_large[tiling]] = -1
-        return tilings
+            for label_map in label_maps:
+                too_large = np.bincount(label_map.ravel()) > self.max_area * label_map.size
+                label_map[too_large[label_map]] = -1
+        return label_maps

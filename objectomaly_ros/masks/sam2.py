@@ -18,10 +18,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from objectomaly_ros.by_name import keyword_options
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import complain
-from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.decoder import Decoded
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import check_generator_options, mask_generator
@@ -33,6 +31,8 @@ from objectomaly_ros.masks.sam2_weights import (
     load_official,
     read_official,
 )
+from objectomaly_ros.models.devices import device_of
+from objectomaly_ros.models.registry import keyword_options
 from objectomaly_ros.types import Image
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -1,4 +1,4 @@
-"""Superpixels of even size, and coarser tilings made of them.
+"""Superpixels of even size, and coarser label_maps made of them.
 
 Sources: seeds grow by the watershed of Meyer, "Color image segmentation", ICIP 1992, from a grid as
 in Machairas et al., "Waterpixels", TIP 2015; superpixels then join their most similar neighbour,
@@ -15,20 +15,20 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from objectomaly_ros.types import Image, Tilings
+from objectomaly_ros.types import Image, LabelMaps
 
 Labels = npt.NDArray[np.int32]
-"""A tiling, (h, w) int32: the region of every pixel, 0 and up without gaps."""
+"""A label_map, (h, w) int32: the region of every pixel, 0 and up without gaps."""
 
 _BOX = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class QuickSuperpixels:
+class FrameSuperpixels:
     """Superpixels coarse enough to be made on every frame, in 1 to 3 ms.
 
     Attributes:
-        levels: tilings, see `superpixel_levels`.
+        levels: label_maps, see `superpixel_levels`.
         step: pixels between the seeds, in an image of `max_pixels`; fewer in smaller images.
         sigma: Gaussian smoothing before, pixels.
         max_pixels: larger images are scaled down to this number of pixels.
@@ -39,7 +39,7 @@ class QuickSuperpixels:
     sigma: float = 0.8
     max_pixels: int = 160 * 120
 
-    def tilings(self, image: Image) -> Tilings:
+    def label_maps(self, image: Image) -> LabelMaps:
         """Return the superpixels of `image`, (H, W, 3) RGB uint8, as (levels, h, w) int32."""
         small = shrunk(image, self.max_pixels)
         share = small.shape[0] * small.shape[1] / self.max_pixels
@@ -69,13 +69,13 @@ def superpixel_levels(image: Image, step: int, levels: int, sigma: float) -> lis
         sigma: Gaussian smoothing before, pixels; 0 for none.
 
     Returns:
-        `levels` tilings, the finest first.
+        `levels` label_maps, the finest first.
     """
     smooth = image if sigma == 0 else np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
-    tilings = [_waterpixels(smooth, step)]
-    while len(tilings) < levels:
-        tilings.append(_joined(tilings[-1], smooth))
-    return tilings
+    label_maps = [_waterpixels(smooth, step)]
+    while len(label_maps) < levels:
+        label_maps.append(_joined(label_maps[-1], smooth))
+    return label_maps
 
 
 def _waterpixels(image: Image, step: int) -> Labels:

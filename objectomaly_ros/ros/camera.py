@@ -15,13 +15,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from sensor_msgs.msg import Image as ImageMessage
 
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
-from objectomaly_ros.overlay import draw_overlay
+from objectomaly_ros.obstacles.overlay import draw_overlay
+from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import images, messages, qos
 from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.score_input import ScoreInput, comes_by_topic
-from objectomaly_ros.runtime.frames import BadImageError, Demand, Frame, Result
-from objectomaly_ros.runtime.scene import Scene
+from objectomaly_ros.runtime.interface import BadImageError, Demand, Frame, Result
 from objectomaly_ros.types import Image, ScoreMap
 
 OUTPUTS = {
@@ -33,7 +33,7 @@ OUTPUTS = {
     "points": PointCloud2,
     "status": RefinementStatus,
 }
-SCENE = ("mask", "overlay", "obstacles", "points")
+OBSTACLES = ("mask", "overlay", "obstacles", "points")
 
 
 class Camera:
@@ -168,8 +168,8 @@ class Camera:
 
     def demand(self) -> Demand:
         """What somebody listens to."""
-        scene = any(map(self._wanted, SCENE))
-        return Demand(score=scene or self._wanted("score"), scene=scene)
+        obstacles = any(map(self._wanted, OBSTACLES))
+        return Demand(score=obstacles or self._wanted("score"), obstacles=obstacles)
 
     def _wanted(self, output: str) -> bool:
         publisher = self._publishers.get(output)
@@ -184,9 +184,9 @@ class Camera:
         frame, header = result.frame, result.frame.message.header
         self._publish_image("score", frame, result.refined.score, "32FC1")
         contacts = None
-        if result.scene is not None:
-            contacts = self._geometry.contacts(result.scene, header)
-            self._publish_scene(result, result.scene, contacts)
+        if result.obstacles is not None:
+            contacts = self._geometry.contacts(result.obstacles, header)
+            self._publish_obstacles(result, result.obstacles, contacts)
         if self._wanted("overlay"):
             self._publish_image("overlay", frame, self._draw(result, contacts), "rgb8")
         if self._wanted("status"):
@@ -194,17 +194,17 @@ class Camera:
             status = messages.status(header, result, latency)
             self._publishers["status"].publish(status)
 
-    def _publish_scene(
-        self, result: Result, scene: Scene, contacts: list[messages.Contact] | None
+    def _publish_obstacles(
+        self, result: Result, obstacles: Obstacles, contacts: list[messages.Contact] | None
     ) -> None:
         frame, header = result.frame, result.frame.message.header
         if self._wanted("mask"):
-            labels = scene.labels(self._values()["mask_value"])
+            labels = obstacles.labels(self._values()["mask_value"])
             self._publish_image("mask", frame, labels, "mono8")
         if self._wanted("obstacles"):
             refined = result.refined.mask_count is not None
             self._publishers["obstacles"].publish(
-                messages.obstacle_array(header, scene, contacts or (), refined=refined)
+                messages.obstacle_array(header, obstacles, contacts or (), refined=refined)
             )
         if self._wanted("points"):
             if contacts is None:
@@ -215,20 +215,20 @@ class Camera:
                 )
             else:
                 self._publishers["points"].publish(
-                    messages.point_cloud(header.stamp, self._poses.base_frame, scene, contacts)
+                    messages.point_cloud(header.stamp, self._poses.base_frame, obstacles, contacts)
                 )
 
     def _draw(self, result: Result, contacts: list[messages.Contact] | None) -> Image:
-        refined, scene = result.refined, result.scene
+        refined, obstacles = result.refined, result.obstacles
         line = "coarse"
         if refined.mask_count is not None:
             line = f"refined: {refined.mask_count} masks, {refined.age_frames} frames old"
         return draw_overlay(
             result.image,
             refined.score,
-            scene.mask if scene else None,
-            scene.regions if scene else (),
-            scene.ids if scene else (),
+            obstacles.mask if obstacles else None,
+            obstacles.regions if obstacles else (),
+            obstacles.ids if obstacles else (),
             [line],
             ranges=[contact.range_m for contact in contacts or ()],
             limits=self._limits(refined.score),

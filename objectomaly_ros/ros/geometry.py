@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
 
-from objectomaly_ros.ground import (
+from objectomaly_ros.geometry.ground import (
     CameraModel,
     CameraPose,
     Transform,
@@ -18,8 +18,8 @@ from objectomaly_ros.ground import (
     nearest_contact,
     transform_from_quaternion,
 )
+from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros.messages import Contact
-from objectomaly_ros.runtime.scene import Scene
 
 try:
     import tf2_ros
@@ -94,21 +94,21 @@ class CameraGeometry:
                 f"info {self._topic}", f"{self._topic}: {error}; ranges and points stay unknown"
             )
 
-    def contacts(self, scene: Scene, header: Any) -> list[Contact] | None:
+    def contacts(self, obstacles: Obstacles, header: Any) -> list[Contact] | None:
         """Where the obstacles meet the ground, one each; None as long as there is no CameraInfo.
 
         Args:
-            scene: the obstacles.
+            obstacles: the obstacles.
             header: of the image.
         """
         if self._model is None:
             return None
-        height, width = scene.mask.shape
+        height, width = obstacles.mask.shape
         model = self._model.resized(width, height)
         pose = self._poses.pose(header.frame_id, header.stamp)
         limit = self._poses.max_range
         contacts = []
-        for region in scene.regions:
+        for region in obstacles.regions:
             points = ground_points(region.contact, model, pose, max_range=limit)
             nearest = nearest_contact(region.contact, model, pose, max_range=limit)
             contacts.append(Contact(points, *nearest) if nearest is not None else Contact(points))

@@ -17,7 +17,7 @@ from rosbags.image import image as rosbags_image
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
-from objectomaly_ros.runtime.frames import BadImageError
+from objectomaly_ros.runtime.interface import BadImageError
 from objectomaly_ros.types import Image, ScoreMap
 
 # Encoding -> channels in memory; 16-bit ones end in "16".

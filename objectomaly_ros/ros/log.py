@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from objectomaly_ros.runtime.throttle import Throttle
+from objectomaly_ros.runtime.log_text import Throttle
 
 PERIOD_S = 5.0
 

@@ -14,9 +14,9 @@ from sensor_msgs.msg import PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
 from objectomaly_ros.msg import Obstacle, ObstacleArray, RefinementStatus
-from objectomaly_ros.obstacles import Region
-from objectomaly_ros.runtime.frames import Result
-from objectomaly_ros.runtime.scene import Scene
+from objectomaly_ros.obstacles.extraction import Region
+from objectomaly_ros.obstacles.stage import Obstacles
+from objectomaly_ros.runtime.interface import Result
 
 NAN = float("nan")
 
@@ -50,17 +50,17 @@ class Contact:
 
 
 def obstacle_array(
-    header: Header, scene: Scene, contacts: Sequence[Contact], *, refined: bool
+    header: Header, obstacles: Obstacles, contacts: Sequence[Contact], *, refined: bool
 ) -> ObstacleArray:
     """Describe the obstacles of one frame.
 
     Args:
         header: the image's.
-        scene: the obstacles.
+        obstacles: the obstacles.
         contacts: one an obstacle, or none at all where the camera's geometry is not known.
         refined: whether masks refined the score behind it.
     """
-    height, width = scene.mask.shape
+    height, width = obstacles.mask.shape
     unknown = Contact(np.empty((0, 3), np.float32))
     return ObstacleArray(
         header=header,
@@ -70,7 +70,7 @@ def obstacle_array(
         obstacles=[
             _obstacle(region, track_id, age, contacts[index] if contacts else unknown)
             for index, (region, track_id, age) in enumerate(
-                zip(scene.regions, scene.ids, scene.ages, strict=True)
+                zip(obstacles.regions, obstacles.ids, obstacles.ages, strict=True)
             )
         ],
     )
@@ -94,7 +94,7 @@ def _obstacle(region: Region, track_id: int, age: int, contact: Contact) -> Obst
 
 
 def point_cloud(
-    stamp: Any, base_frame: str, scene: Scene, contacts: Sequence[Contact]
+    stamp: Any, base_frame: str, obstacles: Obstacles, contacts: Sequence[Contact]
 ) -> PointCloud2:
     """The obstacles' contact edges: x, y, z in metres, `intensity` the mean score, `id`.
 
@@ -102,7 +102,7 @@ def point_cloud(
     """
     header = Header(stamp=stamp, frame_id=base_frame)
     parts = []
-    for region, track_id, contact in zip(scene.regions, scene.ids, contacts, strict=True):
+    for region, track_id, contact in zip(obstacles.regions, obstacles.ids, contacts, strict=True):
         part = np.empty(len(contact.points), POINT)
         part["x"], part["y"], part["z"] = contact.points.T
         part["intensity"], part["id"] = region.score, track_id

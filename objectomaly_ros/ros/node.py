@@ -11,15 +11,16 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
-from objectomaly_ros.ros import diagnostics, models, parameters
+from objectomaly_ros.ros import diagnostics, parameters
+from objectomaly_ros.ros import loading as models
 from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.ros.geometry import PoseSource
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.outputs import Outputs
 from objectomaly_ros.ros.parameter_server import ParameterServer
 from objectomaly_ros.runtime.engine import Engine
+from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.runtime.mask_process import MaskProcess
-from objectomaly_ros.runtime.mask_server import describe
 from objectomaly_ros.types import Detector
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -127,7 +128,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._seen = {name: diagnostics.Seen() for name in (*self._cameras, "engine")}
         for camera in self._cameras.values():
             camera.subscribe(self._engine.submit)
-        if settings.scene is None:
+        if settings.obstacles is None:
             self._log.warn(
                 "threshold",
                 f"detector {values['detector.name']} brings no threshold and threshold.high is not "

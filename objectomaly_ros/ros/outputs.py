@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.ros.log import ThrottledLog
-from objectomaly_ros.runtime.frames import Demand, Frame, Result
+from objectomaly_ros.runtime.interface import Demand, Frame, Result
 from objectomaly_ros.types import Image, ScoreMap
 
 
@@ -28,7 +28,9 @@ class Outputs:
 
     def demand(self, camera: str) -> Demand:
         """See `Sink`."""
-        return self._cameras[camera].demand() if self._open else Demand(score=False, scene=False)
+        return (
+            self._cameras[camera].demand() if self._open else Demand(score=False, obstacles=False)
+        )
 
     def coarse(self, frame: Frame, score: ScoreMap) -> None:
         """See `Sink`."""

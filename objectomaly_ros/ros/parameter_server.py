@@ -69,8 +69,8 @@ class ParameterServer:
 def _descriptor(spec: Spec) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         name=spec.name,
-        description=spec.about,
-        read_only=spec.fixed,
+        description=spec.description,
+        read_only=spec.read_only,
         # `threshold.high: 1` is meant as 1.0: numbers are checked here, not by their type alone.
         dynamic_typing=True,
         additional_constraints=f"one of: {', '.join(spec.choices)}" if spec.choices else "",

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from objectomaly_ros.oasc_rule import OVERLAPS
-from objectomaly_ros.roi import polygon_roi
+from objectomaly_ros.oasc import OVERLAPS
+from objectomaly_ros.obstacles.roi import polygon_roi
+from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.runtime.cadence import CadenceSettings
-from objectomaly_ros.runtime.frames import Settings
-from objectomaly_ros.runtime.scene import SceneSettings
+from objectomaly_ros.runtime.interface import Settings
 
 Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
@@ -29,60 +29,61 @@ class Spec:
     Attributes:
         name: with its dots.
         default: its type is the parameter's.
-        about: one sentence for `ros2 param describe` and the parameter files.
+        description: one sentence for `ros2 param describe` and the parameter files.
         low, high: limits of a number, inclusive.
         choices: the words that a text may be.
-        fixed: read at start only (`read_only`).
+        read_only: read at start only (`read_only`).
     """
 
     name: str
     default: Value
-    about: str
+    description: str
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
-    fixed: bool = False
+    read_only: bool = False
 
 
 SPECS: tuple[Spec, ...] = (
     Spec("autostart", True, "Configure and activate at start, without a lifecycle manager.",
-         fixed=True),
+         read_only=True),
     Spec("camera_names", UNSET, "Names of the cameras; topics become NAME/image and ~/NAME/score. "
-         "Empty for one camera without a name.", fixed=True),
+         "Empty for one camera without a name.", read_only=True),
     Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: sensor_msgs/"
          "CompressedImage on the image's topic with /compressed.",
-         choices=("raw", "compressed"), fixed=True),
+         choices=("raw", "compressed"), read_only=True),
     Spec("queue_size", 4, "Images of one camera that may wait for the detector; beyond it the "
-         "oldest is dropped.", 1, 100, fixed=True),
+         "oldest is dropped.", 1, 100, read_only=True),
     Spec("device", "auto", "Where detector and masks compute: cpu, cuda, cuda:1, or auto for CUDA "
-         "where there is one.", fixed=True),
+         "where there is one.", read_only=True),
     Spec("detector.name", "embedded", "The detector: embedded, mask2anomaly, rba, uno, eam, "
          "maskomaly, rpl, semantic, detectron2, precomputed, or module:Class for one of your own.",
-         fixed=True),
+         read_only=True),
     Spec("detector.checkpoint", "", "Path of its weights; empty for those that it brings along. "
          "Left empty with precomputed, score maps of another node come on the topic score_in: "
-         "32FC1, with the stamps of the images.", fixed=True),
+         "32FC1, with the stamps of the images.", read_only=True),
     Spec("detector.options", UNSET, "Further options of the detector, each as 'key=value': "
          "input_size=480 (short side; also [height, width], published or null), flip=true, "
          "precision=float16, compiled=true (torch.compile), rule=energy, and what else it takes.",
-         fixed=True),
+         read_only=True),
     Spec("masks.name", "regions", "The mask generator, module:Class for one of your own, or none "
-         "for coarse scores only.", fixed=True),
-    Spec("masks.checkpoint", "", "Path of its weights; empty where it needs none.", fixed=True),
+         "for coarse scores only.", read_only=True),
+    Spec("masks.checkpoint", "", "Path of its weights; empty where it needs none.", read_only=True),
     Spec("masks.options", UNSET, "Further options of the mask generator, each as 'key=value'.",
-         fixed=True),
+         read_only=True),
     Spec("masks.overlap", "auto", "What a pixel under several masks takes: the mean of the largest "
          "(the paper's form), of the smallest, or of all, weighted by the score's agreement in "
          "each; auto for what suits the mask generator.",
-         choices=("auto", *OVERLAPS), fixed=True),
+         choices=("auto", *OVERLAPS), read_only=True),
     Spec("masks.residual", NAN, "Share of its own score that a pixel under masks keeps, 0 to 1; "
-         "0 is the paper's form; .nan for what suits the mask generator.", 0.0, 1.0, fixed=True),
+         "0 is the paper's form; .nan for what suits the mask generator.", 0.0, 1.0,
+         read_only=True),
     Spec("masks.fade_s", NAN, "Seconds of image time after which masks count half: the older they "
          "are, the more of its own score a pixel keeps. 0 for never, the paper's form; .nan for "
-         "what suits the mask generator.", 0.0, 3600.0, fixed=True),
+         "what suits the mask generator.", 0.0, 3600.0, read_only=True),
     Spec("masks.memory_s", NAN, "Seconds of image time over which masks that follow the image "
          "average their scores, older frames counting less. 0 for one frame's, the paper's form; "
-         ".nan for what suits the mask generator.", 0.0, 3600.0, fixed=True),
+         ".nan for what suits the mask generator.", 0.0, 3600.0, read_only=True),
     Spec("refine.every_n", 10, "Generate masks on every n-th image; 0 for never.", 0, 100000),
     Spec("refine.period_s", 0.0, "Seconds of image time between mask generations; above 0 it "
          "takes the place of refine.every_n.", 0.0, 86400.0),
@@ -227,9 +228,9 @@ def settings(values: Mapping[str, Any], detector_threshold: float | None) -> Set
         raise ValueError(
             f"threshold.low is {low}; it must not be above threshold.high, which is {high}"
         )
-    scene = None
+    obstacles = None
     if high is not None:
-        scene = SceneSettings(
+        obstacles = ObstacleSettings(
             high=high,
             low=None if math.isnan(low) else low,
             min_area=values["min_area"],
@@ -241,6 +242,6 @@ def settings(values: Mapping[str, Any], detector_threshold: float | None) -> Set
     return Settings(
         CadenceSettings(values["refine.every_n"], values["refine.period_s"]),
         values["refine.propagation"],
-        scene,
+        obstacles,
         values["refine.max_age_s"],
     )

@@ -19,13 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.playback import (
-    Pacer,
-    Wait,
-    parse_remap,
-    parse_wait,
-    select_topics,
-)
+from objectomaly_ros.bags.playback import Pacer, Wait, parse_remap, parse_wait, select_topics
 from objectomaly_ros.bags.reader import Bag, Topic
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
 

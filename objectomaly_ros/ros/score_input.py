@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from objectomaly_ros.ros import images
-from objectomaly_ros.runtime.frames import BadImageError, Frame
-from objectomaly_ros.runtime.score_matching import ScoreMatcher
+from objectomaly_ros.runtime.interface import BadImageError, Frame
+from objectomaly_ros.runtime.score_sync import ScoreSynchronizer
 from objectomaly_ros.types import Image, ScoreMap
 
 WAITING = 30
@@ -43,7 +43,7 @@ class ScoreInput:
     def __init__(self, topic: str, warn: Callable[[str, str], None]) -> None:
         self.topic = topic
         self._warn = warn
-        self._matcher: ScoreMatcher[Frame, Any] = ScoreMatcher(WAITING)
+        self._matcher: ScoreSynchronizer[Frame, Any] = ScoreSynchronizer(WAITING)
         self._reported = 0
         self._submit: Callable[[Frame], None] = lambda frame: None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from objectomaly_ros.obstacles.stage import ObstacleStage
 from objectomaly_ros.runtime.refiner import Refiner
-from objectomaly_ros.runtime.scene import SceneStage
 from objectomaly_ros.runtime.statistics import Rate, Rolling
 
 
@@ -35,7 +35,7 @@ class CameraState:
     """
 
     refiner: Refiner | None = None
-    scene: SceneStage = field(default_factory=SceneStage)
+    obstacles: ObstacleStage = field(default_factory=ObstacleStage)
     counters: Counters = field(default_factory=Counters)
     rate_in: Rate = field(default_factory=Rate)
     rate_out: Rate = field(default_factory=Rate)
@@ -50,7 +50,7 @@ class CameraState:
         back = self.last_stamp_s is not None and stamp_s < self.last_stamp_s
         self.last_stamp_s = stamp_s
         if back:
-            self.scene.reset()
+            self.obstacles.reset()
             if self.refiner is not None:
                 self.refiner.reset()
         return back

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from objectomaly_ros.detectors import detect
 from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.frame_queue import FrameQueue
-from objectomaly_ros.runtime.frames import BadImageError, Frame, Result, Settings, Sink, Timings
-from objectomaly_ros.runtime.mask_server import KeyframeMasks, describe
-from objectomaly_ros.runtime.refinement_worker import RefinementWorker
+from objectomaly_ros.runtime.interface import BadImageError, Frame, Result, Settings, Sink, Timings
+from objectomaly_ros.runtime.keyframes import KeyframeMasks
+from objectomaly_ros.runtime.log_text import describe
+from objectomaly_ros.runtime.mask_worker import MaskWorker
 from objectomaly_ros.runtime.refiner import Refined, Refiner
 from objectomaly_ros.runtime.statistics import Rolling
 from objectomaly_ros.types import Detection, Detector, Image, ScoreMap
@@ -54,7 +55,7 @@ class Engine:
         self._clock = clock
         self._queue: FrameQueue[Frame] = FrameQueue(queue_size)
         self._worker = (
-            RefinementWorker(self._timed_masks, self._masks_failed, clock) if generate else None
+            MaskWorker(self._timed_masks, self._masks_failed, clock) if generate else None
         )
         self.cameras = {
             name: CameraState(Refiner(name, self._worker, clock) if self._worker else None)
@@ -130,18 +131,20 @@ class Engine:
         refined = Refined(detection.score)
         if state.refiner is not None:
             state.refiner.cadence.settings = settings.cadence
-            state.refiner.follower.mode = settings.propagation
+            state.refiner.propagator.mode = settings.propagation
             state.refiner.max_age_s = settings.max_age_s
             if demand.score:
                 refined = state.refiner.refine(image, detection.score, frame.stamp_s)
                 self._watch_masks(frame.camera, state.refiner)
             else:
-                state.refiner.rest()
+                state.refiner.skip_frame()
         if refined.mask_count is not None:
             state.counters.refined += 1
-        scene = None
-        if demand.scene and settings.scene is not None:
-            scene = state.scene.find(detection, refined.score, frame.stamp_s, settings.scene)
+        obstacles = None
+        if demand.obstacles and settings.obstacles is not None:
+            obstacles = state.obstacles.find(
+                detection, refined.score, frame.stamp_s, settings.obstacles
+            )
         timings = Timings(
             started - frame.received_s,
             coarse_s,
@@ -151,7 +154,9 @@ class Engine:
         )
         generation_s = state.refiner.last_generation_s if state.refiner is not None else None
         self._sink.result(
-            Result(frame, image, detection, refined, scene, timings, generation_s, state.counters)
+            Result(
+                frame, image, detection, refined, obstacles, timings, generation_s, state.counters
+            )
         )
         state.latency.add(self._clock() - frame.received_s)
         state.rate_out.add()

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from objectomaly_ros.runtime.mask_server import (
+from objectomaly_ros.runtime.keyframes import (
     Failure,
     KeyframeMasks,
     MaskGeneratorError,
-    MaskSource,
+    MaskGeneratorSpec,
 )
 from objectomaly_ros.types import Image, ScoreMap
 
@@ -31,7 +31,9 @@ class MaskProcess:
     which then raises.
     """
 
-    def __init__(self, source: MaskSource, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, source: MaskGeneratorSpec, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._source = source
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None

@@ -13,65 +13,16 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
 
-from objectomaly_ros.cells import Cells
-from objectomaly_ros.keyframe import find_masks
-from objectomaly_ros.oasc_rule import OascRule, Overlap, rule_for
-from objectomaly_ros.types import FreshMasks, Image, MaskGenerator, ScoreMap
+from objectomaly_ros.oasc import OascRule, rule_for
+from objectomaly_ros.runtime.keyframes import Failure, KeyframeMasks, MaskGeneratorSpec
+from objectomaly_ros.runtime.log_text import describe
+from objectomaly_ros.types import Image, MaskGenerator, ScoreMap
+from objectomaly_ros.video.mask_set import find_masks
 
 NICENESS = 10
 """Added to the process's niceness: beside CAS it gets what CAS leaves."""
-
-
-class MaskGeneratorError(RuntimeError):
-    """Masks could not be generated; the message says why."""
-
-
-@dataclass(frozen=True)
-class MaskSource:
-    """Which mask generator to load, and how its masks overlap.
-
-    Attributes:
-        name, checkpoint, device, options: as `load_mask_generator` takes them.
-        overlap, residual, fade_s, memory_s: how OASC joins them, see `rule_for`; None for what the
-            generator recommends.
-    """
-
-    name: str
-    checkpoint: str | None = None
-    device: str = "cpu"
-    options: dict[str, Any] = field(default_factory=dict)
-    overlap: Overlap | None = None
-    residual: float | None = None
-    fade_s: float | None = None
-    memory_s: float | None = None
-
-
-@dataclass(frozen=True)
-class KeyframeMasks:
-    """The masks of one keyframe, ready for OASC.
-
-    Attributes:
-        cells: of the keyframe's shape.
-        count: number of masks that have a pixel.
-        seconds: that generating them took.
-        fresh: makes quick masks of the frames after, to join these; None for none.
-    """
-
-    cells: Cells
-    count: int
-    seconds: float
-    fresh: FreshMasks | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong in the other process, in words."""
-
-    text: str
 
 
 def generate(
@@ -81,13 +32,17 @@ def generate(
     started = time.perf_counter()
     found = find_masks(generator, image, score)
     cells = found.cells((image.shape[0], image.shape[1]), rule)
-    fresh = getattr(generator, "fresh_masks", None) if rule.overlap == "agreement" else None
+    fresh = (
+        getattr(generator, "frame_superpixels", None)
+        if rule.overlap == "inverse_variance"
+        else None
+    )
     return KeyframeMasks(cells, cells.n_masks, time.perf_counter() - started, fresh)
 
 
 def serve(connection: Connection) -> None:
     """Load the generator that the first message names, then answer keyframes until the end."""
-    source: MaskSource = connection.recv()
+    source: MaskGeneratorSpec = connection.recv()
     _leave_room_for_cas(source.device)
     from objectomaly_ros.masks import load_mask_generator
 
@@ -108,13 +63,6 @@ def serve(connection: Connection) -> None:
         except Exception as error:
             answer = Failure(describe(error))
         connection.send(answer)
-
-
-def describe(error: BaseException) -> str:
-    """An exception as one line for a log, with its type where the words may say too little."""
-    text = " ".join(str(error).split())
-    plain = isinstance(error, (ValueError, FileNotFoundError, ImportError, MaskGeneratorError))
-    return text if plain and text else f"{type(error).__name__}: {text}"
 
 
 def _leave_room_for_cas(device: str) -> None:

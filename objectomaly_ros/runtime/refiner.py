@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.runtime.cadence import Cadence, CadenceSettings
-from objectomaly_ros.runtime.mask_follower import MaskFollower
-from objectomaly_ros.runtime.refinement_worker import Keyframe, RefinementWorker
+from objectomaly_ros.runtime.keyframes import Keyframe
+from objectomaly_ros.runtime.mask_propagator import MaskPropagator
+from objectomaly_ros.runtime.mask_worker import MaskWorker
 from objectomaly_ros.types import Image, ScoreMap
 
 
@@ -42,10 +43,10 @@ class Refiner:
     """
 
     def __init__(
-        self, camera: str, worker: RefinementWorker, clock: Callable[[], float] = time.monotonic
+        self, camera: str, worker: MaskWorker, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.cadence = Cadence(CadenceSettings())
-        self.follower = MaskFollower()
+        self.propagator = MaskPropagator()
         self.max_age_s = 2.0  # may be replaced at any time, as may the cadence's settings
         self.keyframes = 0
         self.last_generation_s: float | None = None  # seconds that the last masks took
@@ -68,9 +69,9 @@ class Refiner:
         self._idle = False
         self._number += 1
         began = self._clock()
-        self.follower.step(image)
+        self.propagator.step(image)
         self._take_masks(stamp_s)
-        current = self.follower.current(image)
+        current = self.propagator.current(image)
         if self.cadence.due(stamp_s):
             self._submit(image, coarse, stamp_s)
         moved = self._clock()
@@ -93,7 +94,7 @@ class Refiner:
             self._clock() - averaged,
         )
 
-    def rest(self) -> None:
+    def skip_frame(self) -> None:
         """A frame is not refined because nobody listens; the masks at hand go stale."""
         if not self._idle:
             self.reset()
@@ -103,7 +104,7 @@ class Refiner:
         """Forget masks and rhythm, for a clock jump; masks still being made will be discarded."""
         self._epoch += 1
         self.cadence.reset()
-        self.follower.reset()
+        self.propagator.reset()
 
     def _submit(self, image: Image, coarse: ScoreMap, stamp_s: float) -> None:
         self.keyframes += 1
@@ -115,7 +116,7 @@ class Refiner:
                 stamp_s,
                 image,
                 coarse,
-                self.follower.start(),
+                self.propagator.start(),
             )
         )
 
@@ -126,9 +127,9 @@ class Refiner:
             if keyframe.epoch != self._epoch:
                 continue  # its track went with the reset
             if masks is None:
-                self.follower.drop(keyframe)
+                self.propagator.drop(keyframe)
                 continue
             self.last_generation_s = masks.seconds
             age_s = stamp_s - keyframe.stamp_s
             self.late_s = age_s if age_s > self.max_age_s else None
-            self.follower.adopt(keyframe, masks)
+            self.propagator.adopt(keyframe, masks)

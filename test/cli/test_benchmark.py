@@ -134,12 +134,12 @@ def timed_sides(monkeypatch):
         monkeypatch.setattr(masks, "_run_ours", run)
         monkeypatch.setattr(masks, "_run_official", run)
 
-        def compare(**patience):
+        def compare(**limits):
             sam = networks.build("tiny")
             image = np.zeros((8, 8, 3), np.uint8)
             score = np.zeros((8, 8), np.float32)
-            patience = masks.Patience(**patience)
-            ours, official = masks.compare(sam, sam, image, score, {}, patience, begun.append)
+            limits = masks.RunLimits(**limits)
+            ours, official = masks.compare(sam, sam, image, score, {}, limits, begun.append)
             assert begun == ["ours", "official"] * (len(begun) // 2)
             assert ours.runs == official.runs
             return ours, len(begun) // 2

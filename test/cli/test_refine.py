@@ -9,9 +9,9 @@ import pytest
 from PIL import Image as Pillow
 
 from objectomaly_ros.cli.main import main
+from objectomaly_ros.detectors.score_files import find_score_map, read_score_map, write_score_map
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import calibrate
-from objectomaly_ros.score_files import find_score_map, read_score_map, write_score_map
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 

@@ -5,9 +5,9 @@ import pytest
 
 from objectomaly_ros.bags import BagWriter
 from objectomaly_ros.bags.messages import IMAGE, header, image_message
+from objectomaly_ros.demo.drive import VisibleObject
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.truth import FrameTruth, Truth
-from objectomaly_ros.drive import VisibleObject
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 6
 START_NS = 1_700_000_000_000_000_000

@@ -1,19 +1,14 @@
 """Small networks with official names, deterministic weights, and the switch for heavy tests."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_networks import ARCHITECTURES, official_tensors, value
 
-SUPPORT = str(Path(__file__).parents[1] / "support")
-if SUPPORT not in sys.path:
-    sys.path.insert(0, SUPPORT)
-
-from golden_files import write_golden_file  # noqa: E402
-from small_networks import ARCHITECTURES, official_tensors, value  # noqa: E402
+from tools.benchmarks.golden_files import write_golden_file
 
 DATA = Path(__file__).parent / "data"
 

@@ -13,11 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from objectomaly_ros.detectors.embedded import (
-    WEIGHTS,
-    EmbeddedDetector,
-    network_size,
-)
+from objectomaly_ros.detectors.embedded import WEIGHTS, EmbeddedDetector, network_size
 from objectomaly_ros.detectors.embedded_net import CLASSES, EmbeddedNet
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from objectomaly_ros.by_name import find_constructor
 from objectomaly_ros.detectors import DETECTORS, detect, load_detector
+from objectomaly_ros.models.registry import find_constructor
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from objectomaly_ros.detectors import detect, load_detector
-from objectomaly_ros.detectors.precomputed import read_score_map
+from objectomaly_ros.detectors.score_files import read_score_map
 
 SCORE = np.random.default_rng(2).random((6, 8)).astype(np.float32)
 IMAGE = np.zeros((6, 8, 3), np.uint8)

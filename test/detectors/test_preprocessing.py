@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from objectomaly_ros.detectors.preprocessing import (
-    network_size,
-    normalised,
-    resize,
-    size_policy,
-)
+from objectomaly_ros.detectors.preprocessing import network_size, normalised, resize, size_policy
 
 
 @pytest.mark.parametrize(

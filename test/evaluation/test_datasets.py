@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from objectomaly_ros.evaluation.datasets import (
-    KNOWN,
-    DatasetError,
-    find_datasets,
-    open_dataset,
-)
+from objectomaly_ros.evaluation.datasets import KNOWN, DatasetError, find_datasets, open_dataset
 from objectomaly_ros.evaluation.frame_files import FrameError, read_image, read_labels
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import find_datasets
-from objectomaly_ros.evaluation.models import ModelSpec
+from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.published import published_rows
 from objectomaly_ros.evaluation.report import write_report
 from objectomaly_ros.evaluation.report.charts import Line, chart

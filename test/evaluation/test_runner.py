@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import find_datasets
 from objectomaly_ros.evaluation.metrics import component_metrics, pixel_metrics
-from objectomaly_ros.evaluation.models import ModelSpec
+from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.results import as_json, as_text
 from objectomaly_ros.evaluation.runner import Options, chosen_frames, evaluate
 from objectomaly_ros.mbp import refine_boundary

@@ -1,4 +1,4 @@
-"""Regions: a tiling that follows the picture, at bounded size, and helps where it should."""
+"""Regions: a label_map that follows the picture, at bounded size, and helps where it should."""
 
 import pickle
 import sys
@@ -37,12 +37,12 @@ def test_one_scale_is_a_tiling(options):
 
 def test_the_default_is_two_scales_and_three_levels_of_superpixels():
     image = scene()[0]
-    tilings = RegionMasks().tilings(image)
-    assert tilings.shape == (5, 90, 120)
-    assert tilings.dtype == np.int32
+    label_maps = RegionMasks().label_maps(image)
+    assert label_maps.shape == (5, 90, 120)
+    assert label_maps.dtype == np.int32
     masks = RegionMasks().generate(image)
     assert (masks.sum(axis=0) == 5).all()
-    np.testing.assert_array_equal(masks, [t == k for t in tilings for k in range(t.max() + 1)])
+    np.testing.assert_array_equal(masks, [t == k for t in label_maps for k in range(t.max() + 1)])
 
 
 def test_superpixels_are_even_and_join_into_larger_ones():
@@ -61,14 +61,14 @@ def test_superpixels_are_even_and_join_into_larger_ones():
 @pytest.mark.parametrize("shape", [(90, 120), (720, 1280), (1, 1), (3, 40)])
 def test_quick_superpixels_are_tilings_of_bounded_size(shape):
     image = np.random.default_rng(3).integers(0, 255, (*shape, 3), np.uint8)
-    quick = RegionMasks().fresh_masks
+    quick = RegionMasks().frame_superpixels
     assert pickle.loads(pickle.dumps(quick)) == quick
-    tilings = quick.tilings(image)
-    assert len(tilings) == 2
-    assert tilings[0].size <= 160 * 120
-    assert tilings.min() == 0
-    assert tilings[1].max() <= tilings[0].max() <= max(1, tilings[0].size / 4)
-    assert RegionMasks(fresh_levels=0).fresh_masks is None
+    label_maps = quick.label_maps(image)
+    assert len(label_maps) == 2
+    assert label_maps[0].size <= 160 * 120
+    assert label_maps.min() == 0
+    assert label_maps[1].max() <= label_maps[0].max() <= max(1, label_maps[0].size / 4)
+    assert RegionMasks(fresh_levels=0).frame_superpixels is None
 
 
 def test_superpixels_keep_to_edges():
@@ -79,13 +79,13 @@ def test_superpixels_keep_to_edges():
 
 
 def test_it_recommends_its_own_rule():
-    assert RegionMasks().recommended_rule == OascRule("agreement", 0.6, 0.5, 1 / 3)
+    assert RegionMasks().recommended_rule == OascRule("inverse_variance", 0.6, 0.5, 1 / 3)
     pipeline = Objectomaly(None, RegionMasks())
     assert pipeline.rule == RegionMasks.recommended_rule
     image, box = scene()
     score = (box + np.random.default_rng(4).normal(0, 0.3, box.shape)).astype(np.float32)
     masks = RegionMasks().generate(image)
-    expected = refine_boundary(calibrate(score, masks, overlap="agreement", residual=0.6))
+    expected = refine_boundary(calibrate(score, masks, overlap="inverse_variance", residual=0.6))
     refinement = pipeline.refine(image, score)
     np.testing.assert_allclose(refinement.score, expected, rtol=0, atol=2e-6)
     np.testing.assert_array_equal(refinement.masks, masks)

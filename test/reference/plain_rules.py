@@ -1,7 +1,8 @@
 """The rules beside the paper's form, mask after mask: slow, literal, the reference for equality."""
 
 import numpy as np
-from published_loops import calibrate as paint
+
+from tools.benchmarks.published_loops import calibrate as paint
 
 
 def resized(mask, shape):
@@ -14,7 +15,7 @@ def resized(mask, shape):
 
 def calibrate(score, masks, overlap, residual):
     """OASC under any rule, by the words of `OascRule`."""
-    if overlap == "agreement":
+    if overlap == "inverse_variance":
         return by_agreement(score, masks, residual)
     painted = paint(score, masks, overlap=overlap)
     covered = np.zeros(score.shape, bool)

@@ -11,11 +11,11 @@ from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from objectomaly_ros.ground import CameraPose
-from objectomaly_ros.obstacles import find_regions
+from objectomaly_ros.geometry.ground import CameraPose
+from objectomaly_ros.obstacles.extraction import find_regions
+from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import geometry
 from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
-from objectomaly_ros.runtime.scene import Scene
 
 pytestmark = pytest.mark.ros
 
@@ -73,10 +73,10 @@ def info(**changes):
     return CameraInfo(**(fields | changes))
 
 
-def scene(shape=(360, 640), rows=(200, 280), columns=(300, 340)):
+def obstacles(shape=(360, 640), rows=(200, 280), columns=(300, 340)):
     mask = np.zeros(shape, bool)
     mask[slice(*rows), slice(*columns)] = True
-    return Scene(mask, None, find_regions(mask, mask.astype(np.float32)), [1], [0])
+    return Obstacles(mask, None, find_regions(mask, mask.astype(np.float32)), [1], [0])
 
 
 def test_without_tf_the_parameters_say_where_the_camera_is(monkeypatch):
@@ -91,7 +91,7 @@ def test_tf_says_where_the_camera_is(poses, stamp_ns):
     warnings = []
     camera = CameraGeometry("camera_info", poses, lambda *text: warnings.append(text))
     camera.take(info())
-    (contact,) = camera.contacts(scene(), header())
+    (contact,) = camera.contacts(obstacles(), header())
     # The lowest row, 279, lies 99 px under the horizon: 1.2 m of height are 500 / 99 as far away.
     x, y, z = contact.nearest
     assert x == pytest.approx(2.0 + 1.2 * 500 / 99, rel=0.01)
@@ -110,7 +110,7 @@ def test_an_unknown_or_empty_transform_falls_back_to_the_parameters(poses):
 
 
 def test_without_camera_info_nothing_is_known(poses):
-    assert CameraGeometry("camera_info", poses, pytest.fail).contacts(scene(), header()) is None
+    assert CameraGeometry("camera_info", poses, pytest.fail).contacts(obstacles(), header()) is None
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,15 @@ def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
     camera.take(info(**bad))
     assert len(warnings) == 1
     assert told in warnings[0]
-    assert camera.contacts(scene(), header()) is None
+    assert camera.contacts(obstacles(), header()) is None
     camera.take(info())
-    assert camera.contacts(scene(), header()) is not None
+    assert camera.contacts(obstacles(), header()) is not None
 
 
 def test_a_scaled_image_has_scaled_intrinsics(poses):
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
     camera = CameraGeometry("camera_info", poses, pytest.fail)
     camera.take(info())
-    (large,) = camera.contacts(scene(), header())
-    (small,) = camera.contacts(scene((180, 320), (100, 140), (150, 170)), header())
+    (large,) = camera.contacts(obstacles(), header())
+    (small,) = camera.contacts(obstacles((180, 320), (100, 140), (150, 170)), header())
     assert small.range_m == pytest.approx(large.range_m, rel=0.03)

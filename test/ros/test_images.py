@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 
 from objectomaly_ros.ros import images
 from objectomaly_ros.ros.images import CHANNELS, decode, fill
-from objectomaly_ros.runtime.frames import BadImageError
+from objectomaly_ros.runtime.interface import BadImageError
 
 pytestmark = pytest.mark.ros
 

@@ -6,32 +6,32 @@ pytest.importorskip("rclpy", reason="messages need rclpy and the built package: 
 import graph as g
 from std_msgs.msg import Header
 
-from objectomaly_ros.obstacles import find_regions
+from objectomaly_ros.obstacles.extraction import find_regions
+from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import messages
 from objectomaly_ros.ros.messages import Contact
 from objectomaly_ros.runtime.camera_state import Counters
-from objectomaly_ros.runtime.frames import Frame, Result, Timings
+from objectomaly_ros.runtime.interface import Frame, Result, Timings
 from objectomaly_ros.runtime.refiner import Refined
-from objectomaly_ros.runtime.scene import Scene
 from objectomaly_ros.types import Detection
 
 pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def scene():
+def obstacles():
     mask = np.zeros((20, 30), bool)
     mask[5:10, 3:9] = True
     mask[12:14, 20:24] = True
     score = mask * np.float32(0.5)
     score[6, 4] = 0.9
-    return Scene(mask, None, find_regions(mask, score), [7, 8], [2, 0])
+    return Obstacles(mask, None, find_regions(mask, score), [7, 8], [2, 0])
 
 
-def test_obstacles_say_all_that_is_known(scene):
+def test_obstacles_say_all_that_is_known(obstacles):
     points = np.array([[6.0, 1.0, 0.0], [5.0, 0.5, 0.0]], np.float32)
     contacts = [Contact(points, 5.02, (5.0, 0.5, 0.0)), Contact(points[:0])]
-    array = messages.obstacle_array(Header(frame_id="camera"), scene, contacts, refined=True)
+    array = messages.obstacle_array(Header(frame_id="camera"), obstacles, contacts, refined=True)
     assert (array.width, array.height, array.refined) == (30, 20, True)
     near, far = array.obstacles
     assert (near.id, near.age, near.area) == (7, 2, 30)
@@ -47,17 +47,17 @@ def test_obstacles_say_all_that_is_known(scene):
     assert np.isnan(far.position.x)
 
 
-def test_without_geometry_ranges_are_unknown(scene):
-    array = messages.obstacle_array(Header(), scene, (), refined=False)
+def test_without_geometry_ranges_are_unknown(obstacles):
+    array = messages.obstacle_array(Header(), obstacles, (), refined=False)
     assert all(np.isnan(obstacle.range) for obstacle in array.obstacles)
 
 
-def test_the_point_cloud_holds_every_contact_point(scene):
+def test_the_point_cloud_holds_every_contact_point(obstacles):
     points = np.array([[6.0, 1.0, 0.0], [5.0, 0.5, 0.0]], np.float32)
     contacts = [Contact(points), Contact(points[:1] + 1)]
     stamp = Header().stamp
     stamp.sec = 12
-    cloud = messages.point_cloud(stamp, "base_link", scene, contacts)
+    cloud = messages.point_cloud(stamp, "base_link", obstacles, contacts)
     assert (cloud.header.stamp.sec, cloud.header.frame_id) == (12, "base_link")
     assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 3, 20, 60)
     data = np.frombuffer(cloud.data, messages.POINT)
@@ -71,7 +71,7 @@ def test_the_point_cloud_holds_every_contact_point(scene):
 
 
 def test_no_obstacle_gives_an_empty_cloud():
-    empty = Scene(np.zeros((4, 4), bool), None, [], [], [])
+    empty = Obstacles(np.zeros((4, 4), bool), None, [], [], [])
     cloud = messages.point_cloud(Header().stamp, "base_link", empty, [])
     assert (cloud.width, len(cloud.data)) == (0, 0)
 

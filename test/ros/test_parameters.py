@@ -65,7 +65,7 @@ def test_the_profiles_values_are_allowed(name):
 def test_every_default_passes_its_own_check():
     for spec in SPECS:
         assert same(checked(spec, spec.default), spec.default)
-        assert spec.about.endswith(".")
+        assert spec.description.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_settings_follow_the_parameters():
     values = {**DEFAULTS, "refine.period_s": 2.0, "threshold.low": 0.2, "roi.mode": "polygon"}
     made = settings(values, detector_threshold=0.6)
     assert made.cadence == CadenceSettings(DEFAULTS["refine.every_n"], 2.0)
-    assert (made.scene.high, made.scene.low) == (0.6, 0.2)
-    assert made.scene.roi == "polygon"
-    assert settings({**values, "threshold.high": 0.9}, 0.6).scene.high == 0.9
+    assert (made.obstacles.high, made.obstacles.low) == (0.6, 0.2)
+    assert made.obstacles.roi == "polygon"
+    assert settings({**values, "threshold.high": 0.9}, 0.6).obstacles.high == 0.9
 
 
 def test_without_any_threshold_there_is_no_scene():
-    assert settings(DEFAULTS, None).scene is None
+    assert settings(DEFAULTS, None).obstacles is None
 
 
 def test_a_low_threshold_above_the_high_one_is_refused():
@@ -146,5 +146,5 @@ def test_a_low_threshold_above_the_high_one_is_refused():
 
 
 def test_a_threshold_of_zero_is_a_threshold():
-    assert settings({**DEFAULTS, "threshold.high": 0.0}, None).scene.high == 0.0
-    assert settings(DEFAULTS, np.float32(0.0)).scene.high == 0.0
+    assert settings({**DEFAULTS, "threshold.high": 0.0}, None).obstacles.high == 0.0
+    assert settings(DEFAULTS, np.float32(0.0)).obstacles.high == 0.0

@@ -18,7 +18,7 @@ from simple_models import BandMasks
 
 from objectomaly_ros.pipeline import Objectomaly
 from objectomaly_ros.ros.images import decode_score
-from objectomaly_ros.runtime.frames import BadImageError
+from objectomaly_ros.runtime.interface import BadImageError
 
 pytestmark = pytest.mark.ros
 

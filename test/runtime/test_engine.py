@@ -7,13 +7,12 @@ import pytest
 from simple_models import BandMasks, MoodyDetector, RednessDetector
 
 from objectomaly_ros.mbp import refine_boundary
-from objectomaly_ros.oasc import calibrate
-from objectomaly_ros.oasc_rule import PAPER
+from objectomaly_ros.oasc import PAPER, calibrate
+from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.runtime.cadence import CadenceSettings
 from objectomaly_ros.runtime.engine import Engine
-from objectomaly_ros.runtime.frames import BadImageError, Demand, Frame, Settings
+from objectomaly_ros.runtime.interface import BadImageError, Demand, Frame, Settings
 from objectomaly_ros.runtime.mask_server import generate
-from objectomaly_ros.runtime.scene import SceneSettings
 
 SHAPE = (48, 64)
 
@@ -86,7 +85,7 @@ def run():
 
     def start(detector=None, masks=None, settings=None, **arguments):
         sink = Recorder()
-        settings = settings or Settings(scene=SceneSettings(high=0.5))
+        settings = settings or Settings(obstacles=ObstacleSettings(high=0.5))
         engine = Engine(detector or RednessDetector(), masks, sink, settings, **arguments)
         engines.append(engine)
         return engine, sink
@@ -221,17 +220,17 @@ def test_keyframes_come_at_the_cadence_and_on_request(run):
 def test_without_listeners_no_masks_are_made_and_no_obstacles_looked_for(run):
     masks = Masks()
     engine, sink = run(masks=masks)
-    sink.wanted = Demand(score=False, scene=False)
+    sink.wanted = Demand(score=False, obstacles=False)
     for k in range(3):
         feed(engine, sink, k / 10)
     assert masks.images == []
-    assert [result.scene for result in sink.results] == [None] * 3
+    assert [result.obstacles for result in sink.results] == [None] * 3
     assert len(sink.coarse_scores) == 3
-    sink.wanted = Demand(score=True, scene=True)
+    sink.wanted = Demand(score=True, obstacles=True)
     feed(engine, sink, 0.3)
     settle(masks, 1)
     assert len(masks.images) == 1
-    assert len(sink.results[-1].scene.regions) == 1
+    assert len(sink.results[-1].obstacles.regions) == 1
 
 
 def test_a_failing_generator_leaves_coarse_scores_and_is_said(run):
@@ -327,7 +326,7 @@ def test_beyond_capacity_the_oldest_frames_are_dropped_and_counted(run):
 
 def test_when_stamps_go_back_masks_and_obstacles_are_forgotten(run):
     masks = Masks()
-    settings = Settings(CadenceSettings(every_n=100), "hold", SceneSettings(high=0.5))
+    settings = Settings(CadenceSettings(every_n=100), "hold", ObstacleSettings(high=0.5))
     engine, sink = run(masks=masks, settings=settings)
     for k in range(3):
         feed(engine, sink, 100 + k / 10)
@@ -368,7 +367,7 @@ def test_equal_stamps_are_no_jump(run):
 
 def test_cameras_have_their_own_masks_obstacles_and_counters(run):
     masks = Masks()
-    settings = Settings(CadenceSettings(every_n=5), "hold", SceneSettings(high=0.2))
+    settings = Settings(CadenceSettings(every_n=5), "hold", ObstacleSettings(high=0.2))
     engine, sink = run(masks=masks, settings=settings, cameras=("front", "left"))
     feed(engine, sink, 10.0, camera="front")
     settle(masks, 1)
@@ -382,9 +381,9 @@ def test_cameras_have_their_own_masks_obstacles_and_counters(run):
 
 
 def test_without_a_threshold_no_obstacles_are_looked_for(run):
-    engine, sink = run(settings=Settings(scene=None))
+    engine, sink = run(settings=Settings(obstacles=None))
     feed(engine, sink, 0.0)
-    assert sink.results[0].scene is None
+    assert sink.results[0].obstacles is None
 
 
 def test_after_close_nothing_comes_out(run):

@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from objectomaly_ros.cells import Cells
 from objectomaly_ros.runtime import mask_process
+from objectomaly_ros.runtime.keyframes import MaskGeneratorError, MaskGeneratorSpec
 from objectomaly_ros.runtime.mask_process import MaskProcess
-from objectomaly_ros.runtime.mask_server import MaskGeneratorError, MaskSource
+from objectomaly_ros.video.cells import Cells
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)
 SCORE = np.random.default_rng(0).random((40, 60), np.float32)
@@ -22,7 +22,7 @@ def started(request):
     processes = []
 
     def start(name, **options):
-        process = MaskProcess(MaskSource(f"simple_models:{name}", options=options))
+        process = MaskProcess(MaskGeneratorSpec(f"simple_models:{name}", options=options))
         processes.append(process)
         process.start()
         return process
@@ -54,7 +54,7 @@ def test_masks_come_back_as_cells(started):
 
 
 def test_overlap_is_passed_on():
-    process = MaskProcess(MaskSource("simple_models:NestedMasks", overlap="smallest"))
+    process = MaskProcess(MaskGeneratorSpec("simple_models:NestedMasks", overlap="smallest"))
     process.start()
     masks = process.generate(IMAGE, SCORE)
     process.close()
@@ -64,7 +64,7 @@ def test_overlap_is_passed_on():
 
 def test_a_generator_that_does_not_load_says_why(started):
     with pytest.raises(MaskGeneratorError, match="unknown mask generator 'regoins'"):
-        MaskProcess(MaskSource("regoins")).start()
+        MaskProcess(MaskGeneratorSpec("regoins")).start()
     with pytest.raises(MaskGeneratorError, match="has no option colour"):
         started("BandMasks", colour="red")
 
@@ -139,8 +139,9 @@ def test_the_process_ends_with_a_node_that_is_killed(tmp_path):
         "import sys, time\n"
         f"sys.path[:] = {sys.path!r}\n"
         "from objectomaly_ros.runtime.mask_process import MaskProcess\n"
-        "from objectomaly_ros.runtime.mask_server import MaskSource\n"
-        "p = MaskProcess(MaskSource('simple_models:BurningMasks', options={'seconds': 60}))\n"
+        "from objectomaly_ros.runtime.keyframes import MaskGeneratorSpec\n"
+        "s = MaskGeneratorSpec('simple_models:BurningMasks', options={'seconds': 60})\n"
+        "p = MaskProcess(s)\n"
         "p.start(); print(p.pid, flush=True)\n"
         "import numpy as np\n"
         "p.generate(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32))\n"

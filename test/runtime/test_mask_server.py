@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from objectomaly_ros.masks.regions import RegionMasks
-from objectomaly_ros.oasc_rule import PAPER, OascRule, rule_for
+from objectomaly_ros.oasc import PAPER, OascRule, rule_for
 from objectomaly_ros.runtime.mask_server import generate
 
 IMAGE = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
@@ -32,8 +32,8 @@ def test_masks_come_with_their_rule_through_the_pipe():
 def test_regions_bring_quick_masks_of_the_frames_after():
     regions = RegionMasks()
     masks = pickle.loads(pickle.dumps(generate(regions, IMAGE, SCORE, rule_for(regions))))
-    assert masks.fresh == regions.fresh_masks
-    assert masks.fresh.tilings(IMAGE).shape == (2, 60, 80)
+    assert masks.fresh == regions.frame_superpixels
+    assert masks.fresh.label_maps(IMAGE).shape == (2, 60, 80)
 
 
 @pytest.mark.parametrize("rule", [PAPER, OascRule("smallest")])

@@ -12,7 +12,7 @@ from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import Conventions
 from objectomaly_ros.evaluation.frame_files import read_image, read_labels
 from objectomaly_ros.evaluation.stages import ScoredFrame, Stage, load_stage
-from objectomaly_ros.overlay import score_colormap
+from objectomaly_ros.obstacles.overlay import score_colormap
 from objectomaly_ros.types import Image, Mask
 
 PANELS = ("image", "coarse score", "refined score", "mask", "truth")

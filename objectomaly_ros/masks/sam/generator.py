@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torchvision.ops.boxes import box_area
 
-from objectomaly_ros.detectors.devices import Precision, autocast
-from objectomaly_ros.image_check import check_image
+from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.masks.sam.candidates import suppress
 from objectomaly_ros.masks.sam.network import PointNetwork, SamNetwork
 from objectomaly_ros.masks.sam.prompts import Crop, Points, PointSource, crops, grids
@@ -23,7 +22,8 @@ from objectomaly_ros.masks.sam.segmenter import (
     Filters,
 )
 from objectomaly_ros.masks.sam.small_regions import without_small_regions
-from objectomaly_ros.masks.sam.timing import StageClock
+from objectomaly_ros.models.devices import Precision, autocast
+from objectomaly_ros.models.timing import StageClock
 from objectomaly_ros.types import Image, Masks, ScoreMap
 
 

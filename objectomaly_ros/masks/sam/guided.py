@@ -29,8 +29,8 @@ class GuidedPoints:
     better of the two ranks counts. Ranks, not values: detectors have no common range.
 
     With 256 points instead of 1024, on 62 street scenes and three stand-ins for SAM's answers
-    (`tools/measure_guided.py`; no real SAM weights), the final map's AuPRC stays within 0.3 points
-    of the full grid's, and the obstacles found are the same ones.
+    (`tools.experiments.guided_prompts`; no real SAM weights), the final AuPRC stays within 0.3
+    points of the full grid's, and the obstacles found are the same ones.
     """
 
     def __init__(

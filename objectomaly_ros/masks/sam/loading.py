@@ -12,15 +12,15 @@ import torch
 from segment_anything import sam_model_registry
 from torch import nn
 
-from objectomaly_ros.by_name import keyword_options, refuse_unknown
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
 from objectomaly_ros.checkpoints.reading import read_tensors
-from objectomaly_ros.detectors.devices import device_of
 from objectomaly_ros.masks.sam.attention import fuse_attention
 from objectomaly_ros.masks.sam.compilation import Compiled, compile_encoder
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.guided import Prompting, point_source
+from objectomaly_ros.models.devices import device_of
+from objectomaly_ros.models.registry import keyword_options, refuse_unknown
 
 
 def read_weights(checkpoint: str | PathLike[str] | None, name: str) -> dict[str, torch.Tensor]:
@@ -144,8 +144,8 @@ def load_sam(
         device: a torch device.
         fused_attention: run the image encoder's attention as one fused operation, see
             `attention.FusedAttention`: faster, with other rounding. On a street frame with stand-in
-            weights (`tools/bench_masks_sam.py`, ViT-B) all masks remain, their mean IoU with the
-            exact ones is 0.9999, and the final map moves by 1e-5 of its range on average.
+            weights (`tools.benchmarks.sam_options`, ViT-B) all masks remain, their mean IoU with
+            the exact ones is 0.9999, and the final map moves by 1e-5 of its range on average.
         compiled: run the image encoder through `torch.compile`, see `compile_encoder`: the first
             image then takes minutes, the others less than before, with other rounding.
         **options: of `mask_generator`.

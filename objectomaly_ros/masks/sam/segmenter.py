@@ -9,14 +9,14 @@ from typing import Any, Literal, TypeAlias
 import torch
 from segment_anything.utils import amg
 
-from objectomaly_ros.detectors.devices import Precision, autocast
 from objectomaly_ros.masks.sam.boxed import BoxedMasks
 from objectomaly_ros.masks.sam.candidates import Candidates, suppress
 from objectomaly_ros.masks.sam.network import PointNetwork
 from objectomaly_ros.masks.sam.placement import Cuts, Placement
 from objectomaly_ros.masks.sam.prompts import Crop, Points
 from objectomaly_ros.masks.sam.tiled import TiledMasks
-from objectomaly_ros.masks.sam.timing import StageClock
+from objectomaly_ros.models.devices import Precision, autocast
+from objectomaly_ros.models.timing import StageClock
 from objectomaly_ros.types import Image
 
 ColourOrder: TypeAlias = Literal["rgb", "bgr"]

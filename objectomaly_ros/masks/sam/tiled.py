@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
-from objectomaly_ros.mask_bits import pack_bits
+from objectomaly_ros.gpu.mask_bits import pack_bits
 from objectomaly_ros.masks.sam.placement import Cuts, Measures, Placement
 
 _TILE_BYTES = 64 * 2**20  # float32 logits of one size that exist at a time

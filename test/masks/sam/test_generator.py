@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from objectomaly_ros import device_line, keyframe
+from objectomaly_ros.gpu import pipeline as device_line
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.guided import GuidedPoints
 from objectomaly_ros.pipeline import Objectomaly
+from objectomaly_ros.video import mask_set as keyframe
 
 EASY = {"pred_iou_thresh": 0.85, "stability_score_thresh": 0.5, "box_nms_thresh": 0.9}
 ROUNDING_PIXELS = 2  # a logit within rounding of the cut falls on either side

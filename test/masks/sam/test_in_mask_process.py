@@ -12,7 +12,7 @@ from segment_anything import sam_model_registry
 from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.ros.parameters import options
 from objectomaly_ros.runtime import mask_server
-from objectomaly_ros.runtime.mask_server import Failure, KeyframeMasks, MaskSource
+from objectomaly_ros.runtime.keyframes import Failure, KeyframeMasks, MaskGeneratorSpec
 
 PARAMETER = [
     "points_per_side=6", "pred_iou_thresh=0.85", "stability_score_thresh=0.5",
@@ -35,7 +35,7 @@ def served(sam, make_sam, monkeypatch, tmp_path):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    ours.send(MaskSource("sam_vit_b", str(path), "cpu", options(PARAMETER)))
+    ours.send(MaskGeneratorSpec("sam_vit_b", str(path), "cpu", options(PARAMETER)))
     assert ours.recv() is None, "the generator did not load"
     yield ours
     ours.close()
@@ -62,7 +62,7 @@ def test_keyframes_are_answered_with_cells_of_sams_masks(served, sam, make_image
 def test_the_server_says_how_to_get_missing_weights(monkeypatch):
     monkeypatch.setattr(mask_server, "_leave_room_for_cas", lambda device: None)
     ours, theirs = multiprocessing.Pipe()
-    ours.send(MaskSource("sam_vit_h", device="cpu"))
+    ours.send(MaskGeneratorSpec("sam_vit_h", device="cpu"))
     mask_server.serve(theirs)
     failure = ours.recv()
     assert isinstance(failure, Failure)

@@ -1,0 +1,84 @@
+"""The one form of image that detectors and mask generators take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from objectomaly_ros.types import Image, LabelMaps, Masks, ScoreMap
+
+
+def check_image(image: Image, taker: str = "a detector") -> None:
+    """Raise a ValueError unless `image` is an array (H, W, 3) uint8 with H and W at least 1.
+
+    Args:
+        image: to be checked.
+        taker: who takes it, for the message.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"{taker} takes an RGB image, a numpy array (H, W, 3) uint8; got a "
+            f"{type(image).__name__}"
+        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(
+            f"{taker} takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
+        )
+
+
+def check_score(score: ScoreMap) -> ScoreMap:
+    """Return `score` as a contiguous (H, W) float32 map.
+
+    Raises:
+        TypeError: if it does not hold floating-point numbers.
+        ValueError: if it is not two-dimensional or has no pixel.
+    """
+    score = np.asarray(score)
+    if not np.issubdtype(score.dtype, np.floating):
+        raise TypeError(
+            f"a score map must hold floating-point numbers, got {score.dtype}; "
+            "convert it with score.astype(np.float32)"
+        )
+    if score.ndim != 2:
+        raise ValueError(f"a score map must have shape (H, W), got {score.shape}")
+    if score.size == 0:
+        raise ValueError(f"a score map needs at least one pixel, got shape {score.shape}")
+    return np.ascontiguousarray(score, dtype=np.float32)
+
+
+def check_masks(masks: Masks) -> Masks:
+    """Return `masks` as a contiguous (N, h, w) bool array.
+
+    Raises:
+        TypeError: if they are not bool.
+        ValueError: if they are not three-dimensional, or have no pixel.
+    """
+    masks = np.asarray(masks)
+    if masks.ndim != 3:
+        raise ValueError(
+            f"masks must have shape (N, h, w), got {masks.shape}; "
+            "a single mask is masks[None], no mask at all is np.zeros((0, h, w), bool)"
+        )
+    if masks.dtype != np.bool_:
+        raise TypeError(f"masks must be bool, got {masks.dtype}; convert them with masks > 0")
+    if len(masks) and 0 in masks.shape[1:]:
+        raise ValueError(f"masks need at least one pixel each, got shape {masks.shape}")
+    return np.ascontiguousarray(masks)
+
+
+def check_label_maps(label_maps: LabelMaps) -> LabelMaps:
+    """Return `label_maps` as a contiguous (T, h, w) int32 array.
+
+    Raises:
+        TypeError: if they are not integers.
+        ValueError: if they are not three-dimensional, have no pixel, or a label is below -1.
+    """
+    label_maps = np.asarray(label_maps)
+    if not np.issubdtype(label_maps.dtype, np.integer):
+        raise TypeError(f"label_maps must hold integers, one a region, got {label_maps.dtype}")
+    if label_maps.ndim != 3 or label_maps.size == 0:
+        raise ValueError(
+            f"label_maps must have shape (T, h, w) with at least one pixel, got {label_maps.shape}"
+        )
+    if label_maps.min() < -1:
+        raise ValueError(f"labels start at -1, for no region; got {label_maps.min()}")
+    return np.ascontiguousarray(label_maps, dtype=np.int32)

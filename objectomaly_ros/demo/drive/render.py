@@ -1,0 +1,196 @@
+"""The drive frame by frame: picture, camera, truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.demo.drive.canvas import Canvas, turn_about_z
+from objectomaly_ros.demo.drive.draw_flat import draw_house, draw_lamp, draw_plant
+from objectomaly_ros.demo.drive.draw_ground import draw_ground, draw_shadows, draw_sky
+from objectomaly_ros.demo.drive.draw_solid import draw_actor
+from objectomaly_ros.demo.drive.photograph import IGNORE, Sensor, reduce_ids
+from objectomaly_ros.demo.drive.scene import VIEW_M, Actor, build_scene
+from objectomaly_ros.demo.drive.view import EgoMotion, Points, View
+from objectomaly_ros.evaluation.frames import Labels
+from objectomaly_ros.geometry.camera_model import CameraModel
+from objectomaly_ros.geometry.ground import CameraPose
+from objectomaly_ros.types import Image
+
+_SUPERSAMPLING = 2
+_MIN_PIXELS = 20
+"""Fewer visible pixels of an object are neither right nor wrong: nobody could label them."""
+
+
+@dataclass(frozen=True)
+class VisibleObject:
+    """An unknown object in one frame.
+
+    Attributes:
+        truth_id: its number, 1 and up; the same in every frame.
+        name: what it is.
+        range_m: metres along the ground from under the camera to its nearest surface point.
+        box: x, y, width, height of its visible pixels.
+        pixels: how many are visible.
+    """
+
+    truth_id: int
+    name: str
+    range_m: float
+    box: tuple[int, int, int, int]
+    pixels: int
+
+
+@dataclass(frozen=True)
+class DriveFrame:
+    """One frame of the drive.
+
+    Attributes:
+        index: 0, 1, ...
+        time_s: seconds from the start.
+        image: (H, W, 3) uint8 RGB.
+        ids: (H, W) uint8: 0 normal, 1 and up an unknown object, 255 its outline (unsure).
+        objects: the unknown objects in view.
+    """
+
+    index: int
+    time_s: float
+    image: Image
+    ids: npt.NDArray[np.uint8]
+    objects: tuple[VisibleObject, ...]
+
+    @property
+    def labels(self) -> Labels:
+        """Ground truth for the metrics, (H, W) uint8: 0 normal, 1 anomaly, 255 ignore."""
+        return np.where((self.ids > 0) & (self.ids != IGNORE), 1, self.ids).astype(np.uint8)
+
+
+class RenderedDrive:
+    """A drive along one street. The same arguments give the same frames, to the bit.
+
+    Args:
+        seconds: how long.
+        rate_hz: frames per second.
+        width: pixels.
+        height: pixels.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self,
+        seconds: float = 20.0,
+        rate_hz: float = 10.0,
+        width: int = 640,
+        height: int = 360,
+        seed: int = 7,
+    ) -> None:
+        if seconds <= 0 or rate_hz <= 0 or width < 64 or height < 36:
+            raise ValueError(
+                f"a drive of {seconds} s at {rate_hz} Hz with {width}x{height} pixels cannot be "
+                "drawn; time and rate must be above 0 and the picture at least 64x36"
+            )
+        self.rate_hz = rate_hz
+        self.frame_count = max(1, round(seconds * rate_hz))
+        self.camera = CameraModel(
+            fx=0.80 * width,
+            fy=0.80 * width,
+            cx=(width - 1) / 2,
+            cy=(height - 1) / 2,
+            width=width,
+            height=height,
+        )
+        self.pose = CameraPose(height=1.35, pitch=np.deg2rad(1.5))
+        phases = np.random.default_rng([seed, 50]).uniform(0, 2 * np.pi, 6)
+        self.motion = EgoMotion(7.0, 1.6, self.pose, phases)
+        self.scene = build_scene(seed, self.motion.travelled(seconds))
+        self._sensor = Sensor(width, height, seed)
+        self._large = self.camera.resized(width * _SUPERSAMPLING, height * _SUPERSAMPLING)
+
+    def __len__(self) -> int:
+        return self.frame_count
+
+    def __iter__(self) -> Iterator[DriveFrame]:
+        for index in range(self.frame_count):
+            yield self.frame(index)
+
+    def frame(self, index: int) -> DriveFrame:
+        """Render frame `index`; frames may be asked for in any order."""
+        if not 0 <= index < self.frame_count:
+            raise IndexError(f"frame {index} of a drive of {self.frame_count} frames")
+        time_s = index / self.rate_hz
+        view = self.motion.view(time_s, self._large)
+        canvas = Canvas(
+            np.zeros((self._large.height, self._large.width, 3), np.uint8),
+            np.zeros((self._large.height, self._large.width), np.uint8),
+        )
+        self._draw(canvas, view, time_s)
+        ids = reduce_ids(canvas.ids, self.camera.width, self.camera.height)
+        for truth_id in np.flatnonzero(np.bincount(ids.ravel(), minlength=256) < _MIN_PIXELS):
+            ids[ids == truth_id] = IGNORE
+        return DriveFrame(
+            index=index,
+            time_s=time_s,
+            image=self._sensor.expose(canvas.image, index),
+            ids=ids,
+            objects=self._visible(ids, view, time_s),
+        )
+
+    def _draw(self, canvas: Canvas, view: View, time_s: float) -> None:
+        scene, here = self.scene, float(view.position[0])
+        draw_sky(canvas, view, scene.sky)
+        draw_ground(canvas, view, scene.ground)
+        actors = [(actor, actor.position(time_s)) for actor in scene.actors]
+        actors = [(a, p) for a, p in actors if here - 1 < p[0] + a.footprint[0] < here + VIEW_M]
+        draw_shadows(canvas, view, actors)
+        # along a street what stands farther along it is behind; fronts come before what is on
+        # the pavement at the same place
+        last = here + VIEW_M + 60
+        parts: list[tuple[float, int, Callable[[], None]]] = []
+        for house in scene.houses:
+            if here - 16 < house.start < last:
+                parts.append((house.start + 3, 0, partial(draw_house, canvas, view, house)))
+        for plant in scene.plants:
+            if plant.position[0] < last:
+                x = float(plant.position[0])
+                parts.append((x, 1, partial(draw_plant, canvas, view, plant)))
+        for foot in scene.lamps:
+            if here < foot[0] < here + VIEW_M:
+                parts.append((float(foot[0]), 2, partial(draw_lamp, canvas, view, foot)))
+        for actor, place in actors:
+            parts.append((float(place[0]), 3, partial(draw_actor, canvas, view, actor, place)))
+        for _, _, draw_part in sorted(parts, key=lambda part: (-part[0], part[1])):
+            draw_part()
+
+    def _visible(
+        self, ids: npt.NDArray[np.uint8], view: View, time_s: float
+    ) -> tuple[VisibleObject, ...]:
+        found = []
+        for actor in self.scene.actors:
+            if actor.truth_id == 0:
+                continue
+            rows, columns = np.nonzero(ids == actor.truth_id)
+            if len(rows) == 0:
+                continue
+            corner = (int(columns.min()), int(rows.min()))
+            size = (int(columns.max()) - corner[0] + 1, int(rows.max()) - corner[1] + 1)
+            found.append(
+                VisibleObject(
+                    truth_id=actor.truth_id,
+                    name=actor.name,
+                    range_m=_ground_range(actor, actor.position(time_s), view),
+                    box=(*corner, *size),
+                    pixels=len(rows),
+                )
+            )
+        return tuple(found)
+
+
+def _ground_range(actor: Actor, place: Points, view: View) -> float:
+    """Metres from the ground point under the camera to the actor's nearest surface point."""
+    cloud = actor.solid.levels[0]
+    turned = cloud.points @ turn_about_z(actor.heading).T + place
+    return float(np.linalg.norm(turned[:, :2] - view.position[:2], axis=1).min())

@@ -1,7 +1,0 @@
-"""A street drive rendered by the project: pictures, camera, truth, the same for a seed."""
-
-from __future__ import annotations
-
-from objectomaly_ros.drive.render import DriveFrame, RenderedDrive, VisibleObject
-
-__all__ = ["DriveFrame", "RenderedDrive", "VisibleObject"]

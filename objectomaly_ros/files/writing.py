@@ -1,0 +1,98 @@
+"""Writes files whole or not at all: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write `path` through a temporary file beside it, which takes its place at the end.
+
+    For writers that want a path, such as `cv2.imwrite`; others use `open_replacing`. The temporary
+    name keeps the suffix, which many writers go by. Folders on the way are made. If the block
+    raises, the temporary file is removed and an older file at `path` stays.
+
+    Yields:
+        the temporary path; whatever the block leaves there becomes `path`.
+
+    Raises:
+        OSError: the file cannot be written; the error names `path`, and on a full disk the need.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            suffix=path.suffix, prefix=f".{path.stem}.", dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _sync(temporary)
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
+        temporary = None
+        _sync(path.parent)
+    except OSError as error:
+        if error.filename not in (None, str(temporary), str(path), str(path.parent)):
+            raise  # another file's, which the block used
+        raise _explained(error, path, temporary) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_replacing(
+    path: str | os.PathLike[str], mode: str = "wb", **options: Any
+) -> Iterator[IO[Any]]:
+    """Open a file that takes the place of `path` when the block ends without an exception.
+
+    Args:
+        path: of the file.
+        mode: `w` or `wb`.
+        **options: of `open`, such as `encoding`.
+
+    Raises:
+        OSError: as of `replacing`.
+    """
+    with replacing(path) as temporary, temporary.open(mode, **options) as file:
+        yield file
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems sync no folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions of an older file at `path`, else those of a new file."""
+    with suppress(OSError):
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _explained(error: OSError, path: Path, temporary: Path | None) -> OSError:
+    words = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        written = 0
+        with suppress(OSError, AttributeError):
+            written = temporary.stat().st_size  # type: ignore[union-attr]
+        words = f"no space left for it (more than {written} bytes are needed); free some and repeat"
+    return OSError(error.errno or errno.EIO, f"cannot write {path}: {words}")

@@ -1,0 +1,1 @@
+"""From pixels to metres: camera model and ground plane."""

@@ -1,0 +1,1 @@
+"""What detectors and mask generators share: lookup by name, devices, stage timing."""

@@ -1,0 +1,1 @@
+"""From a score to obstacles: threshold, components, region of interest, stable ids."""

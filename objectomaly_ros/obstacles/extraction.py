@@ -1,0 +1,200 @@
+"""From an anomaly score to obstacles: hysteresis threshold, components, region of interest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
+
+from objectomaly_ros.obstacles.roi import polygon_roi, road_roi
+from objectomaly_ros.types import Mask, ScoreMap
+
+__all__ = [
+    "Region",
+    "contact_edge",
+    "find_regions",
+    "obstacle_mask",
+    "polygon_roi",
+    "road_roi",
+]
+
+ROI_CONTACT_SHARE = 0.3
+"""Share of a component's contact edge that must lie in the region of interest."""
+
+_NO_EDGE = np.empty((0, 2), np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One obstacle in the image: an 8-connected component of an obstacle mask.
+
+    Attributes:
+        score: mean anomaly score over the region, in the detector's range.
+        max_score: largest anomaly score in the region.
+        box: bounding box x, y, width, height in pixels.
+        area: number of pixels.
+        contour: outer contour, (N, 2) int32 x, y, simplified to within 1 px.
+        centroid: centre of gravity x, y in pixels.
+        contact: its contact edge, (M, 2) int32 x, y (`contact_edge`); empty where it is not known.
+    """
+
+    score: float
+    max_score: float
+    box: tuple[int, int, int, int]
+    area: int
+    contour: npt.NDArray[np.int32]
+    centroid: tuple[float, float]
+    contact: npt.NDArray[np.int32] = field(default_factory=_NO_EDGE.copy)
+
+
+def obstacle_mask(
+    score: ScoreMap,
+    high: float,
+    *,
+    low: float | None = None,
+    min_area: int = 0,
+    roi: Mask | None = None,
+) -> Mask:
+    """Where the anomaly score shows an obstacle: a threshold with hysteresis.
+
+    The 8-connected components of `score > low` that hold at least one pixel `score > high` are
+    kept, whole. Both comparisons are strict. That matters here: OASC makes plateaus, all pixels of
+    an object share one value, and a threshold that equals the value drops the object. NaN is never
+    an obstacle.
+
+    The region of interest says where obstacles *stand*. It decides over whole components and cuts
+    no pixel off, because the upper part of an obstacle reaches over the road's end and the horizon:
+    a component is kept where at least 30 % of its contact edge (the lowest pixel of each of its
+    columns) lies in `roi`. The share is below one half so that an obstacle that has grown together
+    with the clutter beside the road is kept.
+
+    Args:
+        score: (H, W) float32.
+        high: a component needs a pixel above this.
+        low: the component's other pixels are above this; `high` where None.
+        min_area: components with fewer pixels are dropped.
+        roi: (H, W) bool, from `road_roi` or `polygon_roi`; None for everywhere.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        ValueError: `low` above `high`, or `roi` of another size than `score`.
+    """
+    low = high if low is None else low
+    if low > high:
+        raise ValueError(
+            f"the low threshold {low} is above the high one, {high}; lower it to at most {high}"
+        )
+    if roi is not None and roi.shape != score.shape:
+        raise ValueError(
+            f"the region of interest is {roi.shape} but the score is {score.shape}; "
+            "make it at the score's size"
+        )
+    seeds = score > high
+    if not seeds.any():
+        return np.zeros(score.shape, np.bool_)
+    count, labels, stats, _ = _components(seeds if low == high else score > low)
+    keep = np.zeros(count, np.bool_)
+    keep[labels[seeds]] = True
+    keep &= stats[:, cv2.CC_STAT_AREA] >= min_area
+    if roi is not None:
+        for label in np.flatnonzero(keep):
+            x, y, w, h, _ = stats[label]
+            allowed = roi[y : y + h, x : x + w]
+            if not allowed.all():
+                edge = contact_edge(labels[y : y + h, x : x + w] == label)
+                keep[label] = allowed[edge[:, 1], edge[:, 0]].mean() >= ROI_CONTACT_SHARE
+    return cast(Mask, keep.take(labels))
+
+
+def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> list[Region]:
+    """Describe the 8-connected components of a mask, those with the largest area first.
+
+    Args:
+        mask: (H, W) bool, as `obstacle_mask` returns it.
+        score: (H, W) float32, the score that the mask was made from.
+        limit: describe only this many of the largest, to bound the time on a noisy score.
+
+    Returns:
+        One region per component.
+
+    Raises:
+        ValueError: the two differ in size.
+    """
+    if mask.shape != score.shape:
+        raise ValueError(
+            f"the mask is {mask.shape} but the score is {score.shape}; they must agree"
+        )
+    _, labels, stats, centroids = _components(mask)
+    regions = []
+    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
+    for label in order[:limit]:
+        x, y, w, h, area = (int(v) for v in stats[label])
+        inside = labels[y : y + h, x : x + w] == label
+        origin = np.array([x, y], np.int32)
+        values = score[y : y + h, x : x + w][inside]
+        regions.append(
+            Region(
+                score=float(values.mean(dtype=np.float64)),
+                max_score=float(values.max()),
+                box=(x, y, w, h),
+                area=area,
+                contour=_outer_contour(inside) + origin,
+                centroid=(float(centroids[label, 0]), float(centroids[label, 1])),
+                contact=contact_edge(inside) + origin,
+            )
+        )
+    return regions
+
+
+def contact_edge(region: Region | Mask) -> npt.NDArray[np.int32]:
+    """Where an obstacle meets the ground: the lowest pixel of each column that does not overhang.
+
+    Only this edge may be projected on the ground: the pixels above it show the obstacle's height,
+    and on flat ground they would smear backwards to the horizon. So would the lowest pixels of
+    columns that hang in the air (a head, a branch, the flank of a ball): a column counts as such
+    where the edge drops by more than a quarter of the obstacle's height within as many columns.
+
+    Args:
+        region: a region, or the mask of one obstacle, (H, W) bool.
+
+    Returns:
+        (M, 2) int32 x, y by ascending x; at most one pixel a column.
+    """
+    if isinstance(region, Region):
+        return region.contact
+    spanned = np.flatnonzero(region.any(axis=1))
+    if not spanned.size:
+        return _NO_EDGE.copy()
+    occupied = region.any(axis=0)
+    lowest = np.where(occupied, region.shape[0] - 1 - region[::-1].argmax(axis=0), -1)
+    reach = max(2, int(spanned[-1] - spanned[0] + 1) // 4)
+    drop = maximum_filter1d(lowest, 2 * reach + 1, mode="nearest") - lowest
+    columns = np.flatnonzero(occupied & (drop <= reach))
+    return np.stack([columns, lowest[columns]], axis=1).astype(np.int32)
+
+
+def _components(
+    mask: Mask,
+) -> tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Count (with background), labels (H, W), statistics, centroids of 8-connected components."""
+    found = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
+    )
+    return cast(
+        tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float64]], found
+    )
+
+
+def _outer_contour(inside: Mask) -> npt.NDArray[np.int32]:
+    """The outer contour of one component, (N, 2), at most 1 px off its border pixels."""
+    contours, _ = cv2.findContours(
+        inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    outer = max(contours, key=len)
+    return cast(npt.NDArray[np.int32], cv2.approxPolyDP(outer, 1.0, closed=True).reshape(-1, 2))

@@ -1,0 +1,113 @@
+"""From scores to followed obstacles, with settings that may change between frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.obstacles.extraction import Region, find_regions, obstacle_mask
+from objectomaly_ros.obstacles.roi import polygon_roi, road_roi
+from objectomaly_ros.obstacles.tracking import ObstacleTracker
+from objectomaly_ros.types import Detection, Mask, ScoreMap
+
+RoiMode = Literal["none", "road", "polygon"]
+
+
+@dataclass(frozen=True)
+class ObstacleSettings:
+    """What counts as an obstacle.
+
+    Attributes:
+        high, low, min_area: as `obstacle_mask` takes them.
+        roi: where obstacles must stand: anywhere, on the detector's road (anywhere with a detector
+            that knows none), or in a polygon.
+        polygon: its corners x, y as fractions of the image, flat.
+        min_iou, max_missed: as `ObstacleTracker` takes them.
+    """
+
+    high: float
+    low: float | None = None
+    min_area: int = 0
+    roi: RoiMode = "none"
+    polygon: tuple[float, ...] = ()
+    min_iou: float = 0.2
+    max_missed: int = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Obstacles:
+    """The obstacles of one frame.
+
+    Attributes:
+        mask: obstacle pixels, (H, W) bool.
+        roi: where they had to stand, (H, W) bool; None for anywhere.
+        regions: the obstacles, largest first.
+        ids: one stable id per region.
+        ages: frames since each was first seen.
+    """
+
+    mask: Mask
+    roi: Mask | None
+    regions: list[Region]
+    ids: list[int]
+    ages: list[int]
+
+    def labels(self, obstacle: int = 1) -> npt.NDArray[np.uint8]:
+        """Return (H, W) uint8: 0 free, `obstacle`, 255 outside the region of interest."""
+        labels = np.zeros(self.mask.shape, np.uint8)
+        if self.roi is not None:
+            labels[~self.roi] = 255
+        labels[self.mask] = obstacle
+        return labels
+
+
+class ObstacleStage:
+    """Finds and follows the obstacles of one camera."""
+
+    def __init__(self) -> None:
+        self._tracker: ObstacleTracker | None = None
+        self._tracker_settings: tuple[float, int] | None = None
+        self._shape: tuple[int, ...] | None = None
+
+    def find(
+        self, detection: Detection, score: ScoreMap, stamp_s: float, settings: ObstacleSettings
+    ) -> Obstacles:
+        """Find the obstacles of the next frame.
+
+        Args:
+            detection: what the detector said of it; its road is used.
+            score: the best score known, (H, W) float32.
+            stamp_s: time of the image in seconds.
+            settings: of this frame.
+        """
+        roi = self._roi(detection, settings, (score.shape[0], score.shape[1]))
+        mask = obstacle_mask(
+            score, settings.high, low=settings.low, min_area=settings.min_area, roi=roi
+        )
+        regions = find_regions(mask, score)
+        tracker = self._tracker_for(settings, score.shape)
+        ids = tracker.update(regions, stamp_s)
+        return Obstacles(mask, roi, regions, ids, [tracker.age(track_id) for track_id in ids])
+
+    def reset(self) -> None:
+        """Forget the obstacles, for a clock jump or a new recording."""
+        self._tracker = None
+
+    def _roi(
+        self, detection: Detection, settings: ObstacleSettings, shape: tuple[int, int]
+    ) -> Mask | None:
+        if settings.roi == "polygon":
+            return polygon_roi(settings.polygon, shape)
+        if settings.roi == "road" and detection.road is not None:
+            return road_roi(detection.road)
+        return None
+
+    def _tracker_for(self, settings: ObstacleSettings, shape: tuple[int, ...]) -> ObstacleTracker:
+        wanted = (settings.min_iou, settings.max_missed)
+        if self._tracker is None or self._tracker_settings != wanted or self._shape != shape:
+            self._tracker = ObstacleTracker(*wanted)
+            self._tracker_settings, self._shape = wanted, shape
+        return self._tracker

@@ -1,0 +1,149 @@
+"""Ids that stay with an obstacle from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from objectomaly_ros.obstacles.extraction import Region
+
+_GAIN = 0.5
+"""Weight of a new measurement of the velocity against the velocity so far."""
+
+_MIN_SIDE_PX = 12.0
+"""Boxes are compared as if at least this large: tiny distant ones move by more than their size."""
+
+Boxes = npt.NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class _Track:
+    """One followed obstacle; its box is centre x, centre y, width, height in pixels."""
+
+    id: int
+    box: npt.NDArray[np.float64]
+    velocity: npt.NDArray[np.float64]
+    stamp: float
+    born: int
+    seen: int
+
+    def predict(self, stamp: float) -> npt.NDArray[np.float64]:
+        box = self.box + self.velocity * max(0.0, stamp - self.stamp)
+        box[2:] = np.maximum(box[2:], 1.0)
+        return box
+
+    def correct(self, box: npt.NDArray[np.float64], stamp: float, frame: int) -> None:
+        elapsed = stamp - self.stamp
+        if elapsed > 0:
+            measured = (box - self.box) / elapsed
+            # the first difference is all that is known; later ones are smoothed
+            gain = _GAIN if self.velocity.any() else 1.0
+            self.velocity = self.velocity + gain * (measured - self.velocity)
+        self.box, self.stamp, self.seen = box, max(stamp, self.stamp), frame
+
+
+class ObstacleTracker:
+    """Follows boxes with a constant velocity and matches them by overlap (Hungarian assignment).
+
+    Each obstacle's box (centre and size) is predicted to the time of the frame; the assignment that
+    maximises the sum of the intersections over union gives the ids. Ids start at 1 and are never
+    used twice until `reset`. Memory is bounded: an obstacle unseen for more than `max_missed`
+    frames is forgotten.
+
+    Args:
+        min_iou: boxes match from this intersection over union on, 0 to 1.
+        max_missed: an obstacle keeps its id over this many frames without it.
+    """
+
+    def __init__(self, min_iou: float = 0.2, max_missed: int = 5) -> None:
+        if not 0.0 < min_iou <= 1.0:
+            raise ValueError(f"min_iou is {min_iou}; it must lie above 0 and not above 1")
+        if max_missed < 0:
+            raise ValueError(f"max_missed is {max_missed}; it must be 0 or more")
+        self._min_iou = min_iou
+        self._max_missed = max_missed
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; ids start at 1 again. For clock jumps and new image sizes."""
+        self._tracks: list[_Track] = []
+        self._next_id = 1
+        self._frame = -1
+
+    def update(self, regions: Sequence[Region], stamp_s: float) -> list[int]:
+        """Take the obstacles of the next frame and return their ids.
+
+        Args:
+            regions: the obstacles of one frame, also if there are none.
+            stamp_s: time of the frame in seconds. It must not run backwards: the caller resets on a
+                clock jump (an older stamp is taken as no time passed).
+
+        Returns:
+            One id per region, in their order, all different.
+        """
+        self._frame += 1
+        boxes = np.array([_centred(region.box) for region in regions]).reshape(-1, 4)
+        predicted = np.array([t.predict(stamp_s) for t in self._tracks]).reshape(-1, 4)
+        overlap = _iou(predicted, boxes)
+        # a pair below min_iou must not win against a good pair for the sake of the sum
+        rows, columns = linear_sum_assignment(
+            np.where(overlap >= self._min_iou, overlap, 0.0), maximize=True
+        )
+        matched = {
+            int(column): self._tracks[row]
+            for row, column in zip(rows, columns, strict=True)
+            if overlap[row, column] >= self._min_iou
+        }
+        ids = []
+        for index, box in enumerate(boxes):
+            track = matched.get(index)
+            if track is None:
+                track = self._start(box, stamp_s)
+            else:
+                track.correct(box, stamp_s, self._frame)
+            ids.append(track.id)
+        self._tracks = [t for t in self._tracks if self._frame - t.seen <= self._max_missed]
+        return ids
+
+    def age(self, track_id: int) -> int:
+        """Frames since the obstacle was first seen, 0 in its first.
+
+        Raises:
+            KeyError: the id is not followed (any more).
+        """
+        for track in self._tracks:
+            if track.id == track_id:
+                return self._frame - track.born
+        raise KeyError(f"no obstacle with id {track_id} is followed")
+
+    def __len__(self) -> int:
+        """Number of obstacles followed, those unseen for a few frames included."""
+        return len(self._tracks)
+
+    def _start(self, box: npt.NDArray[np.float64], stamp: float) -> _Track:
+        track = _Track(self._next_id, box, np.zeros(4), stamp, born=self._frame, seen=self._frame)
+        self._next_id += 1
+        self._tracks.append(track)
+        return track
+
+
+def _centred(box: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
+    x, y, w, h = box
+    return x + w / 2, y + h / 2, float(w), float(h)
+
+
+def _iou(a: Boxes, b: Boxes) -> Boxes:
+    """Intersection over union of (M, 4) and (N, 4) centred boxes, (M, N)."""
+    half_a = np.maximum(a[:, None, 2:], _MIN_SIDE_PX) / 2
+    half_b = np.maximum(b[None, :, 2:], _MIN_SIDE_PX) / 2
+    centre_a, centre_b = a[:, None, :2], b[None, :, :2]
+    sides = np.minimum(centre_a + half_a, centre_b + half_b) - np.maximum(
+        centre_a - half_a, centre_b - half_b
+    )
+    intersection = np.clip(sides, 0.0, None).prod(axis=2)
+    union = 4 * half_a.prod(axis=2) + 4 * half_b.prod(axis=2) - intersection
+    return np.asarray(intersection / union)

@@ -1,0 +1,78 @@
+"""Loads what the parameters name: detector and mask generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from objectomaly_ros.ros.parameters import options
+from objectomaly_ros.ros.score_input import TopicScores, comes_by_topic
+from objectomaly_ros.runtime.keyframes import MaskGeneratorSpec
+from objectomaly_ros.runtime.mask_process import MaskProcess
+from objectomaly_ros.types import Detector
+
+WARM_UP_SHAPE = (360, 640, 3)
+
+
+def device_of(values: Mapping[str, Any]) -> str:
+    """The torch device that the parameter `device` means here.
+
+    Raises:
+        ValueError: it names CUDA and there is none.
+    """
+    wanted = str(values["device"])
+    if wanted == "cpu":
+        return wanted
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device is {wanted!r} but torch finds no CUDA device; set device: auto or cpu"
+        )
+    return str(torch.device(wanted))
+
+
+def load_detector(values: Mapping[str, Any], device: str) -> Detector:
+    """Load the detector and run it once, so that the first image does not pay for it."""
+    from objectomaly_ros import detectors
+
+    if comes_by_topic(values):
+        return TopicScores()
+    detector = detectors.load_detector(
+        values["detector.name"],
+        values["detector.checkpoint"] or None,
+        device,
+        **options(values["detector.options"]),
+    )
+    if values["detector.name"] != "precomputed":  # which would use up its first map
+        detectors.detect(detector, np.zeros(WARM_UP_SHAPE, np.uint8))
+    return detector
+
+
+def mask_process(values: Mapping[str, Any], device: str) -> MaskProcess | None:
+    """The process that generates masks, not yet started; None where none are wanted."""
+    if values["masks.name"] == "none":
+        return None
+    fade_s = _set(values["masks.fade_s"])
+    return MaskProcess(
+        MaskGeneratorSpec(
+            values["masks.name"],
+            values["masks.checkpoint"] or None,
+            device,
+            options(values["masks.options"]),
+            overlap=None if values["masks.overlap"] == "auto" else values["masks.overlap"],
+            residual=_set(values["masks.residual"]),
+            fade_s=None if fade_s is None else fade_s or math.inf,
+            memory_s=_set(values["masks.memory_s"]),
+        )
+    )
+
+
+def _set(value: float) -> float | None:
+    """The value of a parameter, None where it was left at .nan."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,89 @@
+"""What mask generation takes and gives: keyframes, their masks, and failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from objectomaly_ros.oasc import Overlap
+from objectomaly_ros.types import FreshMasks, Image, ScoreMap
+from objectomaly_ros.video.cells import Cells
+
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """An image whose masks are wanted.
+
+    Attributes:
+        camera: name of the camera.
+        epoch: counts the clock jumps of that camera, so that late masks of before are known.
+        number: of the frame, counted per camera.
+        stamp_s: time of the image in seconds.
+        image: (H, W, 3) uint8 RGB.
+        score: coarse score, (H, W) float32.
+        track: what the mask propagator gave for it.
+    """
+
+    camera: str
+    epoch: int
+    number: int
+    stamp_s: float
+    image: Image
+    score: ScoreMap
+    track: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a keyframe: its masks, or None if it was skipped or the generator failed."""
+
+    keyframe: Keyframe
+    masks: KeyframeMasks | None
+
+
+class MaskGeneratorError(RuntimeError):
+    """Masks could not be generated; the message says why."""
+
+
+@dataclass(frozen=True)
+class MaskGeneratorSpec:
+    """Which mask generator to load, and how its masks overlap.
+
+    Attributes:
+        name, checkpoint, device, options: as `load_mask_generator` takes them.
+        overlap, residual, fade_s, memory_s: how OASC joins them, see `rule_for`; None for what the
+            generator recommends.
+    """
+
+    name: str
+    checkpoint: str | None = None
+    device: str = "cpu"
+    options: dict[str, Any] = field(default_factory=dict)
+    overlap: Overlap | None = None
+    residual: float | None = None
+    fade_s: float | None = None
+    memory_s: float | None = None
+
+
+@dataclass(frozen=True)
+class KeyframeMasks:
+    """The masks of one keyframe, ready for OASC.
+
+    Attributes:
+        cells: of the keyframe's shape.
+        count: number of masks that have a pixel.
+        seconds: that generating them took.
+        fresh: makes quick masks of the frames after, to join these; None for none.
+    """
+
+    cells: Cells
+    count: int
+    seconds: float
+    fresh: FreshMasks | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong in the other process, in words."""
+
+    text: str

@@ -1,0 +1,39 @@
+"""What the log says: errors in one line, and repeated things only now and then."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from objectomaly_ros.runtime.keyframes import MaskGeneratorError
+
+
+class Throttle:
+    """Lets a text through once in `period_s` for each key, and counts what it holds back."""
+
+    def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._period_s = period_s
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def admit(self, key: str, text: str) -> str | None:
+        """Return what to say now, or None to stay silent."""
+        now = self._clock()
+        with self._lock:
+            last = self._last.get(key)
+            if last is not None and now - last < self._period_s:
+                self._held[key] = self._held.get(key, 0) + 1
+                return None
+            self._last[key] = now
+            held = self._held.pop(key, 0)
+        return f"{text} ({held} more like this in the meantime)" if held else text
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one line for a log, with its type where the words may say too little."""
+    text = " ".join(str(error).split())
+    plain = isinstance(error, (ValueError, FileNotFoundError, ImportError, MaskGeneratorError))
+    return text if plain and text else f"{type(error).__name__}: {text}"

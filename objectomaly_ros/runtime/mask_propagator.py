@@ -1,0 +1,114 @@
+"""Masks between keyframes: they follow the image, hold still, or serve one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from objectomaly_ros.runtime.keyframes import Keyframe, KeyframeMasks
+from objectomaly_ros.types import Image, ScoreMap
+from objectomaly_ros.video.cells import Cells
+from objectomaly_ros.video.fusion import calibrate_aged
+from objectomaly_ros.video.mask_memory import MaskMemory
+from objectomaly_ros.video.optical_flow import FlowPropagation
+
+Propagation = Literal["flow", "hold", "none"]
+
+
+@dataclass(frozen=True, eq=False)
+class Current:
+    """The masks that are in use on a frame.
+
+    Attributes:
+        keyframe: that they were made for.
+        masks: as they were made.
+        cells: the same at their places in the frame.
+        image: the frame, (H, W, 3) uint8.
+        memory: what the masks remember of the frames before; None where they do not follow.
+    """
+
+    keyframe: Keyframe
+    masks: KeyframeMasks
+    cells: Cells
+    image: Image
+    memory: MaskMemory | None
+
+    def calibrate(self, score: ScoreMap, age_s: float) -> ScoreMap:
+        """Return OASC of the frame's `score`, (H, W), with masks that are `age_s` seconds old."""
+        fresh = None
+        if self.masks.fresh is not None:
+            label_maps = self.masks.fresh.label_maps(self.image)
+            fresh = Cells.from_label_maps(label_maps, self.cells.ids.shape, rule=self.cells.rule)
+        return calibrate_aged(score, self.cells, age_s, self.memory, fresh)
+
+
+class MaskPropagator:
+    """Keeps one camera's masks usable on the frames after their keyframe.
+
+    Masks are ready some frames after their keyframe. What happens then, and until newer ones are
+    ready, is the mode:
+        flow: their pixels are moved with the image's optical flow, from the keyframe to each frame,
+            and they remember what they saw before (`OascRule.memory_s`);
+        hold: they are used where they were, which suits a camera that stands still;
+        none: they are used where they were, on one frame only, the first after they are ready;
+            all other frames keep the coarse score.
+
+    Used by the CAS thread only.
+    """
+
+    def __init__(self) -> None:
+        self.mode: Propagation = "flow"  # may change from frame to frame
+        self._flow = FlowPropagation()
+        self._in_use: tuple[Keyframe, KeyframeMasks] | None = None
+        self._memory = MaskMemory(0.0)
+
+    def step(self, image: Image) -> None:
+        """Take the next frame."""
+        if self.mode == "flow":
+            self._flow.step(image)
+
+    def start(self) -> int | None:
+        """Make the current frame a keyframe, and return what `Keyframe.track` is to hold."""
+        return self._flow.start() if self.mode == "flow" else None
+
+    def adopt(self, keyframe: Keyframe, masks: KeyframeMasks) -> None:
+        """Use these masks from now on."""
+        self._leave()
+        self._in_use = keyframe, masks
+        self._memory = MaskMemory(masks.cells.rule.memory_s)
+        if keyframe.track is not None and keyframe.score.shape == masks.cells.ids.shape:
+            masks.cells.remember(keyframe.score, 0.0, self._memory)
+
+    def drop(self, keyframe: Keyframe) -> None:
+        """No masks will come for this keyframe, or they are no longer used."""
+        if keyframe.track is not None:
+            self._flow.drop(keyframe.track)
+
+    def current(self, image: Image) -> Current | None:
+        """The masks in use on the current frame, (H, W, 3); None without any."""
+        if self._in_use is None:
+            return None
+        keyframe, masks = self._in_use
+        cells, track, memory = masks.cells, keyframe.track, None
+        if cells.ids.shape != image.shape[:2]:  # the camera changed its resolution meanwhile
+            self._leave()
+            return None
+        if self.mode == "none":
+            self._leave()
+        elif self.mode == "flow" and track is not None:
+            if track not in self._flow:
+                self._leave()
+                return None
+            cells = cells.with_ids(self._flow.warp(track, cells.ids))
+            memory = self._memory
+        return Current(keyframe, masks, cells, image, memory)
+
+    def reset(self) -> None:
+        """Forget all masks, for a clock jump or a new recording."""
+        self._flow.reset()
+        self._in_use = None
+
+    def _leave(self) -> None:
+        if self._in_use is not None:
+            self.drop(self._in_use[0])
+            self._in_use = None

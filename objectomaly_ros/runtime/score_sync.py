@@ -1,0 +1,82 @@
+"""Pairs images with the score maps that another program makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+I = TypeVar("I")  # noqa: E741  # an image
+S = TypeVar("S")  # a score map
+
+
+class ScoreSynchronizer(Generic[I, S]):
+    """Holds images and score maps back until the other of the same stamp is there.
+
+    Either may come first. A pair lets go of all that arrived before it on either side, so that
+    pairs come out in the order of arrival and a stamp that comes again (a bag that loops) finds
+    nothing old. Not thread-safe.
+
+    Args:
+        size: how many images, and how many maps, may wait; beyond it the oldest is let go.
+
+    Attributes:
+        images_alone: images let go without a map.
+        scores_alone: maps let go without an image.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"at least 1 image must be able to wait, not {size}")
+        self.images_alone = 0
+        self.scores_alone = 0
+        self._size = size
+        self._images: dict[Hashable, I] = {}
+        self._scores: dict[Hashable, S] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def image(self, stamp: Hashable, image: I) -> tuple[I, S] | None:
+        """Take an image; return it with its map if that is there."""
+        self.images_alone += _add(self._images, stamp, image, self._size)
+        return self._pair(stamp)
+
+    def score(self, stamp: Hashable, score: S) -> tuple[I, S] | None:
+        """Take a map; return its image with it if that is there."""
+        self.scores_alone += _add(self._scores, stamp, score, self._size)
+        return self._pair(stamp)
+
+    def clear(self) -> None:
+        """Let go of everything that waits, uncounted."""
+        self._images.clear()
+        self._scores.clear()
+
+    def _pair(self, stamp: Hashable) -> tuple[I, S] | None:
+        if stamp not in self._images or stamp not in self._scores:
+            return None
+        image, images_before = _take(self._images, stamp)
+        score, scores_before = _take(self._scores, stamp)
+        self.images_alone += images_before
+        self.scores_alone += scores_before
+        return image, score
+
+
+T = TypeVar("T")
+
+
+def _add(waiting: dict[Hashable, T], stamp: Hashable, thing: T, size: int) -> int:
+    """Add at the end; return how many had to go for it."""
+    gone = int(waiting.pop(stamp, None) is not None)
+    if len(waiting) >= size:
+        del waiting[next(iter(waiting))]
+        gone += 1
+    waiting[stamp] = thing
+    return gone
+
+
+def _take(waiting: dict[Hashable, T], stamp: Hashable) -> tuple[T, int]:
+    """Take one out, and all before it; return it and their number."""
+    before = list(waiting).index(stamp)
+    for key in list(waiting)[:before]:
+        del waiting[key]
+    return waiting.pop(stamp), before

@@ -1,0 +1,59 @@
+"""Horizontal runs of a map of ids: sums over each id and values brought back to the pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.types import ScoreMap
+
+
+class RunLengths:
+    """An id map as runs of equal ids, which makes sums over ids several times faster.
+
+    Attributes:
+        n_ids: number of ids, those without a pixel included.
+        sizes: (n_ids,) float64, pixels of each id.
+    """
+
+    def __init__(self, ids: npt.NDArray[np.int32], n_ids: int) -> None:
+        """Find the runs of `ids`, (H, W) with values 0 to `n_ids` - 1."""
+        starts = np.empty(ids.shape, dtype=np.bool_)
+        starts[:, 0] = True  # runs end with their row: short float32 sums stay exact enough
+        np.not_equal(ids[:, 1:], ids[:, :-1], out=starts[:, 1:])
+        self.n_ids = n_ids
+        self._map = ids
+        self._starts = np.flatnonzero(starts)
+        self._lengths = np.diff(self._starts, append=ids.size)
+        self._ids = ids.ravel()[self._starts]
+        self.sizes = self._per_id(self._lengths)
+
+    def sums(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the sum of `values`, (H, W), over the pixels of each id, (n_ids,)."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            runs = np.add.reduceat(values.ravel(), self._starts)
+        return self._per_id(runs)
+
+    def to_pixels(self, values: npt.NDArray[np.float32]) -> ScoreMap:
+        """Bring a value of each id, (n_ids,), to its pixels, (H, W)."""
+        return np.repeat(values[self._ids], self._lengths).reshape(self._map.shape)
+
+    def intersect(
+        self, other: RunLengths
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.intp]]:
+        """Return the runs of equal pairs of ids with another map of the same shape.
+
+        Returns:
+            (R,) three times: of each run its id here, its id there, and its pixels.
+        """
+        start = np.zeros(self._map.size, np.bool_)
+        start[self._starts] = start[other._starts] = True
+        starts = np.flatnonzero(start)
+        lengths = np.diff(starts, append=self._map.size)
+        return self._map.ravel()[starts], other._map.ravel()[starts], lengths
+
+    def _per_id(self, runs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        sums = np.bincount(self._ids, weights=runs, minlength=self.n_ids)
+        return sums.astype(np.float64, copy=False)

@@ -1,0 +1,63 @@
+"""The code for a GPU, run on tensors that only say they are on one: devices must never mix.
+
+torch's fake tensors have shapes, types and devices but no values, and refuse what a real GPU would:
+to compute with a tensor of the host, or to be read there.
+"""
+
+import cv2
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from objectomaly_ros.arrays import opencv_torch as resize_torch
+from objectomaly_ros.detectors import score_rules
+from objectomaly_ros.detectors.score_rules import Geometry
+from objectomaly_ros.gpu import mask_bits
+from objectomaly_ros.gpu import mbp as mbp_torch
+from objectomaly_ros.gpu import oasc as oasc_torch
+
+CACHES = (
+    mask_bits.bit_values, mask_bits._nearest, resize_torch._reflected, resize_torch._weights
+)  # fmt: skip
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Let tensors be fake; every mask has 500 bytes that hold a pixel."""
+    for cache in CACHES:
+        cache.cache_clear()
+    monkeypatch.setattr(
+        torch.Tensor, "nonzero", lambda self: self.new_empty((500, 1), dtype=torch.int64)
+    )
+    with FakeTensorMode():
+        yield torch.device("cuda", 0)
+    for cache in CACHES:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("size", [(72, 125), (50, 77)])
+@pytest.mark.parametrize("options", [{}, {"overlap": "smallest", "residual": 0.3}])
+def test_oasc_and_mbp(gpu, size, options):
+    score = torch.empty((72, 125), device=gpu)
+    bits = torch.empty((12, size[0], -(-size[1] // 8)), dtype=torch.uint8, device=gpu)
+    refined = mbp_torch.refine_boundary(oasc_torch.calibrate(score, bits, size[1], **options))
+    assert refined.shape == (72, 125)
+    assert (refined.dtype, refined.device) == (torch.float32, gpu)
+
+
+@pytest.mark.parametrize("rule", ["mask2anomaly", "rba", "uno", "eam"])
+def test_scores(gpu, rule):
+    classes, masks = torch.empty((20, 20), device=gpu), torch.empty((20, 12, 24), device=gpu)
+    geometry = Geometry((48, 96), (44, 80), (33, 47))
+    score = getattr(score_rules, rule)(classes, masks, geometry)
+    assert (score.shape, score.device) == ((33, 47), gpu)
+
+
+def test_resizing(gpu):
+    small = resize_torch.resize_map(torch.empty((72, 125), device=gpu), (30, 40), cv2.INTER_AREA)
+    assert (small.shape, small.device) == ((30, 40), gpu)
+
+
+def test_the_check_can_fail(gpu):
+    with pytest.raises(RuntimeError, match="on the same device"):
+        torch.empty(3, device=gpu) + torch.empty(3)

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from objectomaly_ros.obstacles.extraction import Region
+from objectomaly_ros.obstacles.tracking import ObstacleTracker
+
+
+def region(x, y, w=20, h=20):
+    return Region(1.0, 1.0, (round(x), round(y), w, h), w * h, np.zeros((0, 2), np.int32), (x, y))
+
+
+def test_ids_follow_crossing_obstacles():
+    """Two boxes pass each other on different rows; the order of detections alternates."""
+    tracker = ObstacleTracker()
+    seen = set()
+    for k in range(30):
+        pair = [region(10 + 6 * k, 50), region(190 - 6 * k, 62)]
+        ids = tracker.update(pair[:: 1 if k % 2 else -1], k * 0.1)
+        seen.add(tuple(ids if k % 2 else ids[::-1]))
+    assert len(seen) == 1
+
+
+def test_velocity_bridges_frames_without_the_obstacle():
+    tracker = ObstacleTracker(max_missed=5)
+    for k in range(6):
+        (first,) = tracker.update([region(10 + 8 * k, 40)], k * 0.1)
+    for k in range(6, 11):
+        assert tracker.update([], k * 0.1) == []
+    assert tracker.update([region(10 + 8 * 11, 40)], 1.1) == [first]
+    assert tracker.age(first) == 11
+
+
+def test_irregular_stamps_are_taken_into_account():
+    tracker = ObstacleTracker()
+    times = [0.0, 0.1, 0.2, 0.3, 0.9, 1.0]
+    ids = [tracker.update([region(100 * t, 40)], t)[0] for t in times]
+    assert ids == [1] * 6
+
+
+def test_after_too_many_missed_frames_the_id_is_never_used_again():
+    tracker = ObstacleTracker(max_missed=2)
+    assert tracker.update([region(10, 10)], 0.0) == [1]
+    for k in range(1, 4):
+        tracker.update([], k * 0.1)
+    assert len(tracker) == 0
+    assert tracker.update([region(10, 10)], 0.4) == [2]
+    with pytest.raises(KeyError, match="1"):
+        tracker.age(1)
+
+
+def test_reset_starts_over():
+    tracker = ObstacleTracker()
+    tracker.update([region(10, 10), region(80, 80)], 5.0)
+    tracker.reset()
+    assert len(tracker) == 0
+    assert tracker.update([region(80, 80)], 0.0) == [1]
+    assert tracker.age(1) == 0
+
+
+def test_small_distant_obstacles_that_jitter_keep_their_ids():
+    rng = np.random.default_rng(0)
+    tracker = ObstacleTracker()
+    ids = {
+        tracker.update([region(*(100 + rng.integers(-2, 3, 2)), 4, 4)], k / 15)[0]
+        for k in range(50)
+    }
+    assert ids == {1}
+
+
+def test_a_far_obstacle_is_a_new_one():
+    tracker = ObstacleTracker()
+    tracker.update([region(10, 10)], 0.0)
+    assert tracker.update([region(200, 10)], 0.1) == [2]
+
+
+def test_a_bad_pair_does_not_steal_a_good_match():
+    """The assignment with the most pairs would move both ids by one box."""
+    tracker = ObstacleTracker(min_iou=0.3)
+    tracker.update([region(0, 0), region(14, 0)], 0.0)
+    ids = tracker.update([region(14, 0), region(28, 0)], 0.1)
+    assert ids == [2, 3]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ids_are_unique_in_a_frame_never_reused_and_memory_stays_bounded(seed):
+    rng = np.random.default_rng(seed)
+    tracker = ObstacleTracker(max_missed=3)
+    last_seen: dict[int, int] = {}
+    for k in range(300):
+        boxes = [region(*rng.integers(0, 200, 2), *rng.integers(1, 60, 2)) for _ in range(k % 7)]
+        ids = tracker.update(boxes, k / 10)
+        assert len(ids) == len(set(ids)) == len(boxes)
+        for track_id in ids:
+            assert k - last_seen.get(track_id, k) <= 4
+            last_seen[track_id] = k
+        assert len(tracker) <= 6 * 4
+
+
+def test_a_stamp_that_does_not_advance_is_survived():
+    tracker = ObstacleTracker()
+    for stamp in (1.0, 1.0, 0.5, 1.0):
+        assert tracker.update([region(10, 10)], stamp) == [1]
+
+
+def test_bad_parameters_are_refused():
+    with pytest.raises(ValueError, match="min_iou is 0"):
+        ObstacleTracker(min_iou=0.0)
+    with pytest.raises(ValueError, match="max_missed is -1"):
+        ObstacleTracker(max_missed=-1)

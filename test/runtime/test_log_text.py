@@ -1,0 +1,15 @@
+from objectomaly_ros.runtime.log_text import Throttle
+
+
+def test_a_key_is_heard_once_a_period_and_what_was_held_back_is_counted():
+    now = [0.0]
+    throttle = Throttle(5.0, clock=lambda: now[0])
+    assert throttle.admit("a", "wrong step") == "wrong step"
+    assert throttle.admit("b", "other") == "other"
+    for _ in range(3):
+        now[0] += 1
+        assert throttle.admit("a", "wrong step") is None
+    now[0] += 3
+    assert throttle.admit("a", "wrong step") == "wrong step (3 more like this in the meantime)"
+    now[0] += 6
+    assert throttle.admit("a", "wrong step") == "wrong step"

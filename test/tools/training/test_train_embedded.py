@@ -1,0 +1,102 @@
+"""The training as its user runs it, on a drawn data set and for a few steps."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from objectomaly_ros.detectors.embedded import EmbeddedDetector
+from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig
+from tools.training.train_embedded import grow
+
+SCRIPT = "tools.training.train_embedded"
+SMALL = ["--batch", "2", "--crop", "64", "96", "--workers", "0", "--threads", "1"]
+
+
+def train(data, work, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", SCRIPT, "--data", data, "--work", work, *SMALL, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    work = tmp_path_factory.mktemp("run")
+    done = train(data, work, "--steps", "3")
+    assert done.returncode == 0, done.stderr
+    return work
+
+
+def test_the_weights_load_and_the_figures_are_with_them(trained):
+    detector = EmbeddedDetector(trained / "embedded.safetensors")
+    score = detector.score(np.full((120, 160, 3), 90, np.uint8))
+    assert score.shape == (120, 160)
+    assert ((score >= 0) & (score <= 1)).all()
+    assert detector.metadata["steps"] == 3
+    assert 0 <= detector.metadata["dev_auprc"] <= 1
+    assert set(detector.metadata["false_alarms_at_recall95"]) >= {"all", "ground", "car"}
+    logged = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert logged[-1]["dev_fpr95"] == detector.metadata["dev_fpr95"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained, data, tmp_path):
+    for name, seed in (("again", "1"), ("other", "2")):
+        done = train(data, tmp_path / name, "--steps", "3", "--seed", seed)
+        assert done.returncode == 0, done.stderr
+    first, again, other = (
+        load_file(folder / "embedded.safetensors")
+        for folder in (trained, tmp_path / "again", tmp_path / "other")
+    )
+    for name, value in first.items():
+        np.testing.assert_array_equal(again[name], value)
+    assert any(not np.array_equal(other[name], value) for name, value in first.items())
+
+
+def test_a_stopped_run_goes_on_where_it_was(trained, data):
+    done = train(data, trained, "--steps", "5", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert EmbeddedDetector(trained / "embedded.safetensors").metadata["steps"] == 5
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(data, tmp_path):
+    done = train(data, tmp_path, "--steps", "2", "--resume")
+    assert done.returncode != 0
+    assert "no checkpoint" in done.stderr
+    assert str(tmp_path) in done.stderr
+
+
+def test_a_network_that_grew_begins_with_what_it_had_learnt(trained, data, tmp_path):
+    old = EmbeddedDetector(trained / "embedded.safetensors", fuse=False).net
+    net = EmbeddedNet(NetConfig(depths=(2, 4, 10, 6)))
+    grow(net, old)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(image), old(image))
+    done = train(data, tmp_path, "--steps", "2", "--init", trained / "embedded.safetensors",
+                 "--depths", "2", "4", "10", "6", "--without", "paint")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert EmbeddedDetector(tmp_path / "embedded.safetensors").net.config.depths == (2, 4, 10, 6)
+
+
+def test_weights_that_do_not_fit_are_refused(trained):
+    old = EmbeddedDetector(trained / "embedded.safetensors", fuse=False).net
+    with pytest.raises(SystemExit, match="does not fit"):
+        grow(EmbeddedNet(NetConfig(depths=(1, 1, 1, 1))), old)
+
+
+def test_frames_to_leave_out_must_be_known(data, tmp_path):
+    """Without dev_extra the training would take its frames in, and the figures would lie."""
+    for part in ("camvid", "ood_objects"):
+        (tmp_path / part).symlink_to(data / part)
+    done = train(tmp_path, tmp_path / "work", "--steps", "2")
+    assert done.returncode != 0
+    assert "leave out" in done.stderr

@@ -1,0 +1,1 @@
+"""How fast and how exact: against references in the same run."""

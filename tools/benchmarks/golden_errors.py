@@ -1,0 +1,123 @@
+"""Prints how far every detector is from the original code's numbers: one line a golden and output.
+
+    OBJECTOMALY_SHARED=../shared python -m tools.benchmarks.golden_errors
+
+Errors are the greatest absolute difference, and that over the reference's greatest magnitude. The
+networks are the authors' full-size ones, so this takes some ten minutes of one core.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from objectomaly_ros.detectors import load_detector, pixel_rules, score_rules
+from objectomaly_ros.detectors.score_rules import Geometry
+from tools import SHARED
+from tools.benchmarks.golden_files import write_golden_file
+
+GOLDENS = SHARED / "golden"
+LOW = Geometry((48, 96), (48, 96), (48, 96))
+Data = Mapping[str, Any]
+Compared = Iterator[tuple[str, Any, Any]]
+"""What is compared, ours, theirs."""
+
+
+def rules() -> Compared:
+    """The score rules alone, on logits that the goldens hold."""
+    for detector, folder, prefix in (
+        ("rba", "rba", ""),
+        ("uno", "uno", ""),
+        ("eam", "uno", "eam_"),
+        ("maskomaly", "maskomaly", ""),
+    ):
+        data = _golden(folder, "score_golden")
+        logits = (torch.from_numpy(data[key]) for key in ("class_logits", "mask_logits"))
+        score = getattr(score_rules, detector)(*logits, LOW)
+        yield f"{detector} rule", score, data[f"{prefix}anomaly_lowres"]
+    data = _golden("rpl", "score_golden")
+    for rule in ("energy", "entropy"):
+        score = pixel_rules.smooth(pixel_rules.RULES[rule](torch.from_numpy(data["logits"])))
+        yield f"rpl rule {rule}", score, data[f"anomaly_{rule}"]
+
+
+def swin(name: str) -> Compared:
+    """RbA, UNO and Maskomaly, whose goldens are alike."""
+    detector, data = _detector(name, name, input_size=None), _golden(name, "network_golden")
+    classes, masks, _ = detector.predict(data["image"])
+    yield f"{name} class logits", classes, data["pred_logits"]
+    yield f"{name} mask logits", masks, data["pred_masks"]
+    yield f"{name} anomaly", detector.score(data["image"]), data["anomaly"]
+    if name == "maskomaly":
+        short, image = _detector(name, name, input_size=128), data["image_resized"]
+        yield f"{name} anomaly, resized", short.score(image), data["anomaly_resized_short128"]
+    else:
+        score = detector.score(data["image_unaligned"])
+        yield f"{name} anomaly, unaligned", score, data["anomaly_unaligned"]
+
+
+def rpl() -> Compared:
+    """RPL, both rules and an odd size."""
+    detector, data = _detector("rpl", "rpl"), _golden("rpl", "network_golden")
+    vanilla, anomaly = detector._logits(data["image"])
+    yield "rpl closed-set logits", vanilla[:, ::2, ::2], data["logits_vanilla"]
+    yield "rpl anomaly logits", anomaly[:, ::2, ::2], data["logits_rpl"]
+    for rule in ("energy", "entropy"):
+        score = pixel_rules.smooth(pixel_rules.RULES[rule](anomaly))
+        yield f"rpl anomaly, {rule}", score, data[f"anomaly_{rule}"]
+    yield "rpl anomaly, odd size", detector.score(data["image_odd"]), data["anomaly_energy_odd"]
+
+
+def mask2anomaly(*cases: str, **options: Any) -> Compared:
+    """Mask2Anomaly, flip averaging included."""
+    detector = _detector("mask2anomaly", "mask2anomaly", **options)
+    for case in cases:
+        data = _golden("mask2anomaly", case)
+        with torch.inference_mode():
+            classes, masks, geometry = detector.predict(data["image_rgb"])
+            score = detector._mean_score(data["image_rgb"], classes, masks, geometry)
+        step = 8 if "pred_masks_stride8" in data else 1
+        wanted = data["pred_masks_stride8" if step == 8 else "pred_masks"]
+        yield f"mask2anomaly {case} class logits", classes, data["pred_logits"]
+        yield f"mask2anomaly {case} mask logits", masks[:, ::step, ::step], wanted
+        yield f"mask2anomaly {case} anomaly", score, data["cas"]
+
+
+def _golden(folder: str, case: str) -> Data:
+    data: Data = np.load(GOLDENS / folder / f"{case}.npz")
+    return data
+
+
+def _detector(name: str, folder: str, **options: Any) -> Any:
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "model_final.pth"
+        write_golden_file(GOLDENS, folder, path)
+        return load_detector(name, checkpoint=path, **options)
+
+
+def main() -> None:
+    """Print the table, line by line as it is found."""
+    if not GOLDENS.is_dir():
+        raise SystemExit(f"no goldens at {GOLDENS}; set OBJECTOMALY_SHARED")
+    print(f"{'':40}{'max abs':>10}{'relative':>10}")
+    for compared in (
+        rules(),
+        swin("rba"),
+        swin("uno"),
+        swin("maskomaly"),
+        rpl(),
+        mask2anomaly("case_a", "case_pad", input_size=None),
+        mask2anomaly("case_b", "case_b720"),
+    ):
+        for what, ours, theirs in compared:
+            error = np.abs(np.asarray(ours, np.float64) - theirs).max()
+            print(f"{what:40}{error:10.1e}{error / np.abs(theirs).max():10.1e}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""Runs the real node between processes for a while and reports what was lost, late or leaked.
+
+    scripts/env python -m tools.benchmarks.soak                    # 60 s at 10 Hz, 640x360
+    scripts/env python -m tools.benchmarks.soak --slow-masks  # masks take 2 s
+
+A process publishes images, `refine_node` works in another, and this one checks that every image
+gets exactly one ~/coarse_score and one ~/score with its own stamp. Latencies are from the image's
+publication to the score's reception, so they hold both transports. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.types import Image, Masks, ScoreMap
+
+TOOLS = Path(__file__).resolve().parent
+KEYFRAME_S = 2.0
+
+
+class SleepingMasks:
+    """A mask generator that takes two seconds and no processor."""
+
+    def __init__(self, checkpoint: str | None = None, device: str = "cpu") -> None:
+        pass
+
+    def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
+        """Four bands, after two seconds."""
+        time.sleep(KEYFRAME_S)
+        return _bands(image)
+
+
+class BurningMasks(SleepingMasks):
+    """A mask generator that takes two seconds, a core, and the interpreter's lock."""
+
+    def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
+        """Four bands, after two seconds of computing in Python."""
+        end = time.monotonic() + KEYFRAME_S
+        while time.monotonic() < end:
+            sum(range(1000))
+        return _bands(image)
+
+
+def _bands(image: Image) -> Masks:
+    masks = np.zeros((4, *image.shape[:2]), np.bool_)
+    for index, rows in enumerate(np.array_split(np.arange(image.shape[0]), 4)):
+        masks[index, rows] = True
+    return masks
+
+
+@dataclass
+class Report:
+    """What one run showed."""
+
+    published: int = 0
+    coarse: dict[int, float] = field(default_factory=dict)  # stamp in ns -> latency in s
+    scores: dict[int, float] = field(default_factory=dict)
+    duplicates: int = 0
+    unknown: int = 0
+    refined: int = 0
+    dropped: int = 0
+    mask_age: list[float] = field(default_factory=list)
+    memory_mb: list[tuple[float, float]] = field(default_factory=list)  # s, node's resident MB
+
+    def summary(self) -> dict[str, Any]:
+        """The figures, ready to print."""
+        half = [mb for _, mb in self.memory_mb[len(self.memory_mb) // 2 :]]
+        growth = 0.0
+        if len(half) > 2:
+            seconds = [s for s, _ in self.memory_mb[len(self.memory_mb) // 2 :]]
+            growth = 60 * float(np.polyfit(seconds, half, 1)[0])
+        return {
+            "images published": self.published,
+            "coarse scores": len(self.coarse),
+            "scores": len(self.scores),
+            "lost": self.published - min(len(self.coarse), len(self.scores)),
+            "duplicates": self.duplicates,
+            "stamps of no image": self.unknown,
+            "refined": self.refined,
+            "dropped by the node": self.dropped,
+            "coarse latency ms p50, p95": _percentiles(self.coarse.values()),
+            "score latency ms p50, p95": _percentiles(self.scores.values()),
+            "oldest masks s": round(max(self.mask_age, default=0.0), 2),
+            "node memory MB first, last": [self.memory_mb[0][1], self.memory_mb[-1][1]]
+            if self.memory_mb
+            else None,
+            "memory growth MB a minute (2nd half)": round(growth, 2),
+        }
+
+
+def _percentiles(seconds: Any) -> list[float]:
+    values = list(seconds)
+    return [round(1000 * float(v), 1) for v in np.percentile(values, [50, 95])] if values else []
+
+
+def publish(arguments: argparse.Namespace) -> None:
+    """Publish moving pictures at a rate, stamped with the time, and print the stamps."""
+    import array
+
+    import rclpy
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image as ImageMessage
+
+    rclpy.init()
+    node = rclpy.create_node("soak_publisher")
+    publisher = node.create_publisher(ImageMessage, "image", qos_profile_sensor_data)
+    while not publisher.get_subscription_count():
+        time.sleep(0.05)
+    time.sleep(2.0)
+    pictures = [_picture(arguments.width, arguments.height, k) for k in range(50)]
+    message = ImageMessage(height=arguments.height, width=arguments.width, encoding="rgb8")
+    message.step = arguments.width * 3
+    message.header.frame_id = "camera"
+    began = time.monotonic()
+    count = round(arguments.seconds * arguments.rate)
+    for k in range(count):
+        time.sleep(max(0.0, began + k / arguments.rate - time.monotonic()))
+        message.data = array.array("B", pictures[k % len(pictures)].tobytes())
+        stamp = time.time_ns()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+        publisher.publish(message)
+        print(stamp, flush=True)
+    time.sleep(1.0)
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def _picture(width: int, height: int, k: int) -> npt.NDArray[np.uint8]:
+    """A drawn road with something red on it that moves."""
+    y, x = np.indices((height, width))
+    texture = np.random.default_rng(0).integers(-12, 12, (height, width, 1))
+    shade = np.where(y[..., None] > height // 2, 95, 170) + texture
+    image = np.clip(np.repeat(shade, 3, axis=2), 0, 255).astype(np.uint8)
+    box = (abs(x - width // 2 - 2 * k) < width // 20) & (abs(y - height * 3 // 4) < height // 12)
+    image[box] = 200, 30, 30
+    return np.roll(image, k, axis=1)
+
+
+def run(arguments: argparse.Namespace, *parameters: str) -> Report:
+    """Run node, publisher and checker once."""
+    import rclpy
+    from objectomaly_ros.msg import RefinementStatus
+    from rclpy.executors import SingleThreadedExecutor
+    from sensor_msgs.msg import Image as ImageMessage
+
+    folders = os.pathsep.join([str(TOOLS), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": folders}
+    command = [sys.executable, "-m", "objectomaly_ros.ros.refine_node", "--ros-args"]
+    for parameter in (f"detector.name:={arguments.detector}", *parameters):
+        command += ["-p", parameter]
+    node_process = subprocess.Popen(command, env=environment)
+    report = Report()
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    checker = rclpy.create_node("soak_checker", context=context)
+
+    def take(seen: dict[int, float], message: Any) -> None:
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        report.duplicates += stamp in seen
+        seen[stamp] = (time.time_ns() - stamp) / 1e9
+
+    def status(message: Any) -> None:
+        report.refined += message.refined
+        report.dropped = message.frames_dropped
+        if message.refined:
+            report.mask_age.append(message.mask_age)
+
+    base = "/objectomaly"
+    checker.create_subscription(
+        ImageMessage, f"{base}/coarse_score", lambda m: take(report.coarse, m), 10
+    )
+    checker.create_subscription(ImageMessage, f"{base}/score", lambda m: take(report.scores, m), 10)
+    checker.create_subscription(RefinementStatus, f"{base}/status", status, 10)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(checker)
+    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    spinning.start()
+    while not checker.count_publishers(f"{base}/score"):
+        if node_process.poll() is not None:
+            raise SystemExit("the node ended before it was ready, see above")
+        time.sleep(0.1)
+    try:
+        stamps = _watch(arguments, environment, node_process.pid, report)
+        time.sleep(1.0)
+        node_process.send_signal(signal.SIGINT)
+        node_process.wait(10)
+    finally:
+        node_process.kill()
+    executor.shutdown()
+    context.try_shutdown()
+    report.published = len(stamps)
+    report.unknown = len((report.coarse.keys() | report.scores.keys()) - stamps)
+    return report
+
+
+def _spin(executor: Any) -> None:
+    from rclpy.executors import ExternalShutdownException
+
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
+
+
+def _watch(
+    arguments: argparse.Namespace, environment: dict[str, str], pid: int, report: Report
+) -> set[int]:
+    """Run the publisher to its end, measuring the node's memory; return the stamps."""
+    command = [sys.executable, __file__, "--publish"]
+    for name in ("seconds", "rate", "width", "height"):
+        command += [f"--{name}", str(getattr(arguments, name))]
+    publisher = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert publisher.stdout is not None
+    stamps, began, next_s = set(), time.monotonic(), 0.0
+    for line in publisher.stdout:
+        if not line.strip().isdigit():  # the middleware's own words
+            continue
+        stamps.add(int(line))
+        elapsed = time.monotonic() - began
+        if elapsed >= next_s:
+            report.memory_mb.append((elapsed, _resident_mb(pid)))
+            next_s += 1.0
+    publisher.wait()
+    return stamps
+
+
+def _resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+
+
+def slow_masks(arguments: argparse.Namespace) -> dict[str, Any]:
+    """CAS alone, then beside two kinds of mask generators that take two seconds."""
+    result: dict[str, Any] = {}
+    alone = None
+    for name, parameter in (
+        ("alone", "masks.name:=none"),
+        ("sleeping 2 s", "masks.name:=soak:SleepingMasks"),
+        ("burning 2 s", "masks.name:=soak:BurningMasks"),
+        ("alone again", "masks.name:=none"),
+    ):
+        summary = run(arguments, parameter, "refine.every_n:=10").summary()
+        p95 = summary["coarse latency ms p50, p95"][1]
+        alone = alone or p95
+        result[name] = {**summary, "p95 against alone": round(p95 / alone, 2)}
+        print(name, json.dumps(result[name]), flush=True)
+    return result
+
+
+def main() -> int:
+    """Run what the arguments say; 1 if an image was lost or answered twice."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=10.0, help="images a second")
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=360)
+    parser.add_argument("--detector", default="embedded")
+    parser.add_argument("--masks", default="regions")
+    parser.add_argument("--slow-masks", action="store_true", help="CAS beside slow generators")
+    parser.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.publish:
+        publish(arguments)
+        return 0
+    if arguments.slow_masks:
+        results = slow_masks(arguments)
+        return int(any(result["lost"] or result["duplicates"] for result in results.values()))
+    summary = run(arguments, f"masks.name:={arguments.masks}").summary()
+    print(json.dumps(summary, indent=2))
+    return int(bool(summary["lost"] or summary["duplicates"] or summary["stamps of no image"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What refinement is worth, on labelled frames."""

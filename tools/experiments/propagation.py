@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""What masks made for an earlier frame are still worth: flow, hold, none, by their age.
+
+    python -m tools.experiments.propagation [--weights FILE] [--json] [--plot docs/propagation.png]
+
+On street_ood/clip_dev (15 Hz): AuPRC and FPR95 in percent of the embedded detector and of ESPNetv2
+(void, maxlogit), with masks of 5, 15 and 30 frames before each frame, and with a keyframe every
+15th frame, beside no refinement and refinement with masks of the frame itself, on the same frames.
+The figures for every 15th frame are means over clips that begin at five different frames, for a
+single choice of keyframes says little: the share of the gain that is kept differs by tens of
+percent between them. Masks under flow remember every frame since their keyframe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.evaluation.metrics import pixel_metrics
+from objectomaly_ros.masks.regions import RegionMasks
+from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.oasc import rule_for
+from objectomaly_ros.types import ScoreMap
+from objectomaly_ros.video.cells import Cells
+from objectomaly_ros.video.fusion import calibrate_aged
+from objectomaly_ros.video.mask_memory import MaskMemory
+from objectomaly_ros.video.optical_flow import FlowPropagation
+from tools import SHARED
+from tools.experiments.frame_scores import FrameScores, read_frames
+
+RATE_HZ = 15
+AGES = (1, 5, 10, 15, 20, 30)
+TABLE_AGES = (5, 15, 30)
+CADENCE = 15
+BEGINNINGS = (0, 3, 6, 9, 12)
+"""Frames that the clip begins at, each with other keyframes; the figures are averaged."""
+TRACKS = 5
+"""Flows that share the keyframes among them: none carries more than it may at a time."""
+
+Pair = tuple[int, int]
+"""A frame and the keyframe that its masks were made for."""
+Maps = dict[Pair, ScoreMap]
+MODES = ("coarse", "own", "flow", "hold", "none")
+
+
+@dataclass(frozen=True)
+class Row:
+    """AuPRC, FPR95 in percent: with no masks, with the frame's own, and by what older masks do."""
+
+    detector: str
+    masks: str
+    frames: int
+    coarse: tuple[float, float]
+    own: tuple[float, float]
+    flow: tuple[float, float]
+    hold: tuple[float, float]
+    none: tuple[float, float]
+
+    def kept(self, mode: str) -> str:
+        """The share of the gain of the frame's own masks that is kept, AuPRC/FPR95 in percent."""
+        shares = []
+        for got, own, coarse in zip(getattr(self, mode), self.own, self.coarse, strict=True):
+            # Where own masks gain next to nothing there are no shares of it: the max logit's AuPRC.
+            gains = abs(own - coarse) >= 0.1 and (own > coarse) == (not shares)
+            shares.append(f"{100 * (got - coarse) / (own - coarse):.0f}" if gains else "-")
+        return "/".join(shares)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of every frame.
+
+    Attributes:
+        own: made for it.
+        fresh: made quickly of it, to join those of an earlier frame; None if there are none.
+        moved: ids of `own` of the pair's keyframe at their places in the pair's frame.
+    """
+
+    own: list[Cells]
+    fresh: list[Cells] | None
+    moved: dict[Pair, npt.NDArray[np.uint16]]
+
+
+def every_nth(count: int, n: int, first: int = 0) -> list[Pair]:
+    """Keyframes at every n-th frame from `first` on, used until the next."""
+    return [(frame, frame - (frame - first) % n) for frame in range(first, count)]
+
+
+def of_age(count: int, age: int) -> list[Pair]:
+    """Every frame with the masks of `age` frames before."""
+    return [(frame, frame - age) for frame in range(age, count)]
+
+
+def follow(
+    frames: Sequence[FrameScores], cells: list[Cells]
+) -> tuple[dict[Pair, npt.NDArray[np.uint16]], float]:
+    """Return every keyframe's ids moved to the frames after it, and the ms of a flow."""
+    moved, times = {}, []
+    for first in range(TRACKS):
+        flow = FlowPropagation()
+        keys: dict[int, int] = {}
+        for index, frame in enumerate(frames):
+            began = perf_counter()
+            flow.step(frame.image)
+            if keys:
+                times.append(1e3 * (perf_counter() - began))
+            for keyframe, key in keys.items():
+                moved[index, keyframe] = flow.warp(key, cells[keyframe].ids.astype(np.uint16))
+            if index % TRACKS == first:
+                keys[index] = flow.start()
+            for keyframe in [k for k in keys if index - k >= max(AGES)]:
+                flow.drop(keys.pop(keyframe))
+    return moved, median(times)
+
+
+def refine(
+    frames: Sequence[FrameScores], masks: Masks, detector: str, wanted: set[Pair]
+) -> dict[str, Maps]:
+    """Refine one detector's scores with masks of earlier frames, as the node would.
+
+    Returns:
+        the maps of the `wanted` pairs, by mode.
+    """
+    maps: dict[str, Maps] = {mode: {} for mode in MODES}
+    coarse = [frame.coarse[detector] for frame in frames]
+    own = [
+        refine_boundary(cells.calibrate(score))
+        for cells, score in zip(masks.own, coarse, strict=True)
+    ]
+    for keyframe, cells in enumerate(masks.own):
+        memory = MaskMemory(cells.rule.memory_s)
+        cells.remember(coarse[keyframe], 0.0, memory)
+        for frame in range(keyframe + 1, min(len(frames), keyframe + max(AGES) + 1)):
+            pair, age_s = (frame, keyframe), (frame - keyframe) / RATE_HZ
+            there = cells.with_ids(masks.moved[pair])
+            if pair not in wanted:
+                there.remember(coarse[frame], age_s, memory)
+                continue
+            fresh = masks.fresh[frame] if masks.fresh else None
+            moved = calibrate_aged(coarse[frame], there, age_s, memory, fresh)
+            held = calibrate_aged(coarse[frame], cells, age_s, None, fresh)
+            maps["flow"][pair] = refine_boundary(moved)
+            maps["hold"][pair] = refine_boundary(held)
+    for pair in wanted:
+        frame, keyframe = pair
+        maps["coarse"][pair], maps["own"][pair] = coarse[frame], own[frame]
+        maps["none"][pair] = own[frame] if frame == keyframe else coarse[frame]
+        if frame == keyframe:
+            maps["flow"][pair] = maps["hold"][pair] = own[frame]
+    return maps
+
+
+def measure(
+    frames: Sequence[FrameScores],
+    maps: dict[str, Maps],
+    detector: str,
+    name: str,
+    clips: list[list[Pair]],
+) -> Row:
+    """Measure what `refine` made on each of the clips, and average over them."""
+
+    def figures(maps: Maps) -> tuple[float, float]:
+        of_clips = []
+        for pairs in clips:
+            labels = [frames[frame].labels for frame, _ in pairs]
+            pixel = pixel_metrics([maps[pair] for pair in pairs], labels)
+            of_clips.append((100 * pixel.auprc, 100 * pixel.fpr95))
+        auprc, fpr95 = np.mean(of_clips, axis=0)
+        return round(float(auprc), 2), round(float(fpr95), 2)
+
+    number = max(len(pairs) for pairs in clips)
+    return Row(detector, name, number, *(figures(maps[mode]) for mode in MODES))
+
+
+def plot(path: Path, rows: list[Row]) -> None:
+    """Draw AuPRC and FPR95 over the masks' age, one column a detector."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    detectors = list(dict.fromkeys(row.detector for row in rows))
+    figure, axes = pyplot.subplots(2, len(detectors), figsize=(4 * len(detectors), 6), sharex=True)
+    styles = {"coarse": "k:", "own": "C2-", "flow": "C0o-", "hold": "C1s--"}
+    names = {"coarse": "no masks", "own": "masks of the frame itself"}
+    for column, detector in enumerate(detectors):
+        chosen = [row for row in rows if row.detector == detector]
+        ages = [1e3 * int(row.masks.split()[0]) / RATE_HZ for row in chosen]
+        for line, (what, axis) in enumerate(zip(("AuPRC", "FPR95"), axes[:, column], strict=True)):
+            for key, style in styles.items():
+                values = [getattr(row, key)[line] for row in chosen]
+                axis.plot(ages, values, style, label=names.get(key, key), markersize=4)
+            axis.set_title(
+                f"{detector}: {what} in %, {'higher' if line == 0 else 'lower'} is better"
+            )
+            axis.grid(alpha=0.3)
+        axes[1, column].set_xlabel("age of the masks in ms")
+    axes[0, 0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    shared = SHARED
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--data", type=Path, default=shared / "data" / "street_ood")
+    p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
+    p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "objectomaly_coarse")
+    p.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    p.add_argument("--plot", type=Path, help="write the curves over the age here")
+    p.add_argument("--memory-s", type=float, help="another value of the rule's; 0 for none")
+    p.add_argument("--fade-s", type=float, help="another value of the rule's; inf for never")
+    p.add_argument("--fresh-levels", type=int, default=2, help="of quick superpixels; 0 for none")
+    args = p.parse_args()
+    cv2.setNumThreads(1)
+    generator = RegionMasks(fresh_levels=args.fresh_levels)
+    rule = rule_for(generator, fade_s=args.fade_s, memory_s=args.memory_s)
+    frames = list(read_frames(args.data / "clip_dev", args.weights, args.cache))
+    shape = frames[0].labels.shape
+    own = [Cells.from_label_maps(generator.label_maps(f.image), shape, rule=rule) for f in frames]
+    fresh, times = None, []
+    if generator.frame_superpixels is not None:
+        fresh = []
+        for frame in frames:
+            began = perf_counter()
+            label_maps = generator.frame_superpixels.label_maps(frame.image)
+            fresh.append(Cells.from_label_maps(label_maps, shape, rule=rule))
+            times.append(1e3 * (perf_counter() - began))
+    moved, flow_ms = follow(frames, own)
+    fresh_ms = median(times) if times else 0.0
+    by_age = {age: of_age(len(frames), age) for age in (AGES if args.plot else TABLE_AGES)}
+    clips = [every_nth(len(frames), CADENCE, first) for first in BEGINNINGS]
+    wanted = {pair for pairs in [*by_age.values(), *clips] for pair in pairs}
+    rows, curve = [], []
+    for detector in frames[0].coarse:
+        maps = refine(frames, Masks(own, fresh, moved), detector, wanted)
+        for age, pairs in by_age.items():
+            row = measure(frames, maps, detector, f"{age} frames old", [pairs])
+            curve.append(row)
+            if age in TABLE_AGES:
+                rows.append(row)
+        rows.append(measure(frames, maps, detector, f"every {CADENCE}th frame", clips))
+    if args.plot:
+        plot(args.plot, curve)
+    if args.json:
+        text = {"rows": [asdict(row) for row in rows], "flow_ms": flow_ms, "fresh_ms": fresh_ms}
+        print(json.dumps(text, indent=1))
+        return
+    print(
+        f"{'AuPRC FPR95 in %':30}{'frames':>7}"
+        + "".join(f"{mode:>13}" for mode in MODES)
+        + "  flow keeps %"
+    )
+    for row in rows:
+        text = "".join("{:7.1f}{:6.1f}".format(*getattr(row, mode)) for mode in MODES)
+        print(f"{row.detector:11}{row.masks:19}{row.frames:7}{text}  {row.kept('flow')}")
+    print(f"one frame's flow: median {flow_ms:.1f} ms; its quick masks: {fresh_ms:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""What refinement with `regions` is worth: the coarse score, + OASC, + OASC + MBP.
+
+    python -m tools.experiments.refinement [--weights FILE] [--json]
+
+For the embedded detector and for the stored maps of ESPNetv2 (void, maxlogit), on street_ood's dev
+(also its odd and even frames alone) and dev_extra: AuPRC, FPR95, mean component F1 of both tracks,
+in percent; then the milliseconds of each stage. Weights of your own are measured with --weights;
+the rule with --overlap and --residual (largest and 0 are the paper's form).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import cv2
+
+from objectomaly_ros.cli.rule import add_rule_arguments
+from objectomaly_ros.evaluation.metrics import component_metrics, pixel_metrics
+from objectomaly_ros.masks.regions import RegionMasks
+from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.oasc import OascRule, rule_for
+from objectomaly_ros.types import ScoreMap
+from objectomaly_ros.video.cells import Cells
+from tools import SHARED
+from tools.experiments.frame_scores import FrameScores, read_frames
+
+STAGES = ("coarse", "+ OASC", "+ OASC + MBP")
+TITLES = ("AuPRC", "FPR95", "F1 anomaly", "F1 obstacle")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table, in percent."""
+
+    part: str
+    detector: str
+    stage: str
+    auprc: float
+    fpr95: float
+    f1_anomaly: float
+    f1_obstacle: float
+
+
+class Stopwatch:
+    """Milliseconds of each stage on each frame."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[float]] = defaultdict(list)
+        self._last = 0.0
+
+    def start(self) -> None:
+        """Begin a frame."""
+        self._last = perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = perf_counter()
+        self.times[stage].append(1e3 * (now - self._last))
+        self._last = perf_counter()
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Median and shortest of each stage."""
+        return {
+            stage: {"median": round(median(times), 2), "min": round(min(times), 2)}
+            for stage, times in self.times.items()
+        }
+
+
+def refine_all(
+    frames: Sequence[FrameScores], generator: RegionMasks, rule: OascRule, watch: Stopwatch
+) -> dict[tuple[str, str], list[ScoreMap]]:
+    """Return the scores of every detector after every stage, frame after frame."""
+    scores: dict[tuple[str, str], list[ScoreMap]] = defaultdict(list)
+    for frame in frames:
+        watch.start()
+        label_maps = generator.label_maps(frame.image)
+        watch.lap("regions (a keyframe)")
+        cells = Cells.from_label_maps(label_maps, frame.labels.shape, rule=rule)
+        watch.lap("cells (a keyframe)")
+        for detector, coarse in frame.coarse.items():
+            watch.start()
+            calibrated = cells.calibrate(coarse)
+            watch.lap("OASC (a frame)")
+            refined = refine_boundary(calibrated)
+            watch.lap("MBP (a frame)")
+            for stage, score in zip(STAGES, (coarse, calibrated, refined), strict=True):
+                scores[detector, stage].append(score)
+    return scores
+
+
+def measure(part: str, detector: str, stage: str, scores: list[ScoreMap], labels: list) -> Row:
+    """Measure one list of score maps against its labels."""
+    pixel = pixel_metrics(scores, labels)
+    tracks = (
+        component_metrics(scores, labels, pixel.best_f1_threshold, track).f1
+        for track in ("AnomalyTrack", "ObstacleTrack")
+    )
+    figures = (round(100 * value, 2) for value in (pixel.auprc, pixel.fpr95, *tracks))
+    return Row(part, detector, stage, *figures)
+
+
+def main() -> None:
+    """Measure and print."""
+    shared = SHARED
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--data", type=Path, default=shared / "data" / "street_ood")
+    p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
+    p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "objectomaly_coarse")
+    p.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_rule_arguments(p)
+    args = p.parse_args()
+    cv2.setNumThreads(1)
+    generator, watch = RegionMasks(), Stopwatch()
+    rule = rule_for(generator, args.overlap, args.residual)
+    rows = []
+    for part in ("dev", "dev_extra"):
+        frames = list(read_frames(args.data / part, args.weights, args.cache))
+        labels = [frame.labels for frame in frames]
+        halves = {part: slice(None)}
+        if part == "dev":
+            halves |= {"dev odd": slice(0, None, 2), "dev even": slice(1, None, 2)}
+        for (detector, stage), scores in refine_all(frames, generator, rule, watch).items():
+            for name, chosen in halves.items():
+                rows.append(measure(name, detector, stage, scores[chosen], labels[chosen]))
+    times = watch.summary()
+    if args.json:
+        content = {"rule": asdict(rule), "rows": [asdict(row) for row in rows], "ms": times}
+        print(json.dumps(content, indent=1))
+        return
+    print(rule)
+    print(f"{'':11}{'':10}{'':14}" + "".join(f"{title:>13}" for title in TITLES))
+    for row in sorted(rows, key=lambda row: (row.part, row.detector)):
+        figures = (row.auprc, row.fpr95, row.f1_anomaly, row.f1_obstacle)
+        print(
+            f"{row.part:11}{row.detector:10}{row.stage:14}" + "".join(f"{f:13.1f}" for f in figures)
+        )
+    for stage, spent in times.items():
+        print(f"{stage:24} median {spent['median']:8.2f} ms, shortest {spent['min']:8.2f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""What masks that remember cost where it would hurt: obstacles that appear, and false alarms.
+
+    python -m tools.experiments.sudden_obstacles [--weights FILE] [--json]
+
+With the embedded detector, masks of an earlier frame and optical flow:
+- frames of street_ood/clip_dev whose obstacles are taken out (the CamVid frame itself) until six
+  frames after the masks were made: the share of the obstacles' pixels that lies above a threshold,
+  in the frame in which they appear and after;
+- camvid/val, where no obstacle is, with masks on every 15th frame: the share of the labelled area
+  above a threshold.
+The thresholds are those at which the coarse score finds 95 % and 80 % of the pixels in clip_dev.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.masks.regions import RegionMasks
+from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.oasc import OascRule
+from objectomaly_ros.types import ScoreMap
+from objectomaly_ros.video.cells import Cells
+from objectomaly_ros.video.fusion import calibrate_aged
+from objectomaly_ros.video.mask_memory import MaskMemory
+from objectomaly_ros.video.optical_flow import FlowPropagation
+from tools import SHARED
+from tools.experiments.frame_scores import EmbeddedScores, FrameScores, read_frames, read_rgb
+from tools.experiments.propagation import CADENCE, RATE_HZ
+
+DETECTOR = "embedded"
+RECALLS = (0.95, 0.8)
+CLEAN_FRAMES = 6
+"""Frames from the keyframe on before obstacles appear."""
+LAGS = (0, 1, 2, 4)
+KEYFRAMES_APART = 3
+VOID = 11
+"""CamVid's class of what has no label."""
+VARIANTS = ("coarse", "every frame", "flow", "flow without memory")
+
+
+def drive(frames: Sequence[FrameScores], variant: str) -> Iterator[ScoreMap]:
+    """Score frames after one another, the first being the keyframe; see VARIANTS."""
+    generator = RegionMasks()
+    rule: OascRule = generator.recommended_rule
+    if variant == "flow without memory":
+        rule = replace(rule, memory_s=0.0)
+    shape = frames[0].labels.shape
+    flow, memory = FlowPropagation(), MaskMemory(rule.memory_s)
+    for index, frame in enumerate(frames):
+        score = frame.coarse[DETECTOR]
+        if variant == "coarse":
+            yield score
+            continue
+        flow.step(frame.image)
+        if index == 0 or variant == "every frame":
+            cells = Cells.from_label_maps(generator.label_maps(frame.image), shape, rule=rule)
+            key = flow.start()
+            if index == 0:
+                cells.remember(score, 0.0, memory)
+            yield refine_boundary(cells.calibrate(score))
+            continue
+        assert generator.frame_superpixels is not None
+        fresh = Cells.from_label_maps(
+            generator.frame_superpixels.label_maps(frame.image), shape, rule=rule
+        )
+        there = cells.with_ids(flow.warp(key, cells.ids))
+        age_s = index / RATE_HZ
+        yield refine_boundary(calibrate_aged(score, there, age_s, memory, fresh))
+
+
+def share_above(
+    drives: Sequence[Sequence[FrameScores]],
+    variant: str,
+    thresholds: Sequence[float],
+    label: int,
+    lags: Sequence[int] | None = None,
+) -> dict[int, list[float]]:
+    """Return the percentage of the pixels of a label above each threshold, by frame or in all.
+
+    Args:
+        drives: each begins with its keyframe.
+        variant: one of VARIANTS.
+        thresholds: of the score.
+        label: 0 or 1.
+        lags: frames of each drive to tell apart; None for all together, as the key 0.
+    """
+    counts: dict[int, npt.NDArray[np.int64]] = {}
+    for frames in drives:
+        for index, score in enumerate(drive(frames, variant)):
+            if lags is None or index in lags:
+                values = score[frames[index].labels == label]
+                found = np.array([values.size, *((values > t).sum() for t in thresholds)])
+                group = index if lags is not None else 0
+                counts[group] = counts.get(group, 0) + found
+    return {group: list((100 * n[1:] / n[0]).round(2)) for group, n in counts.items()}
+
+
+def sudden(seen: Sequence[FrameScores], clean: Sequence[FrameScores]) -> list[list[FrameScores]]:
+    """Return drives in which the obstacles of `seen` appear after CLEAN_FRAMES of `clean`."""
+    length = CLEAN_FRAMES + max(LAGS) + 1
+    starts = range(0, len(seen) - length + 1, KEYFRAMES_APART)
+    return [[*clean[k : k + CLEAN_FRAMES], *seen[k + CLEAN_FRAMES : k + length]] for k in starts]
+
+
+def clean_frames(part: Path, weights: Path | None, cache: Path) -> list[FrameScores]:
+    """Read the frames of a CamVid folder in order, 0 where labelled and 255 elsewhere."""
+    score, frames = EmbeddedScores(weights, cache), []
+    for path in sorted((part / "images").glob("*.jpg")):
+        image = read_rgb(path)
+        classes = cv2.imread(str(part / "labels" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
+        labels = np.where(classes < VOID, 0, 255).astype(np.uint8)
+        frames.append(FrameScores(image, labels, {DETECTOR: score(image)}))
+    return frames
+
+
+def main() -> None:
+    """Measure and print."""
+    shared = SHARED
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--data", type=Path, default=shared / "data")
+    p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
+    p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "objectomaly_coarse")
+    p.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    args = p.parse_args()
+    cv2.setNumThreads(1)
+    seen = list(read_frames(args.data / "street_ood" / "clip_dev", args.weights, args.cache))
+    # The clip was made of the first frames of CamVid val, in their order.
+    clean = clean_frames(args.data / "camvid" / "val", args.weights, args.cache)
+    anomalous = np.concatenate([f.coarse[DETECTOR][f.labels == 1] for f in seen])
+    thresholds = [float(np.quantile(anomalous, 1 - recall)) for recall in RECALLS]
+    appear = sudden(seen, clean)
+    empty = [clean[k : k + CADENCE] for k in range(0, len(clean), CADENCE)]
+    lags = [CLEAN_FRAMES + lag for lag in LAGS]
+    found = {v: share_above(appear, v, thresholds, 1, lags) for v in VARIANTS}
+    alarms = {v: share_above(empty, v, thresholds, 0)[0] for v in VARIANTS}
+    if args.json:
+        print(json.dumps({"found": found, "false_alarms": alarms, "levels": thresholds}, indent=1))
+        return
+    for k, recall in enumerate(RECALLS):
+        print(f"above the level of {100 * recall:.0f} % recall ({thresholds[k]:.4g}), in %:")
+        print(f"  {'':22}" + "".join(f"{f'{lag} later':>9}" for lag in LAGS) + "   false alarms")
+        for v in VARIANTS:
+            cells = "".join(f"{found[v][lag][k]:9.1f}" for lag in lags)
+            print(f"  {v:22}{cells}{alarms[v][k]:15.2f}")
+
+
+if __name__ == "__main__":
+    main()

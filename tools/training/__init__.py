@@ -1,0 +1,1 @@
+"""How the embedded detector's weights are made and judged."""
