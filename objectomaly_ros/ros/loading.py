@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +57,6 @@ def mask_process(values: Mapping[str, Any], device: str) -> MaskProcess | None:
     """The process that generates masks, not yet started; None where none are wanted."""
     if values["masks.name"] == "none":
         return None
-    fade_s = _set(values["masks.fade_s"])
     return MaskProcess(
         MaskGeneratorSpec(
             values["masks.name"],
@@ -66,13 +64,5 @@ def mask_process(values: Mapping[str, Any], device: str) -> MaskProcess | None:
             device,
             options(values["masks.options"]),
             overlap=None if values["masks.overlap"] == "auto" else values["masks.overlap"],
-            residual=_set(values["masks.residual"]),
-            fade_s=None if fade_s is None else fade_s or math.inf,
-            memory_s=_set(values["masks.memory_s"]),
         )
     )
-
-
-def _set(value: float) -> float | None:
-    """The value of a parameter, None where it was left at .nan."""
-    return None if math.isnan(value) else value

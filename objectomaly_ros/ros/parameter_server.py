@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from objectomaly_ros.ros.parameters import BY_NAME, SPECS, Spec, Value, checked
+from objectomaly_ros.ros.parameters import BY_NAME, SPECS, Spec, Value, checked, unknown
 
 
 class ParameterServer:
@@ -38,6 +37,9 @@ class ParameterServer:
         for spec in SPECS:
             self.values[spec.name] = self._declare(node, spec)
         node.add_on_set_parameters_callback(self._set)
+        for name in node._parameter_overrides:  # rclpy offers them nowhere else
+            if not (node.has_parameter(name) or name.startswith("qos_overrides.")):
+                node.get_logger().warning(unknown(name))
 
     def _declare(self, node: Node, spec: Spec) -> Value:
         descriptor = _descriptor(spec)
@@ -77,10 +79,7 @@ def _descriptor(spec: Spec) -> ParameterDescriptor:
     )
     if spec.low is None or spec.high is None:
         return descriptor
-    if isinstance(spec.default, float) and math.isnan(spec.default):
-        # Kilted's rclpy refuses NaN, "not set", where there is a range; `checked` has it too.
-        descriptor.additional_constraints = f"{spec.low:g} to {spec.high:g}, or .nan"
-    elif isinstance(spec.default, float):
+    if isinstance(spec.default, float):
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=spec.low, to_value=spec.high, step=0.0)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from objectomaly_ros.oasc import OVERLAPS
 from objectomaly_ros.obstacles.roi import polygon_roi
 from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.runtime.cadence import CadenceSettings
@@ -71,19 +71,9 @@ SPECS: tuple[Spec, ...] = (
     Spec("masks.checkpoint", "", "Path of its weights; empty where it needs none.", read_only=True),
     Spec("masks.options", UNSET, "Further options of the mask generator, each as 'key=value'.",
          read_only=True),
-    Spec("masks.overlap", "auto", "What a pixel under several masks takes: the mean of the largest "
-         "(the paper's form), of the smallest, or of all, weighted by the score's agreement in "
-         "each; auto for what suits the mask generator.",
-         choices=("auto", *OVERLAPS), read_only=True),
-    Spec("masks.residual", NAN, "Share of its own score that a pixel under masks keeps, 0 to 1; "
-         "0 is the paper's form; .nan for what suits the mask generator.", 0.0, 1.0,
-         read_only=True),
-    Spec("masks.fade_s", NAN, "Seconds of image time after which masks count half: the older they "
-         "are, the more of its own score a pixel keeps. 0 for never, the paper's form; .nan for "
-         "what suits the mask generator.", 0.0, 3600.0, read_only=True),
-    Spec("masks.memory_s", NAN, "Seconds of image time over which masks that follow the image "
-         "average their scores, older frames counting less. 0 for one frame's, the paper's form; "
-         ".nan for what suits the mask generator.", 0.0, 3600.0, read_only=True),
+    Spec("masks.overlap", "auto", "Mean that a pixel under several masks takes: of the largest "
+         "mask (the paper's form), of the smallest, or auto for what suits the mask generator.",
+         choices=("auto", "largest", "smallest"), read_only=True),
     Spec("refine.every_n", 10, "Generate masks on every n-th image; 0 for never.", 0, 100000),
     Spec("refine.period_s", 0.0, "Seconds of image time between mask generations; above 0 it "
          "takes the place of refine.every_n.", 0.0, 86400.0),
@@ -120,6 +110,21 @@ SPECS: tuple[Spec, ...] = (
 
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
 
+REMOVED = dict.fromkeys(
+    ("masks.residual", "masks.fade_s", "masks.memory_s"), "masks.overlap alone chooses the rule"
+)
+"""Parameters of earlier versions, and what to know about them."""
+
+
+def unknown(name: str) -> str:
+    """Say that a parameter file sets a parameter which the node does not have."""
+    if name in REMOVED:
+        return f"{name} has no effect, it was removed: {REMOVED[name]}"
+    near = difflib.get_close_matches(name, BY_NAME, n=1)
+    return f"{name} has no effect, the node has no such parameter" + (
+        f"; did you mean {near[0]}?" if near else ""
+    )
+
 
 def checked(spec: Spec, value: object) -> Value:
     """Return `value` as the parameter's type.
@@ -130,8 +135,7 @@ def checked(spec: Spec, value: object) -> Value:
     value = _typed(spec, value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = spec.low, spec.high
-        unset = value != value and spec.default != spec.default  # .nan where that is the default
-        if low is not None and high is not None and not (unset or low <= value <= high):
+        if low is not None and high is not None and not low <= value <= high:
             raise ValueError(f"{spec.name} is {value}; allowed is {low:g} to {high:g}")
     if spec.choices and value not in spec.choices:
         raise ValueError(f"{spec.name} is {value!r}; allowed are {', '.join(spec.choices)}")

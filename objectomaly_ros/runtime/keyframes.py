@@ -51,8 +51,7 @@ class MaskGeneratorSpec:
 
     Attributes:
         name, checkpoint, device, options: as `load_mask_generator` takes them.
-        overlap, residual, fade_s, memory_s: how OASC joins them, see `rule_for`; None for what the
-            generator recommends.
+        overlap: the rule of OASC, see `rule_for`; None for what the generator recommends.
     """
 
     name: str
@@ -60,9 +59,6 @@ class MaskGeneratorSpec:
     device: str = "cpu"
     options: dict[str, Any] = field(default_factory=dict)
     overlap: Overlap | None = None
-    residual: float | None = None
-    fade_s: float | None = None
-    memory_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def serve(connection: Connection) -> None:
         generator = load_mask_generator(
             source.name, source.checkpoint, source.device, **source.options
         )
-        rule = rule_for(generator, source.overlap, source.residual, source.fade_s, source.memory_s)
+        rule = rule_for(generator, source.overlap)
     except Exception as error:
         connection.send(Failure(describe(error)))
         return

@@ -92,10 +92,25 @@ def test_all_wrong_values_at_start_are_named_at_once(start):
         "camera_names holds 'front camera'",
         "mask_value",
         "roi.polygon: a polygon needs at least 3 corners",
-        "masks.overlap is 'widest'; allowed are auto, largest, smallest, agreement",
+        "masks.overlap is 'widest'; allowed are auto, largest, smallest",
     ):
         assert words in line
     assert node.process.poll() is None
+
+
+def test_parameters_without_effect_are_warned_of(start, tmp_path):
+    file = tmp_path / "old.yaml"
+    file.write_text(
+        "/**:\n  ros__parameters:\n    masks: {residual: 0.5, overlap: largest}\n"
+        "    use_sim_time: false\n    start_type_description_service: false\n"
+        "    qos_overrides: {/image: {subscription: {depth: 20}}}\n    refine: {evry_n: 3}\n"
+    )
+    node = start("--params-file", str(file))
+    node.wait_log("active on")
+    warned = [line for line in node.lines if "has no effect" in line]
+    assert len(warned) == 2
+    assert "masks.residual has no effect, it was removed" in node.log
+    assert "refine.evry_n has no effect, the node has no such parameter; did you mean" in node.log
 
 
 def test_a_missing_checkpoint_leaves_the_node_unconfigured_with_an_error_in_diagnostics(start):

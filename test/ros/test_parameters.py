@@ -6,7 +6,15 @@ import yaml
 
 pytest.importorskip("rclpy", reason="the node's parameters are tested with rclpy: scripts/env")
 
-from objectomaly_ros.ros.parameters import BY_NAME, SPECS, cameras, checked, options, settings
+from objectomaly_ros.ros.parameters import (
+    BY_NAME,
+    SPECS,
+    cameras,
+    checked,
+    options,
+    settings,
+    unknown,
+)
 from objectomaly_ros.runtime.cadence import CadenceSettings
 
 pytestmark = pytest.mark.ros
@@ -37,23 +45,33 @@ def test_the_default_profile_holds_every_parameter_with_its_default():
     assert [name for name in values if not same(values[name], DEFAULTS[name])] == []
 
 
-def test_the_papers_profile_differs_in_the_models_and_spells_out_the_papers_form():
+def test_every_parameter_is_explained_in_the_default_profile():
+    """Above each parameter: its description, then what is allowed, then when it is read."""
+    comments, name, explained = [], [], {}
+    for line in (CONFIG / "embedded.yaml").read_text().splitlines()[2:]:
+        text, depth = line.strip(), (len(line) - len(line.lstrip())) // 2
+        if text.startswith("# "):
+            comments.append(text[2:])
+            continue
+        name[depth - 2 :] = [text.partition(":")[0]]
+        explained[".".join(name)] = " ".join(comments)
+        comments = []
+    for spec in SPECS:
+        allowed = " | ".join(spec.choices)
+        if spec.low is not None:
+            allowed = f"{spec.low:g} to {spec.high:g}"
+        assert explained[spec.name] == (
+            spec.description
+            + (f" [{allowed}]" if allowed else "")
+            + (" (at start only)" if spec.read_only else "")
+        )
+
+
+def test_the_papers_profile_holds_only_what_differs():
     values = profile("paper.yaml")
-    assert values.keys() == DEFAULTS.keys()
-    different = {name for name in values if not same(values[name], DEFAULTS[name])}
-    assert different == {
-        "device",
-        "detector.name",
-        "detector.checkpoint",
-        "masks.name",
-        "masks.checkpoint",
-        "masks.overlap",
-        "masks.residual",
-        "masks.fade_s",
-        "masks.memory_s",
-        "refine.max_age_s",
-    }
-    assert (values["masks.overlap"], values["masks.residual"]) == ("largest", 0.0)
+    assert values.keys() <= DEFAULTS.keys()
+    assert [name for name in values if same(values[name], DEFAULTS[name])] == []
+    assert values["masks.overlap"] == "largest"
 
 
 @pytest.mark.parametrize("name", ["embedded.yaml", "paper.yaml"])
@@ -100,6 +118,19 @@ def test_wrong_values_are_refused_with_what_is_allowed(name, value, message):
     with pytest.raises(ValueError, match="^(option|" + name.replace(".", r"\.") + ")") as error:
         checked(BY_NAME[name], value)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("masks.fade_s", "masks.fade_s has no effect, it was removed: masks.overlap"),
+        ("refine.every", "no such parameter; did you mean refine.every_n?"),
+        ("exposure", "exposure has no effect, the node has no such parameter"),
+    ],
+)
+def test_an_unknown_parameter_is_told_with_the_nearest_name(name, message):
+    assert message in unknown(name)
+    assert ("did you mean" in unknown(name)) == ("did you mean" in message)
 
 
 def test_whole_numbers_are_numbers():
