@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ SILENCE_S = 2.0
 
 RECENT_S = 10.0
 """An error counts as present for this long."""
+
+REPEATED = 3
+"""So many exceptions of callbacks within RECENT_S are an error."""
 
 
 @dataclass
@@ -126,6 +129,22 @@ def idle_status(name: str, state: str, problem: str | None, device: str) -> Diag
     """Health of a node that is not active: ERROR if it could not become so."""
     level = DiagnosticStatus.OK if problem is None else DiagnosticStatus.ERROR
     return _status(level, name, problem or state, {"state": state, "device": device})
+
+
+def add_faults(
+    status: DiagnosticStatus, faults: Iterable[tuple[float, str]], *, now: float
+) -> None:
+    """Raise the level of `status`: ERROR after repeated exceptions of callbacks, WARN after one.
+
+    Args:
+        status: the node's.
+        faults: the times and texts of at most REPEATED latest exceptions.
+        now: on the clock of those times.
+    """
+    recent = [text for time_s, text in faults if now - time_s < RECENT_S]
+    level = DiagnosticStatus.ERROR if len(recent) >= REPEATED else DiagnosticStatus.WARN
+    if recent and level > status.level:
+        status.level, status.message = level, recent[-1]
 
 
 def _ms(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from std_srvs.srv import Trigger
 from objectomaly_ros.ros import diagnostics, parameters
 from objectomaly_ros.ros import loading as models
 from objectomaly_ros.ros.camera import Camera
+from objectomaly_ros.ros.executor import refuse_bad_requests
 from objectomaly_ros.ros.geometry import PoseSource
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.outputs import Outputs
@@ -53,17 +55,19 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._outputs: Outputs | None = None
         self._seen: dict[str, diagnostics.Seen] = {}
         self._stopping = False
+        self._faults: deque[tuple[float, str]] = deque(maxlen=diagnostics.REPEATED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._report_timer = self.create_timer(1.0, self._report, clock=STEADY)
         self._service = self.create_service(Trigger, "~/refine", self._refine)
         if self._params.values["autostart"]:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=STEADY)
+        refuse_bad_requests(self, self._log.warn)
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
         """Load the models and create the publishers."""
         try:
             self._configure()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's module may call sys.exit
             self._unload()
             self._problem = f"not configured: {describe(error)}"
             if not self._stopping:
@@ -173,6 +177,12 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         engine = self._engine
         return engine is None or engine.close(deadline - time.monotonic())
 
+    def report_fault(self, origin: str, text: str) -> None:
+        """Log an exception that reached the executor, and show it in the diagnostics."""
+        text = f"exception in {origin}: {text}"
+        self._faults.append((time.monotonic(), text))
+        self._log.error(origin, text)
+
     def _disengage(self) -> None:
         for camera in self._cameras.values():
             camera.unsubscribe()
@@ -226,6 +236,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             statuses = [diagnostics.idle_status(name, self._label, self._problem, self._device)]
         else:
             statuses = self._active_statuses(name, engine)
+        diagnostics.add_faults(statuses[0], self._faults, now=time.monotonic())
         array = DiagnosticArray(status=statuses)
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)

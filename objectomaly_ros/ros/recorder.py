@@ -210,7 +210,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         clock = Parameter("use_sim_time", value=options.use_sim_time)
-        node = rclpy.create_node("record_bag", parameter_overrides=[clock])
+        node = rclpy.create_node(
+            "record_bag", parameter_overrides=[clock], start_parameter_services=False
+        )
         recorder = BagRecorder(
             node,
             path,

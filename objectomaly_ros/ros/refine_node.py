@@ -31,9 +31,9 @@ def main(args: list[str] | None = None) -> int:
     # brings (seen: 143 ms a frame in place of 81). A spin of some 0.3 ms. Read with torch.
     os.environ.setdefault("GOMP_SPINCOUNT", "100000")
     import rclpy
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
+    from objectomaly_ros.ros.executor import ResilientExecutor
     from objectomaly_ros.ros.node import ObjectomalyNode
 
     try:
@@ -42,7 +42,7 @@ def main(args: list[str] | None = None) -> int:
     except Exception as error:  # wrong ROS arguments, an unreadable parameter file
         print(f"refine_node: {error}", file=sys.stderr)
         return 2
-    executor = SingleThreadedExecutor()
+    executor = ResilientExecutor(node.report_fault)
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
     spinning.start()

@@ -8,7 +8,13 @@ pytest.importorskip("rclpy", reason="DiagnosticStatus needs rclpy: scripts/env")
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from objectomaly_ros.ros.diagnostics import Seen, camera_status, engine_status, idle_status
+from objectomaly_ros.ros.diagnostics import (
+    Seen,
+    add_faults,
+    camera_status,
+    engine_status,
+    idle_status,
+)
 from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.statistics import Rolling
 
@@ -105,3 +111,16 @@ def test_a_node_that_could_not_become_active_is_an_error():
     assert idle_status("n", "inactive", None, "cpu").level == DiagnosticStatus.OK
     status = idle_status("n", "unconfigured", "no checkpoint /x.pth", "cpu")
     assert (status.level, status.message) == (DiagnosticStatus.ERROR, "no checkpoint /x.pth")
+
+
+def test_one_exception_warns_and_repeated_ones_are_an_error():
+    def level(*ages):
+        status = idle_status("n", "inactive", None, "cpu")
+        faults = [(NOW - age, f"exception {index}") for index, age in enumerate(ages)]
+        add_faults(status, faults, now=NOW)
+        return status.level, status.message
+
+    assert level() == (DiagnosticStatus.OK, "inactive")
+    assert level(60.0, 50.0, 40.0) == (DiagnosticStatus.OK, "inactive")
+    assert level(60.0, 3.0) == (DiagnosticStatus.WARN, "exception 1")
+    assert level(3.0, 2.0, 1.0) == (DiagnosticStatus.ERROR, "exception 2")

@@ -14,6 +14,8 @@ pytest.importorskip(
 import graph as g
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
 pytestmark = pytest.mark.ros
@@ -57,6 +59,7 @@ def start():
         ({"masks.options": "['colour=red']"}, "BandMasks has no option colour"),
         ({"threshold.low": "0.9"}, "threshold.low is 0.9; it must not be above threshold.high"),
         ({"device": "cuda:99"}, "cuda"),
+        ({"detector.name": "simple_models:Exits"}, "SystemExit: wrong arguments"),
     ],
 )
 def test_what_cannot_work_fails_configure_with_the_reason_and_the_node_lives(
@@ -165,6 +168,28 @@ def test_the_whole_life_of_a_node(start):
     code, took = node.interrupt()
     assert code == 0
     assert took < 2.0
+
+
+def test_requests_that_make_no_sense_are_refused_and_the_node_goes_on(start):
+    node, graph = start.both(autostart="false")
+    assert graph.change(Transition.TRANSITION_CONFIGURE)
+    for transition in (Transition.TRANSITION_CONFIGURE, 99, Transition.TRANSITION_CLEANUP + 200):
+        assert not graph.change(transition)
+        assert graph.state() == "inactive"
+    wrong = Parameter("refine.every_n", value=3).to_parameter_msg()
+    wrong.value.type = 42
+    good = Parameter("min_area", value=7).to_parameter_msg()
+    request = SetParameters.Request(parameters=[wrong, good])
+    refused, done = graph.call(SetParameters, f"{g.NODE}/set_parameters", request).results
+    assert not refused.successful
+    assert "42" in refused.reason
+    assert done.successful
+    assert [value.integer_value for value in graph.get("refine.every_n", "min_area")] == [10, 7]
+    assert graph.change(Transition.TRANSITION_ACTIVATE)
+    assert graph.state() == "active"
+    assert graph.diagnostics()["objectomaly"][0] == DiagnosticStatus.OK[0]
+    assert "Traceback" not in node.log
+    assert node.interrupt()[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""Callbacks and services that fail without ending the node."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from objectomaly_ros.runtime.log_text import describe
+
+PAUSE_S = 0.1  # between two failures of the executor itself, which may come without end
+
+
+class ResilientExecutor(SingleThreadedExecutor):  # type: ignore[misc]  # rclpy is not typed
+    """Spins on when a callback raises.
+
+    Args:
+        on_error: takes the origin ("subscription /image", "timer") and the error in words.
+    """
+
+    def __init__(self, on_error: Callable[[str, str], None], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._on_error = on_error
+
+    def spin(self) -> None:
+        """Execute callbacks until shutdown."""
+        while self.context.ok() and not self._is_shutdown:
+            try:
+                self.spin_once()
+            except ExternalShutdownException:
+                return
+            except Exception as error:
+                if not self._is_shutdown:  # which takes the executor's guard conditions away
+                    self._on_error("executor", _described(error))
+                    time.sleep(PAUSE_S)
+
+    def _make_handler(self, entity: Any, node: Any, take_from_wait_list: Any) -> Any:
+        """Catch what taking a message and its callback raise, as long as the origin is known.
+
+        rclpy never waits again for an entity whose message could not be taken.
+        """
+
+        def take(entity: Any) -> Any:
+            try:
+                execute = take_from_wait_list(entity)
+            except Exception as error:
+                self._on_error(_origin(entity), _described(error))
+                return None
+            return None if execute is None else guarded(execute)
+
+        def guarded(execute: Any) -> Any:
+            async def run() -> None:
+                try:
+                    await execute()
+                except Exception as error:
+                    self._on_error(_origin(entity), _described(error))
+
+            return run
+
+        return super()._make_handler(entity, node, take)
+
+
+def _origin(entity: Any) -> str:
+    kind = type(entity).__name__.lower()
+    return f"{kind} {getattr(entity, 'topic_name', getattr(entity, 'srv_name', ''))}".strip()
+
+
+def _described(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{describe(error)} ({frame.filename}:{frame.lineno})"
+
+
+def refuse_bad_requests(node: Node, warn: Callable[[str, str], None]) -> None:
+    """Let ROS's own services answer success=false to requests on which rclpy raises.
+
+    Those are transitions that the state does not allow (before Kilted) and parameters of an unknown
+    type.
+    """
+    for service in node.services:
+        if service.srv_type in (ChangeState, SetParameters, SetParametersAtomically):
+            service.callback = _refusing(service, warn)
+
+
+def _refusing(service: Any, warn: Callable[[str, str], None]) -> Callable[[Any, Any], Any]:
+    callback, kind, name = service.callback, service.srv_type, service.srv_name
+
+    def answer(request: Any, response: Any) -> Any:
+        try:
+            return callback(request, response)
+        except Exception as error:
+            warn(name, f"a request of service {name} is refused: {describe(error)}")
+            refusal = SetParametersResult(successful=False, reason=describe(error))
+            if kind is SetParametersAtomically:
+                return kind.Response(result=refusal)
+            return kind.Response(results=[refusal]) if kind is SetParameters else kind.Response()
+
+    def answer_each(request: Any, response: Any) -> Any:
+        for parameter in request.parameters:
+            one = answer(SetParameters.Request(parameters=[parameter]), SetParameters.Response())
+            response.results.append(one.results[0])
+        return response
+
+    return answer_each if kind is SetParameters else answer
