@@ -6,16 +6,17 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.table import TABLE, Checkpoint, cache_dir, find
+from objectomaly_ros.cli.options import exit_code
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
+    parser.epilog = "Exit codes: 0 all well; 3 some failed (each is named); 1 all failed; 2 usage."
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     listing = actions.add_parser("list", help="every known checkpoint, its source and its licence")
@@ -43,13 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what `args.action` says; 0 where all went well, 1 where anything failed."""
-    actions: dict[str, Callable[[argparse.Namespace], int]] = {
-        "list": _list,
-        "download": _download,
-        "verify": _verify,
-        "convert": _convert,
-    }
+    """Do what `args.action` says; return the exit code."""
+    actions = {"list": _list, "download": _download, "verify": _verify, "convert": _convert}
     return actions[args.action](args)
 
 
@@ -102,12 +98,12 @@ def _download(args: argparse.Namespace) -> int:
             results.append({"name": name, "ok": True, "path": path})
             if not args.json:
                 print(path)
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:
             results.append({"name": name, "ok": False, "error": str(error)})
             print(f"objectomaly checkpoints: {error}", file=sys.stderr)
     if args.json:
         print(json.dumps(results, indent=1))
-    return 0 if all(result["ok"] for result in results) else 1
+    return _exit_code(results)
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -115,18 +111,23 @@ def _verify(args: argparse.Namespace) -> int:
     here = [c.name for c in TABLE.values() if (folder / c.file).exists()]
     if not args.names and not here:
         raise CheckpointError(f"nothing to verify: {folder} holds none of the known checkpoints")
-    results = []
+    results: list[dict[str, object]] = []
     for name in args.names or here:
         try:
             results.append({"name": name, "ok": True, "found": _found(name, folder)})
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:
             results.append({"name": name, "ok": False, "found": str(error)})
     if args.json:
         print(json.dumps(results, indent=1))
     else:
         for result in results:
             print(f"{'ok    ' if result['ok'] else 'FAILED'} {result['name']}: {result['found']}")
-    return 0 if all(result["ok"] for result in results) else 1
+    return _exit_code(results)
+
+
+def _exit_code(results: list[dict[str, object]]) -> int:
+    done = sum(bool(result["ok"]) for result in results)
+    return exit_code(done, len(results) - done)
 
 
 def _found(name: str, folder: Path) -> str:

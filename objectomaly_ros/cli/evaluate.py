@@ -7,10 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from objectomaly_ros.cli.rule import add_rule_arguments
-
-PARTLY = 3
-_MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"
+from objectomaly_ros.cli.options import MODEL, add_rule_arguments, exit_code, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Interrupted, or killed, the same command goes on where it was: scores are kept in\n"
         "OUT/cache, keyed on the images, the weights and the options.\n\n"
         "Exit codes: 0 all frames counted; 3 done, but frames were left out (each is named);\n"
-        "1 nothing could be measured, or a model does not load; 2 usage.\n\n"
+        "1 nothing could be measured, a model does not load, or OUT cannot be written; 2 usage.\n\n"
         "  objectomaly evaluate data/RoadAnomaly21 --detectors mask2anomaly=m2a.pth \\\n"
         "      --masks sam_vit_h=sam.pth --device cuda\n"
         "  objectomaly evaluate data --detectors precomputed=my_scores --masks none regions"
@@ -32,18 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--datasets", nargs="+", default=[], metavar="NAME", help="only these of a folder's"
     )
     parser.add_argument(
-        "--detectors", nargs="+", default=["embedded"], metavar=_MODEL, help="default: embedded"
+        "--detectors", nargs="+", default=["embedded"], metavar=MODEL, help="default: embedded"
     )
     parser.add_argument(
         "--masks",
         nargs="+",
         default=["regions"],
-        metavar=_MODEL,
+        metavar=MODEL,
         help="mask generators, 'none' for the coarse stage alone; default: regions",
     )
     add_rule_arguments(parser)
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="N frames of each dataset, evenly spread"
+        "--limit", type=positive, metavar="N", help="N frames of each dataset, evenly spread"
     )
     parser.add_argument(
         "--out",
@@ -52,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for report.html, results.json and the cache; default: %(default)s",
     )
     parser.add_argument(
-        "--workers", type=_positive, default=1, help="worker processes; default: %(default)s"
+        "--workers", type=positive, default=1, help="worker processes; default: %(default)s"
     )
     parser.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
@@ -66,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     from objectomaly_ros.evaluation.report import write_report
     from objectomaly_ros.evaluation.results import as_json, as_text, failed
     from objectomaly_ros.evaluation.runner import Options, evaluate
+    from objectomaly_ros.files.writing import open_replacing
 
     datasets = find_datasets(args.root, args.datasets)
     detectors = [ModelSpec.parse(text) for text in args.detectors]
     masks = [None if text == "none" else ModelSpec.parse(text) for text in args.masks]
-    args.out.mkdir(parents=True, exist_ok=True)
     options = Options(
         args.out / "cache",
         args.device,
@@ -79,29 +76,18 @@ def run(args: argparse.Namespace) -> int:
         overlap=args.overlap,
         residual=args.residual,
     )
-    try:
-        results = evaluate(datasets, detectors, masks, options)
-    except TypeError as error:  # an option that the model does not know
-        raise ValueError(str(error)) from error
-
+    results = evaluate(datasets, detectors, masks, options)
+    content = json.dumps(as_json(results), indent=1)
+    print(content if args.json else as_text(results))
+    with open_replacing(args.out / "results.json", "w", encoding="utf-8") as file:
+        file.write(content)
     report = args.out / "report.html"
     write_report(report, results, ScoreCache(options.cache))
-    content = as_json(results)
-    (args.out / "results.json").write_text(json.dumps(content, indent=1), "utf-8")
-    print(json.dumps(content, indent=1) if args.json else as_text(results))
-    failures = [line for result in results for line in failed(result)]
     print(f"report: {report}", file=sys.stderr)
-    measured = [run for result in results for run in result.runs if run.stages]
+    failures = [line for result in results for line in failed(result)]
     for line in failures:
         print(f"objectomaly evaluate: left out {line}", file=sys.stderr)
+    measured = sum(bool(run.stages) for result in results for run in result.runs)
     if not measured:
         print("objectomaly evaluate: no frame could be used", file=sys.stderr)
-        return 1
-    return PARTLY if failures else 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
-    return value
+    return exit_code(measured, len(failures))

@@ -1,4 +1,4 @@
-"""The command `objectomaly`: finds the subcommand, runs it, and turns errors into exit codes."""
+"""The command `objectomaly`: runs a subcommand and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -9,69 +9,72 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-# Name -> (module, one line of help). A module has `add_arguments(parser)` and `run(args) -> int`;
-# only the one that is asked for gets imported, so that `--help` does not wait for torch.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "benchmark": (
-        "objectomaly_ros.cli.benchmark",
-        "time mask generation beside the official generator",
-    ),
-    "checkpoints": (
-        "objectomaly_ros.cli.checkpoints",
-        "list, download, verify and convert published checkpoints",
-    ),
-    "evaluate": (
-        "objectomaly_ros.cli.evaluate",
-        "measure detectors, after every stage, on road-anomaly datasets",
-    ),
-    "refine": (
-        "objectomaly_ros.cli.refine",
-        "refine images, or other detectors' score maps, folder by folder",
-    ),
-}
+FAILED, INTERRUPTED = 1, 130
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+# Name -> its line of help. The module of the same name has `add_arguments(parser)` and
+# `run(args) -> int`, and is imported only when it is asked for: `--help` does not wait for torch.
+COMMANDS = {
+    "benchmark": "time mask generation against the official generator",
+    "checkpoints": "list, download, verify and convert published checkpoints",
+    "evaluate": "measure detectors, after every stage, on road-anomaly datasets",
+    "refine": "refine images, or another detector's score maps, folder by folder",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: what stands behind the program's name; default the process's own.
+        argv: the arguments; default those of the process.
 
     Returns:
-        0 for success, 1 where the work failed (the reason is on stderr), 2 for a usage error,
-        130 when interrupted; a subcommand may define further codes in its help.
+        0 all well; 1 nothing usable (one line on stderr says why); 2 wrong usage; 3 done, but some
+        inputs failed; 130 interrupted.
     """
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # worker processes: nothing of the working folder
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="objectomaly",
-        description="Finds the obstacles that no training set named (Objectomaly, "
-        "arXiv 2507.07460)",
+        description="Finds obstacles that no training set named (Objectomaly, arXiv 2507.07460)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = next((a for a in arguments if not a.startswith("-")), None)
     module: Any = None
-    for name, (target, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == asked:
-            module = import_module(target)
+            module = import_module(f"objectomaly_ros.cli.{name}")
             module.add_arguments(command)
     args = parser.parse_args(arguments)
     try:
-        return int(module.run(args))
+        code = int(module.run(args))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("objectomaly: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output (head, less) has seen enough; Python must not flush it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except (ValueError, OSError, ImportError, IndexError) as error:
-        # What a person can put right: files, options, packages. Anything else is our bug, and its
+        # Faults that the user can mend: files, options, packages. Any other is ours, and its
         # traceback is wanted.
-        print(f"objectomaly {args.command}: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and _is_of_stdout(error):
+            # Python must not flush what is left at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
+            print(f"objectomaly {args.command}: {_reason(error)}", file=sys.stderr)
         return FAILED
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Tell from all errors of files, which name their file, that of `print`, which names none."""
+    return error.filename is None and error.strerror == os.strerror(error.errno or 0)
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    if _is_of_stdout(error):
+        return f"cannot write to standard output: {error.strerror}"
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 if __name__ == "__main__":

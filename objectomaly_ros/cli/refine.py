@@ -7,14 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from objectomaly_ros.cli.rule import add_rule_arguments
+from objectomaly_ros.cli.options import MODEL, add_rule_arguments, exit_code
+from objectomaly_ros.files.writing import is_full, open_replacing
 
 if TYPE_CHECKING:
     from objectomaly_ros.pipeline import Objectomaly
     from objectomaly_ros.types import Detector, Image, ScoreMap
-
-PARTLY = 3
-_MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", help="which array, where .npz score maps hold several")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
     parser.add_argument(
-        "--detector", default="embedded", metavar=_MODEL, help="without --scores; default: embedded"
+        "--detector", default="embedded", metavar=MODEL, help="without --scores; default: embedded"
     )
-    parser.add_argument("--masks", default="regions", metavar=_MODEL, help="default: regions")
+    parser.add_argument("--masks", default="regions", metavar=MODEL, help="default: regions")
     add_rule_arguments(parser)
     parser.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
 
@@ -50,31 +48,29 @@ def run(args: argparse.Namespace) -> int:
     images = _images(args.images)
     if args.scores is not None and not args.scores.is_dir():
         raise ValueError(f"there is no folder of score maps at {args.scores}")
-    try:
-        masks = ModelSpec.parse(args.masks).mask_generator(args.device)
-        detector: Detector = (
-            _Given() if args.scores else ModelSpec.parse(args.detector).detector(args.device)
-        )
-    except TypeError as error:  # an option that the model does not know
-        raise ValueError(str(error)) from error
+    masks = ModelSpec.parse(args.masks).mask_generator(args.device)
+    detector: Detector = (
+        _Given() if args.scores else ModelSpec.parse(args.detector).detector(args.device)
+    )
     pipeline = Objectomaly(detector, masks, overlap=args.overlap, residual=args.residual)
-    failures = []
+    args.out.mkdir(parents=True, exist_ok=True)
+    done = failed = 0
     with tqdm(images.items(), unit="image", desc="refining", dynamic_ncols=True) as bar:
         for name, path in bar:
             try:
                 _refine_one(pipeline, name, path, args)
+                done += 1
             except Exception as error:
                 # Models are other people's code: whatever one image makes them raise, the next
                 # image may do.
                 reason = str(error) or type(error).__name__
                 text = reason if str(path) in reason else f"{path}: {reason}"
-                failures.append(text)
                 bar.write(f"objectomaly refine: {text}", file=sys.stderr)
-    done = len(images) - len(failures)
+                failed += 1
+                if is_full(error):
+                    break
     print(f"{done} of {len(images)} images refined into {args.out}")
-    if not done:
-        return 1
-    return PARTLY if failures else 0
+    return exit_code(done, failed)
 
 
 class _Given:
@@ -147,6 +143,6 @@ def _write_overlay(path: Path, image: Image, coarse: ScoreMap, refined: ScoreMap
         draw_overlay(image, refined, None, text=["refined"], limits=(low, high)),
     ]
     sheet = cv2.cvtColor(np.concatenate(pictures, axis=1), cv2.COLOR_RGB2BGR)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), sheet):
-        raise OSError(f"{path} cannot be written")
+    _, encoded = cv2.imencode(".jpg", sheet)
+    with open_replacing(path) as file:
+        file.write(encoded.tobytes())

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from objectomaly_ros import __version__
 from objectomaly_ros.detectors import load_detector
 from objectomaly_ros.masks import load_mask_generator
 from objectomaly_ros.types import Detector, MaskGenerator
+
+_Model = TypeVar("_Model")
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,32 @@ class ModelSpec:
         return f"{self.name}{weights}{options}"
 
     def detector(self, device: str) -> Detector:
-        """Load it as a detector; errors as of `load_detector`."""
-        return load_detector(self.name, self.checkpoint, device, **self.options)
+        """Load it as a detector.
+
+        Raises:
+            ValueError: unknown name or option.
+            ImportError: the module of a "module:Class" is not found, or has no such class.
+            What the model raises for its checkpoint or device.
+        """
+        return self._loaded(load_detector, device)
 
     def mask_generator(self, device: str) -> MaskGenerator:
-        """Load it as a mask generator; errors as of `load_mask_generator`."""
-        return load_mask_generator(self.name, self.checkpoint, device, **self.options)
+        """Load it as a mask generator; errors as of `detector`."""
+        return self._loaded(load_mask_generator, device)
+
+    def _loaded(self, load: Callable[..., _Model], device: str) -> _Model:
+        try:
+            return load(self.name, self.checkpoint, device, **self.options)
+        except TypeError as error:  # an option that the model does not know
+            raise ValueError(str(error)) from error
+        except ModuleNotFoundError as error:
+            module = self.name.partition(":")[0]
+            if error.name != module.partition(".")[0]:
+                raise
+            raise ImportError(
+                f"no module {module!r}; name the folder that holds it in PYTHONPATH (the working "
+                "folder is not searched)"
+            ) from error
 
     def identity(self, model: object) -> str:
         """Return a hash of all that decides what `model` computes, besides the image.

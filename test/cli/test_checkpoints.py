@@ -42,7 +42,7 @@ def test_download_failures_are_all_reported(capsys):
 
 def test_downloads_for_machines(capsys, cache):
     (cache / "uno_ade20k.pth").write_bytes(b"put there by hand")
-    assert main(["checkpoints", "download", "--json", "nonsense", "uno_ade20k"]) == 1
+    assert main(["checkpoints", "download", "--json", "nonsense", "uno_ade20k"]) == 3
     first, second = json.loads(capsys.readouterr().out)
     assert (first["name"], first["ok"]) == ("nonsense", False)
     assert "no checkpoint is called 'nonsense'" in first["error"]
@@ -58,7 +58,7 @@ def test_verify(capsys, tmp_path, cache):
     text = capsys.readouterr().out
     assert "ok     rpl: no hash is published; 1 tensors of rpl" in text
     assert "1 tensors of unknown" in text
-    assert main(["checkpoints", "verify", "--json"]) == 1  # all that is in the cache
+    assert main(["checkpoints", "verify", "--json"]) == 3  # all that is in the cache
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert set(found) == {"rpl", "mobile_sam"}
     assert found["rpl"]["ok"]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from time import perf_counter
 
 import cv2
 
-from objectomaly_ros.cli.rule import add_rule_arguments
+from objectomaly_ros.cli.options import add_rule_arguments
 from objectomaly_ros.evaluation.metrics import component_metrics, pixel_metrics
 from objectomaly_ros.masks.regions import RegionMasks
 from objectomaly_ros.mbp import refine_boundary
@@ -31,7 +30,7 @@ from objectomaly_ros.oasc import OascRule, rule_for
 from objectomaly_ros.types import ScoreMap
 from objectomaly_ros.video.cells import Cells
 from tools import SHARED
-from tools.experiments.frame_scores import FrameScores, read_frames
+from tools.experiments.frame_scores import CACHE, FrameScores, read_frames
 
 STAGES = ("coarse", "+ OASC", "+ OASC + MBP")
 TITLES = ("AuPRC", "FPR95", "F1 anomaly", "F1 obstacle")
@@ -114,7 +113,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", type=Path, default=shared / "data" / "street_ood")
     p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
-    p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "objectomaly_coarse")
+    p.add_argument("--cache", type=Path, default=CACHE, help="folder for the coarse scores")
     p.add_argument("--json", action="store_true", help="print JSON instead of tables")
     add_rule_arguments(p)
     args = p.parse_args()

@@ -1,0 +1,46 @@
+"""Options and exit codes that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from objectomaly_ros.oasc import OVERLAPS
+
+DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+"""Exit codes: all well, nothing usable, wrong usage, done but some inputs failed."""
+
+MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"
+"""How help texts write a `ModelSpec`."""
+
+
+def exit_code(done: int, failed: int) -> int:
+    """Return the exit code for the numbers of inputs that were done and that failed."""
+    if not done:
+        return FAILED
+    return PARTLY if failed else DONE
+
+
+def positive(text: str) -> int:
+    """Read an integer of at least 1, for `type=` of an option."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--overlap` and `--residual`; None stands for the mask generator's default."""
+    parser.add_argument(
+        "--overlap",
+        choices=OVERLAPS,
+        help="which mean a pixel under several masks takes: that of the largest mask (as in the "
+        "paper), of the smallest, or of all masks, weighted by the inverse variance of the score "
+        "in each; default: the mask generator's",
+    )
+    parser.add_argument(
+        "--residual",
+        type=float,
+        metavar="SHARE",
+        help="share of its own score that a pixel under masks keeps, 0 to 1; default: 0 (as in the "
+        "paper) with --overlap, else the mask generator's",
+    )
