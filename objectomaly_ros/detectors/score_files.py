@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import ScoreMap
 
 SUFFIXES = (".npz", ".npy", ".tif", ".tiff", ".png")
@@ -53,22 +55,21 @@ def write_score_map(path: str | Path, score: ScoreMap) -> None:
 
     Raises:
         ValueError: the suffix is unknown.
-        OSError: it cannot be written.
+        OSError: it cannot be written; an older file at `path` stays.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = path.suffix.lower()
+    suffix, content = Path(path).suffix.lower(), io.BytesIO()
     if suffix == ".npz":
-        np.savez_compressed(path, score=score)
+        np.savez_compressed(content, score=score)
     elif suffix == ".npy":
-        np.save(path, score)
+        np.save(content, score)
     elif suffix in (".tif", ".tiff", ".png"):
         levels = np.round(np.clip(score, 0, 1) * 65535).astype(np.uint16)
-        picture = levels if suffix == ".png" else score
-        if not cv2.imwrite(str(path), picture):
-            raise OSError(f"{path} cannot be written")
+        _, encoded = cv2.imencode(suffix, levels if suffix == ".png" else score)
+        content.write(encoded.tobytes())
     else:
         raise ValueError(f"{path}: known formats are {', '.join(SUFFIXES)}")
+    with open_replacing(path) as file:
+        file.write(content.getbuffer())
 
 
 _KEYS = ("score", "anomaly", "arr_0")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import ScoreMap
 
 _FORMAT = "1"  # raise it when OASC or the file format changes what a stored map means
@@ -43,13 +44,15 @@ class ScoreCache:
         return score if score.ndim == 2 and score.dtype == np.float32 else None
 
     def store(self, key: str, score: ScoreMap) -> None:
-        """Write a map; a process that is killed meanwhile leaves nothing under the key."""
-        path = self._path(key)
-        path.parent.mkdir(exist_ok=True)
-        scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with scratch.open("wb") as file:
-            np.savez_compressed(file, score=score)
-        scratch.replace(path)
+        """Write a map; a process that is killed meanwhile leaves nothing under the key.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        content = io.BytesIO()
+        np.savez_compressed(content, score=score)
+        with open_replacing(self._path(key)) as file:
+            file.write(content.getbuffer())
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npz"

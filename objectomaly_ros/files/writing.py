@@ -68,6 +68,11 @@ def open_replacing(
         yield file
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error is that of a full disk or an exhausted quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -90,7 +95,7 @@ def _mode(path: Path) -> int:
 
 def _explained(error: OSError, path: Path, temporary: Path | None) -> OSError:
     words = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         written = 0
         with suppress(OSError, AttributeError):
             written = temporary.stat().st_size  # type: ignore[union-attr]

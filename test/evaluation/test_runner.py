@@ -96,7 +96,7 @@ def test_the_cache_knows_images_options_and_damage(dataset_root, models, tmp_pat
     image[10, 10] = 255 - image[10, 10]
     Pillow.fromarray(image).save(path)
     assert run(dataset_root, cache)[0].runs[0].computed == 2
-    for stored in cache.rglob("*.npz"):
+    for stored in cache.rglob("[!.]*.npz"):
         stored.write_bytes(stored.read_bytes()[:100])
     assert run(dataset_root, cache)[0].runs[0].computed == 10
 
@@ -141,11 +141,11 @@ def test_killed_half_way_it_goes_on_and_gives_the_same_table(dataset_root, model
         command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 240
-    while len(list(cache.rglob("*.npz"))) < 3 and time.monotonic() < deadline:
+    while len(list(cache.rglob("[!.]*.npz"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    stored = len(list(cache.rglob("*.npz")))
+    stored = len(list(cache.rglob("[!.]*.npz")))
     assert 3 <= stored < 10
     resumed = run(dataset_root, cache, f"{models}:Redness,seconds=0.5")
     assert resumed[0].runs[0].computed == 10 - stored

@@ -9,11 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from objectomaly_ros.checkpoints.table import cache_dir
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.types import Image, ScoreMap
 
+CACHE = cache_dir() / "coarse_scores"
+"""Default folder of `EmbeddedScores`."""
 ESPNET = ("void", "maxlogit")
 """Arrays of the stored coarse maps of ESPNetv2, see the data's README."""
 

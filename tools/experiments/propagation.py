@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.evaluation.metrics import pixel_metrics
+from objectomaly_ros.files.writing import replacing
 from objectomaly_ros.masks.regions import RegionMasks
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import rule_for
@@ -36,7 +36,7 @@ from objectomaly_ros.video.fusion import calibrate_aged
 from objectomaly_ros.video.mask_memory import MaskMemory
 from objectomaly_ros.video.optical_flow import FlowPropagation
 from tools import SHARED
-from tools.experiments.frame_scores import FrameScores, read_frames
+from tools.experiments.frame_scores import CACHE, FrameScores, read_frames
 
 RATE_HZ = 15
 AGES = (1, 5, 10, 15, 20, 30)
@@ -207,7 +207,8 @@ def plot(path: Path, rows: list[Row]) -> None:
         axes[1, column].set_xlabel("age of the masks in ms")
     axes[0, 0].legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=90)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90)
 
 
 def main() -> None:
@@ -216,7 +217,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", type=Path, default=shared / "data" / "street_ood")
     p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
-    p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "objectomaly_coarse")
+    p.add_argument("--cache", type=Path, default=CACHE, help="folder for the coarse scores")
     p.add_argument("--json", action="store_true", help="print JSON instead of the table")
     p.add_argument("--plot", type=Path, help="write the curves over the age here")
     p.add_argument("--memory-s", type=float, help="another value of the rule's; 0 for none")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +33,13 @@ from objectomaly_ros.video.fusion import calibrate_aged
 from objectomaly_ros.video.mask_memory import MaskMemory
 from objectomaly_ros.video.optical_flow import FlowPropagation
 from tools import SHARED
-from tools.experiments.frame_scores import EmbeddedScores, FrameScores, read_frames, read_rgb
+from tools.experiments.frame_scores import (
+    CACHE,
+    EmbeddedScores,
+    FrameScores,
+    read_frames,
+    read_rgb,
+)
 from tools.experiments.propagation import CADENCE, RATE_HZ
 
 DETECTOR = "embedded"
@@ -129,7 +134,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", type=Path, default=shared / "data")
     p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
-    p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "objectomaly_coarse")
+    p.add_argument("--cache", type=Path, default=CACHE, help="folder for the coarse scores")
     p.add_argument("--json", action="store_true", help="print JSON instead of the table")
     args = p.parse_args()
     cv2.setNumThreads(1)

@@ -17,6 +17,7 @@ import argparse
 import copy
 import ctypes
 import datetime as dt
+import io
 import json
 import math
 import os
@@ -38,6 +39,7 @@ from tqdm import tqdm
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
 from objectomaly_ros.detectors.embedded_net import CLASSES, EmbeddedNet, NetConfig, enlarge
+from objectomaly_ros.files.writing import open_replacing
 from tools import SHARED
 from tools.training.embedded.evaluate import evaluate, false_alarms
 from tools.training.embedded.export import export
@@ -154,8 +156,7 @@ class Trainer:
         self.seconds = float(now)
 
     def save(self) -> None:
-        """Write the state, atomically."""
-        path = self.args.work / "checkpoint.pt"
+        """Write the state to `checkpoint.pt`."""
         state = {
             "net": self.net.state_dict(),
             "mean": self.mean.state_dict(),
@@ -163,8 +164,10 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
         }
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        content = io.BytesIO()
+        torch.save(state, content)
+        with open_replacing(self.args.work / "checkpoint.pt") as file:
+            file.write(content.getbuffer())
 
     def load(self) -> None:
         """Take up the state that `save` wrote."""

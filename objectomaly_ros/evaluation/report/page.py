@@ -20,6 +20,7 @@ from objectomaly_ros.evaluation.report.tables import figures_table, frames_table
 from objectomaly_ros.evaluation.results import failed, percent, plateau_notes
 from objectomaly_ros.evaluation.runner import DatasetResult
 from objectomaly_ros.evaluation.stages import STAGE_TITLES, STAGES
+from objectomaly_ros.files.writing import open_replacing
 
 _TEMPLATE = Path(__file__).with_name("template.html")
 
@@ -42,7 +43,8 @@ def write_report(path: str | Path, results: Sequence[DatasetResult], cache: Scor
         body="\n".join(_dataset(result, cache, n) for n, result in enumerate(results)),
         about=escape(about()),
     )
-    Path(path).write_text(page, "utf-8")
+    with open_replacing(path, "w", encoding="utf-8") as file:
+        file.write(page)
 
 
 def _dataset(result: DatasetResult, cache: ScoreCache, number: int) -> str:

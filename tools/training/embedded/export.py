@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from objectomaly_ros.detectors.embedded_net import EmbeddedNet
+from objectomaly_ros.files.writing import open_replacing
 
 
 def export(net: EmbeddedNet, path: Path, meta: dict[str, object]) -> None:
@@ -20,5 +21,5 @@ def export(net: EmbeddedNet, path: Path, meta: dict[str, object]) -> None:
             tensors[name] = value.detach().to("cpu", dtype).contiguous().clone()
     texts = {"format": "objectomaly_ros.embedded/1", "config": json.dumps(net.config.as_dict())}
     texts |= {key: json.dumps(value) for key, value in meta.items()}
-    save_file(tensors, path, texts)
-    path.chmod(0o644)  # safetensors writes files that only their owner may read
+    with open_replacing(path) as file:
+        file.write(save(tensors, texts))

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.files.writing import open_replacing
+
 from .evaluate import F32, U8, Figures, ScoreFunction, figures, histogram, names, read_pair
 
 
@@ -32,7 +34,6 @@ def write_sheets(score: ScoreFunction, folder: Path, out: Path, count: int = 10)
             found = figures(*histogram(score(image), label))
             ranked.append((found.auprc, name, found))
     ranked.sort(reverse=True)
-    out.mkdir(parents=True, exist_ok=True)
     for title, chosen in (("best", ranked[:count]), ("worst", ranked[::-1][:count])):
         rows: list[npt.NDArray[np.uint8]] = []
         for auprc, name, found in chosen:
@@ -40,4 +41,5 @@ def write_sheets(score: ScoreFunction, folder: Path, out: Path, count: int = 10)
             caption = f"{Path(name).stem}  AuPRC {100 * auprc:.0f}  FPR95 {100 * found.fpr95:.1f}"
             rows.append(strip(image, score(image), label, caption))
         sheet = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(out / f"{title}.png"), sheet)
+        with open_replacing(out / f"{title}.png") as file:
+            file.write(cv2.imencode(".png", sheet)[1].tobytes())
