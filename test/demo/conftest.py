@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import BagWriter
 from objectomaly_ros.bags.messages import IMAGE, header, image_message
-from objectomaly_ros.demo.drive import VisibleObject
+from objectomaly_ros.bags.writer import BagWriter
+from objectomaly_ros.demo.drive.render import VisibleObject
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.truth import FrameTruth, Truth
 

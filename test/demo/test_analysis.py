@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import Bag
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.accuracy import read_accuracy
 from objectomaly_ros.demo.main import show
 from objectomaly_ros.demo.source import Source

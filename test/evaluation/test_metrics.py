@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
 
-from objectomaly_ros.evaluation.metrics import (
-    SIOU_THRESHOLDS,
-    ComponentAccumulator,
-    PixelAccumulator,
-    component_metrics,
-    pixel_metrics,
-)
+from objectomaly_ros.evaluation.components import SIOU_THRESHOLDS, ComponentAccumulator
+from objectomaly_ros.evaluation.metrics import component_metrics, pixel_metrics
+from objectomaly_ros.evaluation.pixel import PixelAccumulator
 
 CASES = (
     "plain",

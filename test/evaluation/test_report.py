@@ -13,8 +13,8 @@ from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import find_datasets
 from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.published import published_rows
-from objectomaly_ros.evaluation.report import write_report
 from objectomaly_ros.evaluation.report.charts import Line, chart
+from objectomaly_ros.evaluation.report.page import write_report
 from objectomaly_ros.evaluation.results import percent
 from objectomaly_ros.evaluation.runner import Options, evaluate
 

@@ -6,12 +6,11 @@ from scipy.spatial.transform import Rotation
 from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import (
     CameraPose,
-    contact_edge,
     ground_points,
     nearest_contact,
     transform_from_quaternion,
 )
-from objectomaly_ros.obstacles.extraction import find_regions
+from objectomaly_ros.obstacles.extraction import contact_edge, find_regions
 
 LENSES = {
     "none": ("plumb_bob", ()),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from objectomaly_ros.demo.drive import RenderedDrive
+from objectomaly_ros.demo.drive.render import RenderedDrive
 from objectomaly_ros.geometry.ground import ground_points
 
 
