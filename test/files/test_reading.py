@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from objectomaly_ros.files.reading import read_bytes, regular_file
+
+
+def test_a_regular_file_also_behind_a_link(tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"1234")
+    link.symlink_to(file)
+    assert regular_file(file) == file
+    assert regular_file(str(link)) == link
+    assert read_bytes(link, limit=4) == b"1234"
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        regular_file(tmp_path / "nowhere")
+
+
+def named_pipe(folder):
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+def unix_socket(folder):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket"))
+    return folder / "socket"
+
+
+def link_to_a_pipe(folder):
+    (folder / "link").symlink_to(named_pipe(folder))
+    return folder / "link"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (named_pipe, "named pipe"),
+        (link_to_a_pipe, "named pipe"),
+        (unix_socket, "socket"),
+        (lambda folder: folder, "directory"),
+        (lambda _: Path("/dev/zero"), "device"),
+    ],
+)
+def test_anything_else_is_refused_at_once_with_its_kind(tmp_path, make, kind):
+    path = make(tmp_path)
+    with pytest.raises(OSError, match=rf"cannot read {path}: it is a {kind}"):
+        regular_file(path)
+    with pytest.raises(OSError, match=kind):
+        read_bytes(path, limit=10)
+
+
+def test_a_file_beyond_the_limit_is_told_with_size_and_limit(tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(bytes(100))
+    with pytest.raises(ValueError, match=r"large: it has 100 bytes; the limit is 99"):
+        read_bytes(file, limit=99)
+    assert read_bytes(file, limit=100) == bytes(100)
