@@ -1,8 +1,16 @@
 """Finds the obstacles that no training set named, in camera images, with and without ROS 2."""
 
-from __future__ import annotations
-
 import sys
+
+# `python -m objectomaly_ros` puts the working folder first on the import path, and a `cv2.py` lying
+# there would run. Take it off before any other import, unless this package lies there.
+if (
+    getattr(sys, "argv", [])[:1] == ["-m"]
+    and not getattr(sys.flags, "safe_path", False)
+    and not __file__.startswith(f"{sys.path[0]}/")
+):
+    del sys.path[0]
+
 from importlib.machinery import ModuleSpec, PathFinder
 from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
