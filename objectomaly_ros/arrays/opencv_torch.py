@@ -1,4 +1,4 @@
-"""OpenCV's resizing on the device where a map is."""
+"""OpenCV's resizing and BORDER_REFLECT_101 on torch tensors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import torch
+
+from objectomaly_ros.arrays.mask_stack import nearest_pixels
 
 
 def resize_map(values: torch.Tensor, size: tuple[int, int], interpolation: int) -> torch.Tensor:
@@ -34,6 +36,21 @@ def resize_map(values: torch.Tensor, size: tuple[int, int], interpolation: int) 
         for source, target in zip(shape, size, strict=True)
     )
     return rows @ values @ columns.T
+
+
+def resize_nearest(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize (N, h, w) masks to `size` as `cv2.INTER_NEAREST` does; may return `masks` itself."""
+    for axis, length in enumerate(size, start=1):
+        if masks.shape[axis] != length:
+            pixels = _nearest(masks.shape[axis], length, masks.device)
+            masks = masks.index_select(axis, pixels)
+    return masks
+
+
+@lru_cache(maxsize=32)
+def _nearest(source: int, target: int, device: torch.device) -> torch.Tensor:
+    """Return (target,) int64; cached, because a copy to the device waits for it."""
+    return torch.from_numpy(nearest_pixels(source, target)).to(device)
 
 
 @lru_cache(maxsize=16)

@@ -6,11 +6,8 @@ import torch
 from scenes import blobs, golden, rough_score, with_ties
 
 from objectomaly_ros import mbp, oasc
-from objectomaly_ros.benchmark.traffic import Traffic
-from objectomaly_ros.gpu import mbp as mbp_torch
-from objectomaly_ros.gpu import oasc as oasc_torch
-from objectomaly_ros.gpu import occupied_bytes
-from objectomaly_ros.gpu.mask_bits import pack_bits
+from objectomaly_ros.gpu import mbp as gpu_mbp
+from objectomaly_ros.gpu import oasc as gpu_oasc
 from tools.benchmarks.published_loops import calibrate as published_calibrate
 
 GOLDENS = (
@@ -20,10 +17,9 @@ GOLDENS = (
 
 
 def on_tensors(score, masks, **options):
-    bits = pack_bits(torch.from_numpy(masks))
     if options.get("areas") is not None:
         options["areas"] = torch.from_numpy(np.asarray(options["areas"]))
-    return oasc_torch.calibrate(torch.from_numpy(score), bits, masks.shape[2], **options)
+    return gpu_oasc.calibrate(torch.from_numpy(score), torch.from_numpy(masks), **options)
 
 
 @pytest.mark.parametrize("name", GOLDENS)
@@ -32,11 +28,11 @@ def test_goldens(shared_dir, name):
     calibrated = on_tensors(expected["coarse"], expected["masks"], areas=expected["areas"])
     np.testing.assert_allclose(calibrated, expected["oasc"], atol=1e-6)
     # MBP looks for exact plateaus, so it is given the golden's own map.
-    stepped = mbp_torch.laplacian_step(torch.from_numpy(expected["oasc"]))
+    stepped = gpu_mbp.laplacian_step(torch.from_numpy(expected["oasc"]))
     np.testing.assert_allclose(stepped, expected["after_laplacian"], atol=1e-6)
-    final = mbp_torch.refine_boundary(torch.from_numpy(expected["oasc"]))
+    final = gpu_mbp.refine_boundary(torch.from_numpy(expected["oasc"]))
     np.testing.assert_allclose(final, expected["final"], atol=1e-6)
-    through = mbp_torch.refine_boundary(calibrated)
+    through = gpu_mbp.refine_boundary(calibrated)
     np.testing.assert_allclose(through, expected["final"], atol=1e-6)
 
 
@@ -45,8 +41,7 @@ def test_goldens(shared_dir, name):
 def test_random_scenes_equal_the_cpu_path(seed, overlap, monkeypatch):
     random = np.random.default_rng(seed)
     height, width = (int(x) for x in random.integers(1, 60, 2))
-    monkeypatch.setattr(oasc_torch, "_TILE_BYTES", 5 * height * -(-width // 8))  # several tiles
-    monkeypatch.setattr(occupied_bytes, "_PART", 7)
+    monkeypatch.setattr(gpu_oasc, "_CHUNK_PIXELS", 5 * height * width)  # several chunks
     masks = with_ties(random, blobs(random, int(random.integers(0, 20)), height, width))
     score = rough_score(random, height, width)
     ours = on_tensors(score, masks, overlap=overlap)
@@ -91,7 +86,7 @@ def test_given_areas_decide_the_order():
 def test_boundary_step_equals_the_cpu_path(shape):
     random = np.random.default_rng(shape[1])
     score = oasc.calibrate(rough_score(random, *shape), blobs(random, 5, *shape))
-    ours = mbp_torch.refine_boundary(torch.from_numpy(score))
+    ours = gpu_mbp.refine_boundary(torch.from_numpy(score))
     np.testing.assert_allclose(ours, mbp.refine_boundary(score), atol=1e-6)
 
 
@@ -115,35 +110,13 @@ def test_scores_of_any_range(power):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=max(1e-6 * 2.0**power, 2.0**-148))
 
 
-def test_masks_stay_packed_and_the_device_is_waited_for_once():
-    random = np.random.default_rng(6)
-    height, width = 120, 200
-    masks = blobs(random, 60, height, width) & (random.random((60, 1, 1)) < 0.5)
-    masks[:, :, 20:180] = False  # few of the bytes hold a pixel
-    bits = pack_bits(torch.from_numpy(masks))
-    score, areas = torch.from_numpy(rough_score(random, height, width)), torch.arange(60)
-    with Traffic() as traffic:
-        mbp_torch.refine_boundary(oasc_torch.calibrate(score, bits, width, areas=areas))
-    assert traffic.largest <= bits.numel(), "masks were unpacked as a whole"
-    assert traffic.waits == ["aten::nonzero"]
-
-
 @pytest.mark.parametrize(
-    ("change", "error", "message"),
+    ("score", "masks", "message"),
     [
-        ({"score": torch.zeros(4, 9, dtype=torch.float64)}, TypeError, "float64"),
-        ({"score": torch.zeros(4)}, ValueError, "shape"),
-        ({"bits": torch.zeros((2, 4, 2), dtype=torch.bool)}, TypeError, "pack_bits"),
-        ({"bits": torch.zeros((2, 4, 3), dtype=torch.uint8)}, ValueError, "9 pixels wide"),
-        ({"overlap": "inverse_variance"}, ValueError, "'inverse_variance'"),
-        ({"areas": torch.zeros(3)}, ValueError, "one a mask"),
-        ({"residual": 1.5}, ValueError, "0 to 1; got 1.5"),
+        (torch.zeros(4, 9, dtype=torch.float64), torch.zeros(2, 4, 9, dtype=torch.bool), "float64"),
+        (torch.zeros(4, 9), torch.zeros(2, 4, 9, dtype=torch.uint8), "bool masks, got.*uint8"),
     ],
 )
-def test_bad_input_is_refused(change, error, message):
-    options = {
-        "score": torch.zeros(4, 9), "bits": torch.zeros((2, 4, 2), dtype=torch.uint8), "width": 9,
-        **change,
-    }  # fmt: skip
-    with pytest.raises(error, match=message):
-        oasc_torch.calibrate(**options)
+def test_other_types_are_refused(score, masks, message):
+    with pytest.raises(TypeError, match=message):
+        gpu_oasc.calibrate(score, masks)

@@ -9,26 +9,20 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from objectomaly_ros.arrays import opencv_torch as resize_torch
+from objectomaly_ros.arrays import opencv_torch
 from objectomaly_ros.detectors import score_rules
 from objectomaly_ros.detectors.score_rules import Geometry
-from objectomaly_ros.gpu import mask_bits
-from objectomaly_ros.gpu import mbp as mbp_torch
-from objectomaly_ros.gpu import oasc as oasc_torch
+from objectomaly_ros.gpu import mbp as gpu_mbp
+from objectomaly_ros.gpu import oasc as gpu_oasc
 
-CACHES = (
-    mask_bits.bit_values, mask_bits._nearest, resize_torch._reflected, resize_torch._weights
-)  # fmt: skip
+CACHES = (opencv_torch._nearest, opencv_torch._reflected, opencv_torch._weights)
 
 
 @pytest.fixture
-def gpu(monkeypatch):
-    """Let tensors be fake; every mask has 500 bytes that hold a pixel."""
+def gpu():
+    """Let tensors be fake."""
     for cache in CACHES:
         cache.cache_clear()
-    monkeypatch.setattr(
-        torch.Tensor, "nonzero", lambda self: self.new_empty((500, 1), dtype=torch.int64)
-    )
     with FakeTensorMode():
         yield torch.device("cuda", 0)
     for cache in CACHES:
@@ -39,8 +33,8 @@ def gpu(monkeypatch):
 @pytest.mark.parametrize("options", [{}, {"overlap": "smallest", "residual": 0.3}])
 def test_oasc_and_mbp(gpu, size, options):
     score = torch.empty((72, 125), device=gpu)
-    bits = torch.empty((12, size[0], -(-size[1] // 8)), dtype=torch.uint8, device=gpu)
-    refined = mbp_torch.refine_boundary(oasc_torch.calibrate(score, bits, size[1], **options))
+    masks = torch.empty((12, *size), dtype=torch.bool, device=gpu)
+    refined = gpu_mbp.refine_boundary(gpu_oasc.calibrate(score, masks, **options))
     assert refined.shape == (72, 125)
     assert (refined.dtype, refined.device) == (torch.float32, gpu)
 
@@ -54,7 +48,7 @@ def test_scores(gpu, rule):
 
 
 def test_resizing(gpu):
-    small = resize_torch.resize_map(torch.empty((72, 125), device=gpu), (30, 40), cv2.INTER_AREA)
+    small = opencv_torch.resize_map(torch.empty((72, 125), device=gpu), (30, 40), cv2.INTER_AREA)
     assert (small.shape, small.device) == ((30, 40), gpu)
 
 

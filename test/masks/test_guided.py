@@ -116,7 +116,7 @@ def test_a_sam_asks_only_the_guided_points(monkeypatch):
         network, prompting="guided", prompts=20, sparse_per_side=2,
         pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1,
     )  # fmt: skip
-    result = generator.packed_masks(np.zeros((48, 64, 3), np.uint8), score)
+    result = generator.segment(np.zeros((48, 64, 3), np.uint8), score)
     expected = GuidedPoints(20, 2)((48, 64), score) * np.array([64.0, 48.0])
     asked = {tuple(np.round(p, 3)) for p in result.points.numpy()}
     assert asked <= {tuple(np.round(p, 3)) for p in expected}

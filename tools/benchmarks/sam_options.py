@@ -92,9 +92,9 @@ def main() -> None:
     for variant in ("float32", *arguments.variants):
         found = generator(arguments, variant)
         if variant in ("compiled", "graphs"):
-            found.packed_masks(image)  # compiles
-        result = found.packed_masks(np.ascontiguousarray(image))
-        masks = result.masks()
+            found.segment(image)  # compiles
+        result = found.segment(np.ascontiguousarray(image))
+        masks = result.masks.cpu().numpy()
         final = refine_boundary(calibrate(score, masks))
         if exact_masks is None:
             exact_masks, exact_map = masks, final

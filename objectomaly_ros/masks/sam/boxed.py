@@ -44,7 +44,7 @@ class _Axis:
 
 
 class BoxedMasks:
-    """Measures and packs masks one after the other, each only where its logits are high enough.
+    """Measures and makes masks one after the other, each only where its logits are high enough.
 
     Both interpolations of a placement are linear and separable, so along each axis they are one
     banded matrix. Its entries are those of the library's own interpolation; sums are taken in
@@ -90,22 +90,20 @@ class BoxedMasks:
         high, low_count, areas = torch.from_numpy(counts).unbind(1)
         return Measures(high / low_count, torch.from_numpy(boxes), areas.to(torch.int64))
 
-    def pack(self, logits: torch.Tensor, threshold: float) -> torch.Tensor:
-        """Return N masks as bits of the image, (N, H, ceil(W / 8)) uint8; see `SamResult.bits`."""
+    def masks(self, logits: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Return the N masks in the image, (N, H, W) bool."""
         x0, y0, _, _ = self._placement.crop_box
         height, width = self._placement.image_size
-        bits = np.zeros((len(logits), height, -(-width // 8)), dtype=np.uint8)
-        for low, packed in zip(logits.numpy(), bits, strict=True):
+        # NumPy's zeros cost no memory before something is written, torch's do.
+        masks = np.zeros((len(logits), height, width), dtype=np.bool_)
+        for low, mask in zip(logits.numpy(), masks, strict=True):
             located = self._locate(low, threshold)
             if located is None:
                 continue
             rows, columns = located
-            left = x0 + columns.start
-            mask = self._upsample(low, rows, columns) > threshold
-            aligned = np.packbits(np.pad(mask, ((0, 0), (left % 8, 0))), axis=1)
-            top = y0 + rows.start
-            packed[top : top + len(mask), left // 8 : left // 8 + aligned.shape[1]] = aligned
-        return torch.from_numpy(bits)
+            placed = mask[y0 + rows.start : y0 + rows.stop, x0 + columns.start : x0 + columns.stop]
+            np.greater(self._upsample(low, rows, columns), threshold, out=placed)
+        return torch.from_numpy(masks)
 
     def _locate(self, low: _Floats, cut: float) -> tuple[slice, slice] | None:
         """Return the rows and columns of the crop outside which no logit exceeds `cut`."""

@@ -23,8 +23,8 @@ from objectomaly_ros.masks.sam.segmenter import (
 )
 from objectomaly_ros.masks.sam.small_regions import without_small_regions
 from objectomaly_ros.models.devices import Precision, autocast
-from objectomaly_ros.models.timing import StageClock
-from objectomaly_ros.types import Image, Masks, ScoreMap
+from objectomaly_ros.models.timing import Stopwatch
+from objectomaly_ros.types import Image, Masks, MaskSet, ScoreMap
 
 
 class SamMasks:
@@ -35,13 +35,13 @@ class SamMasks:
     the official generator with another `points_per_batch`. What is saved is work, not masks: what
     the decoder does for the image is done once; masks that the network itself predicts to be poor
     are never brought to full size; the others are measured there in tiles and forgotten, and after
-    suppression the few that remain are made as bits.
+    suppression only the few that remain are made.
 
     Memory, beside the network's own: for each point of a batch about 40 MB in the decoder (64x64
     embedding, float32); at most three low-resolution masks of 256 KB a point of a crop (800 MB for
     32x32 points if none is filtered out; usually a tenth); some 300 MB for one tile at full size
-    on a GPU, five full-size float32 maps on the CPU; and H W / 8 bytes for each mask returned,
-    twice that while crops are joined. `generate` adds H W bytes a mask on the host.
+    on a GPU, five full-size float32 maps on the CPU; and H W bytes for each mask returned, twice
+    that while crops are joined.
 
     A GPU is waited for where the number of masks decides a shape: twice a batch of points in the
     decoder, once a batch after the filters, in suppression, and at the end.
@@ -72,7 +72,7 @@ class SamMasks:
     ) -> None:
         """Take a network, and the official generator's parameters by their names.
 
-        Its `output_mode` has no counterpart: masks are bits on the device or an array of bool.
+        Its `output_mode` has no counterpart: masks are tensors or arrays of bool.
 
         Args:
             sam: a `segment_anything.modeling.Sam` on its device; its image encoder may be any
@@ -120,10 +120,15 @@ class SamMasks:
         self._final_nms_thresh = max(box_nms_thresh, crop_nms_thresh)
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
-        """Return the masks of `image` on the host, (N, H, W) bool; see `packed_masks`."""
-        return self.packed_masks(image, score).masks()
+        """Return the masks of `image` on the host, (N, H, W) bool; see `segment`."""
+        masks: Masks = self.segment(image, score).masks.cpu().numpy()
+        return masks
 
-    def packed_masks(self, image: Image, score: ScoreMap | torch.Tensor | None = None) -> SamResult:
+    def find(self, image: Image, score: ScoreMap | torch.Tensor | None = None) -> MaskSet:
+        """Return the masks of `image` on the device; see `segment`."""
+        return self.segment(image, score).mask_set()
+
+    def segment(self, image: Image, score: ScoreMap | torch.Tensor | None = None) -> SamResult:
         """Return the masks of `image` on the device, with what SAM says of each.
 
         Args:
@@ -132,18 +137,18 @@ class SamMasks:
                 there is one, and not looked at where there is none.
 
         Raises:
-            ValueError: the image has another form, or is too narrow for SAM's input size.
+            TypeError, ValueError: the image has another form, or is too narrow for SAM.
             torch.OutOfMemoryError: not even one point at a time fits.
         """
-        check_image(image, "SAM")
-        clock = StageClock(self.device, STAGES)
+        check_image(image)
+        clock = Stopwatch(*STAGES, device=self.device)
         image_size = (image.shape[0], image.shape[1])
         parts = []
         with torch.inference_mode():
             for crop in crops(image_size, self._crop_layers, self._crop_overlap):
                 points = self._points(crop, score)
-                found, bits = self._segmenter.segment(image, crop, points, clock)
-                parts.append(SamResult.of_crop(found, bits, crop.box, image_size[1]))
+                found, masks = self._segmenter.segment(image, crop, points, clock)
+                parts.append(SamResult.of_crop(found, masks, crop.box))
             with clock.stage(POST_PROCESSING):
                 result = SamResult.joined(parts)
                 if len(parts) > 1:

@@ -1,4 +1,4 @@
-"""What a SAM mask generator returns: masks as bits on the device, and what SAM says of each."""
+"""SAM's masks of one image, on its device, and what SAM says of each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from objectomaly_ros.masks.sam.candidates import Candidates
-from objectomaly_ros.types import Masks
+from objectomaly_ros.types import MaskSet
 
 _PER_MASK = (
-    "bits",
+    "masks",
     "boxes",
     "areas",
     "predicted_iou",
@@ -28,9 +27,7 @@ class SamResult:
     """N masks of one image, all tensors on the generator's device.
 
     Attributes:
-        bits: (N, H, ceil(W / 8)) uint8, eight pixels of a row in a byte, the first in its highest
-            bit, as `np.packbits` packs them; the last byte of a row is filled up with 0.
-        width: W, pixels.
+        masks: (N, H, W) bool.
         boxes: (N, 4) int64 x0, y0, x1, y1 of the image; the last pixel belongs to the mask. Zeros
             for an empty mask.
         areas: (N,) int64 pixels.
@@ -41,8 +38,7 @@ class SamResult:
         timings: seconds, keys `encoder` (with resizing), `decoder`, `post_processing`.
     """
 
-    bits: torch.Tensor
-    width: int
+    masks: torch.Tensor
     boxes: torch.Tensor
     areas: torch.Tensor
     predicted_iou: torch.Tensor
@@ -53,17 +49,12 @@ class SamResult:
 
     @classmethod
     def of_crop(
-        cls,
-        found: Candidates,
-        bits: torch.Tensor,
-        crop_box: tuple[int, int, int, int],
-        width: int,
+        cls, found: Candidates, masks: torch.Tensor, crop_box: tuple[int, int, int, int]
     ) -> SamResult:
-        """Make a result of the masks found in one crop, `bits` and `width` being the image's."""
-        box = torch.tensor([crop_box], device=bits.device)
+        """Make a result of the masks found in one crop, `masks` being the image's."""
+        box = torch.tensor([crop_box], device=masks.device)
         return cls(
-            bits,
-            width,
+            masks,
             found.boxes,
             found.areas,
             found.predicted_iou,
@@ -80,34 +71,18 @@ class SamResult:
         tensors: dict[str, Any] = {
             name: torch.cat([getattr(part, name) for part in parts]) for name in _PER_MASK
         }
-        return cls(width=parts[0].width, **tensors)
+        return cls(**tensors)
 
     def __len__(self) -> int:
-        return len(self.bits)
+        return len(self.masks)
 
     def select(self, which: torch.Tensor) -> SamResult:
         """Return the masks at the indices `which`, in that order."""
         tensors: dict[str, Any] = {name: getattr(self, name)[which] for name in _PER_MASK}
-        return SamResult(width=self.width, timings=self.timings, **tensors)
+        return SamResult(timings=self.timings, **tensors)
 
-    def masks(self) -> Masks:
-        """Return the masks on the host, (N, H, W) bool.
-
-        Only their boxes are written; the zeros around them cost next to nothing.
-        """
-        packed = self.bits.cpu().numpy()
-        count, height, _ = packed.shape
-        masks: Masks = np.zeros((count, height, self.width), dtype=np.bool_)
-        boxes = self.boxes.tolist()
-        for mask, rows, (left, top, right, bottom) in zip(masks, packed, boxes, strict=True):
-            first = left // 8
-            inside = np.unpackbits(rows[top : bottom + 1, first : right // 8 + 1], axis=1)
-            mask[top : bottom + 1, left : right + 1] = inside[:, left % 8 : right + 1 - 8 * first]
-        return masks
-
-    def boxes_xywh(self) -> torch.Tensor:
-        """Return (N, 4) int64 x, y, width, height as `oasc.calibrate` takes them.
-
-        As in the official package, width and height are one less than the pixels spanned.
-        """
-        return torch.cat([self.boxes[:, :2], self.boxes[:, 2:] - self.boxes[:, :2]], dim=1)
+    def mask_set(self) -> MaskSet:
+        """Return the masks with their areas and boxes, as OASC takes them."""
+        size = self.boxes[:, 2:] - self.boxes[:, :2] + 1
+        boxes = torch.cat([self.boxes[:, :2], size], dim=1)
+        return MaskSet(self.masks, self.areas.cpu().numpy(), boxes.cpu().numpy())

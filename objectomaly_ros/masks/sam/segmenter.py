@@ -16,7 +16,7 @@ from objectomaly_ros.masks.sam.placement import Cuts, Placement
 from objectomaly_ros.masks.sam.prompts import Crop, Points
 from objectomaly_ros.masks.sam.tiled import TiledMasks
 from objectomaly_ros.models.devices import Precision, autocast
-from objectomaly_ros.models.timing import StageClock
+from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.types import Image
 
 ColourOrder: TypeAlias = Literal["rgb", "bgr"]
@@ -63,7 +63,7 @@ class CropSegmenter:
         self._has_halved = False
 
     def segment(
-        self, image: Image, crop: Crop, points: Points, clock: StageClock
+        self, image: Image, crop: Crop, points: Points, clock: Stopwatch
     ) -> tuple[Candidates, torch.Tensor]:
         """Return the masks that survive in a crop, by descending predicted IoU.
 
@@ -74,7 +74,7 @@ class CropSegmenter:
             clock: of the stages `STAGES`.
 
         Returns:
-            the masks, and their (M, H, ceil(W / 8)) uint8 bits in the image.
+            the masks at low resolution, and in the image, (M, H, W) bool.
         """
         image_size = (image.shape[0], image.shape[1])
         x0, y0, x1, y1 = crop.box
@@ -106,7 +106,7 @@ class CropSegmenter:
             found = Candidates.joined(parts)
             kept = suppress(found.boxes, found.predicted_iou, self._filters.box_nms_thresh)
             found = found.select(kept)
-            return found, at_full_size.pack(found.logits, self._cuts.threshold)
+            return found, at_full_size.masks(found.logits, self._cuts.threshold)
 
     def _decode(
         self,
@@ -114,7 +114,7 @@ class CropSegmenter:
         points: Points,
         placement: Placement,
         at_full_size: FullSize,
-        clock: StageClock,
+        clock: Stopwatch,
     ) -> Candidates:
         """Decode a batch of points and filter its masks one by one."""
         filters = self._filters

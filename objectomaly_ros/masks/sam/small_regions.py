@@ -24,25 +24,24 @@ def without_small_regions(result: SamResult, min_area: int, max_iou: float) -> S
         min_area: pixels; holes and islands below it go, but for the largest island.
         max_iou: of boxes, for suppression.
     """
-    bits = result.bits.cpu().numpy().copy()
+    masks = result.masks.cpu().numpy().copy()
     boxes = result.boxes.cpu().numpy().copy()
     areas = result.areas.cpu().numpy().copy()
-    unchanged = np.ones(len(bits), dtype=np.float32)
-    for index, packed in enumerate(bits):
-        mask = np.unpackbits(packed, axis=1, count=result.width).view(np.bool_)
+    unchanged = np.ones(len(masks), dtype=np.float32)
+    for index, mask in enumerate(masks):
         mask, filled = amg.remove_small_regions(mask, min_area, mode="holes")
         mask, cleared = amg.remove_small_regions(mask, min_area, mode="islands")
         if not (filled or cleared):
             continue
         unchanged[index] = 0
-        packed[:] = np.packbits(mask, axis=1)
+        masks[index] = mask
         x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
         boxes[index] = (x, y, x + width - 1, y + height - 1) if width else 0
         areas[index] = np.count_nonzero(mask)
-    device = result.bits.device
+    device = result.masks.device
     cleaned = dataclasses.replace(
         result,
-        bits=torch.from_numpy(bits).to(device),
+        masks=torch.from_numpy(masks).to(device),
         boxes=torch.from_numpy(boxes).to(device),
         areas=torch.from_numpy(areas).to(device),
     )

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
-from objectomaly_ros.gpu.mask_bits import pack_bits
 from objectomaly_ros.masks.sam.placement import Cuts, Measures, Placement
 
 _TILE_BYTES = 64 * 2**20  # float32 logits of one size that exist at a time
 
 
 class TiledMasks:
-    """Measures and packs masks with a fixed number of device operations a tile, and no waiting."""
+    """Measures and makes masks with a fixed number of device operations a tile, and no waiting."""
 
     def __init__(self, placement: Placement, low_side: int) -> None:
         """Work on masks of low_side x low_side logits."""
@@ -40,13 +39,13 @@ class TiledMasks:
             torch.cat([part.areas for part in parts]),
         )
 
-    def pack(self, logits: torch.Tensor, threshold: float) -> torch.Tensor:
-        """Return N masks as bits of the image, (N, H, ceil(W / 8)) uint8; see `SamResult.bits`."""
+    def masks(self, logits: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Return the N masks in the image, (N, H, W) bool."""
         x0, y0, x1, y1 = self._placement.crop_box
         height, width = self._placement.image_size
         around = (x0, width - x1, y0, height - y1)
-        parts = [pack_bits(F.pad(full > threshold, around)) for full in self._tiles(logits)]
-        none = torch.zeros((0, height, -(-width // 8)), dtype=torch.uint8, device=logits.device)
+        parts = [F.pad(full > threshold, around) for full in self._tiles(logits)]
+        none = torch.zeros((0, height, width), dtype=torch.bool, device=logits.device)
         return torch.cat([none, *parts])
 
     def _tiles(self, logits: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -48,7 +48,7 @@ def by_package(logits, placement):
 
 @pytest.mark.parametrize("kind", [BoxedMasks, TiledMasks])
 @pytest.mark.parametrize("name", PLACEMENTS)
-def test_measures_and_bits_are_the_packages(kind, name, monkeypatch):
+def test_measures_and_masks_are_the_packages(kind, name, monkeypatch):
     monkeypatch.setattr(tiled, "_TILE_BYTES", 4 * 256 * 256 * 5)  # several tiles, the last shorter
     placement, logits = PLACEMENTS[name], blobs(14)
     masks, stability, boxes = by_package(logits, placement)
@@ -56,15 +56,14 @@ def test_measures_and_bits_are_the_packages(kind, name, monkeypatch):
     full_size = kind(placement, LOW)
     low = placement.trim(logits)
     measures = full_size.measure(low, Cuts(0.0, 1.0))
-    bits = full_size.pack(low, 0.0)
+    masks_here = full_size.masks(low, 0.0).numpy()
 
     height, width = placement.image_size
-    unpacked = np.unpackbits(bits.numpy(), axis=2, count=width).astype(bool)
     expected = amg.uncrop_masks(masks, placement.crop_box, height, width).numpy()
     if kind is TiledMasks:  # the same library calls: the same bits
-        np.testing.assert_array_equal(unpacked, expected)
-    assert (unpacked != expected).sum() <= 2  # rounding
-    same = torch.from_numpy((unpacked == expected).all((1, 2)))
+        np.testing.assert_array_equal(masks_here, expected)
+    assert (masks_here != expected).sum() <= 2  # rounding
+    same = torch.from_numpy((masks_here == expected).all((1, 2)))
     assert torch.equal(measures.boxes[same], boxes[same])
     assert torch.equal(measures.areas[same], masks.sum((1, 2))[same])
     torch.testing.assert_close(measures.stability, stability, atol=1e-3, rtol=0, equal_nan=True)
@@ -78,7 +77,7 @@ def test_no_masks_at_all(kind):
     measures = full_size.measure(none, Cuts(0.0, 1.0))
     assert measures.boxes.shape == (0, 4)
     assert measures.stability.shape == measures.areas.shape == (0,)
-    assert full_size.pack(none, 0.0).shape == (0, 360, 80)
+    assert full_size.masks(none, 0.0).shape == (0, 360, 640)
 
 
 def test_tiles_bound_what_exists_at_a_time(monkeypatch):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from objectomaly_ros.gpu import pipeline as device_line
+from objectomaly_ros.gpu import pipeline as gpu_pipeline
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.guided import GuidedPoints
 from objectomaly_ros.pipeline import Objectomaly
-from objectomaly_ros.video import mask_set as keyframe
+from objectomaly_ros.video import mask_set
 
 EASY = {"pred_iou_thresh": 0.85, "stability_score_thresh": 0.5, "box_nms_thresh": 0.9}
 ROUNDING_PIXELS = 2  # a logit within rounding of the cut falls on either side
@@ -55,11 +55,11 @@ def test_masks_are_the_official_ones(sam, make_image, official, case):
     records, expected = official(sam, image, **options)
     _, again = official(sam, image, points_per_batch=7, **options)
 
-    result = SamMasks(sam, **options).packed_masks(image)
+    result = SamMasks(sam, **options).segment(image)
 
     assert len(result) == len(records)
     assert len(again) == len(records), "the reference contradicts itself: choose another case"
-    masks = result.masks()
+    masks = result.masks.cpu().numpy()
     allowed = max(int((again != expected).sum()), ROUNDING_PIXELS)
     assert int((masks != expected).sum()) <= allowed
     check_records(result, records, masks, expected)
@@ -75,17 +75,19 @@ def check_records(result, records, masks, expected):
     crop_boxes = result.crop_boxes.double()
     crop_boxes[:, 2:] -= crop_boxes[:, :2]
     np.testing.assert_array_equal(crop_boxes, column("crop_box"))
+    xywh = result.boxes.clone()
+    xywh[:, 2:] -= xywh[:, :2]  # the package's width is one less than the pixels spanned
     same = (masks == expected).all((1, 2))
     assert same.any()
     np.testing.assert_array_equal(result.areas[same], column("area")[same])
-    np.testing.assert_array_equal(result.boxes_xywh()[same], column("bbox")[same])
+    np.testing.assert_array_equal(xywh[same], column("bbox")[same])
 
 
 def test_cases_prove_something(sam, make_image):
     """Each case must keep masks, most of them several; special ones must differ from plain ones."""
     counts = {}
     for case, (size, options) in CASES.items():
-        counts[case] = SamMasks(sam, **options).packed_masks(make_image(*size)).areas.tolist()
+        counts[case] = SamMasks(sam, **options).segment(make_image(*size)).areas.tolist()
     assert all(len(areas) >= (1 if case == "defaults" else 2) for case, areas in counts.items())
     assert len(counts["thresholds that keep many"]) >= 8
     assert 0 in counts["no filter at all"]
@@ -94,7 +96,7 @@ def test_cases_prove_something(sam, make_image):
 
 def test_crops_find_masks_that_the_whole_image_does_not(sam, make_image):
     size, options = CASES["crops"]
-    result = SamMasks(sam, **options).packed_masks(make_image(*size))
+    result = SamMasks(sam, **options).segment(make_image(*size))
     whole = torch.tensor([0, 0, size[1], size[0]])
     assert (result.crop_boxes != whole).any(1).any()
 
@@ -143,9 +145,9 @@ def test_few_points_give_few_masks(sam, make_image, n_points):
 
 
 def test_a_frame_without_any_good_mask(sam, make_image):
-    result = SamMasks(sam, points_per_side=4, pred_iou_thresh=99.0).packed_masks(make_image(64, 48))
-    assert result.masks().shape == (0, 64, 48)
-    assert result.boxes_xywh().shape == (0, 4)
+    result = SamMasks(sam, points_per_side=4, pred_iou_thresh=99.0).segment(make_image(64, 48))
+    assert result.masks.cpu().numpy().shape == (0, 64, 48)
+    assert result.mask_set().boxes.shape == (0, 4)
 
 
 def test_a_thousand_masks(sam, make_image):
@@ -158,11 +160,10 @@ def test_a_thousand_masks(sam, make_image):
 
 def test_a_large_image(sam, make_image):
     image = make_image(150, 200).repeat(20, axis=0).repeat(20, axis=1)
-    result = SamMasks(sam, points_per_side=3, **EASY).packed_masks(image)
+    result = SamMasks(sam, points_per_side=3, **EASY).segment(image)
     assert len(result) > 0
-    assert result.bits.shape[1:] == (3000, 500)
-    unpacked = np.unpackbits(result.bits.numpy(), axis=2, count=4000)
-    np.testing.assert_array_equal(unpacked.sum((1, 2)), result.areas)
+    assert result.masks.shape[1:] == (3000, 4000)
+    np.testing.assert_array_equal(result.masks.sum((1, 2)), result.areas)
 
 
 def test_a_line_of_pixels(sam, make_image):
@@ -173,7 +174,7 @@ def test_a_line_of_pixels(sam, make_image):
 
 
 def test_timings_are_those_of_the_stages(sam, make_image):
-    timings = SamMasks(sam, points_per_side=2).packed_masks(make_image(64, 48)).timings
+    timings = SamMasks(sam, points_per_side=2).segment(make_image(64, 48)).timings
     assert list(timings) == ["encoder", "decoder", "post_processing"]
     assert all(seconds > 0 for seconds in timings.values())
 
@@ -199,23 +200,23 @@ def test_bad_options_are_refused(sam, options, message):
 
 
 @pytest.mark.parametrize(
-    "image",
+    ("image", "error"),
     [
-        np.zeros((8, 8), np.uint8),
-        np.zeros((8, 8, 3), np.float32),
-        np.zeros((0, 8, 3), np.uint8),
+        (np.zeros((8, 8), np.uint8), ValueError),
+        (np.zeros((8, 8, 3), np.float32), TypeError),
+        (np.zeros((0, 8, 3), np.uint8), ValueError),
     ],
 )
-def test_bad_images_are_refused(sam, image):
-    with pytest.raises(ValueError, match="RGB image"):
-        SamMasks(sam).packed_masks(image)
+def test_bad_images_are_refused(sam, image, error):
+    with pytest.raises(error, match="an image must"):
+        SamMasks(sam).segment(image)
 
 
 def test_half_precision_finds_about_the_same(sam, make_image):
     keep_all = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1.0}
     image = make_image(90, 120)
     exact, rough = (
-        SamMasks(sam, points_per_side=4, precision=precision, **keep_all).packed_masks(image)
+        SamMasks(sam, points_per_side=4, precision=precision, **keep_all).segment(image)
         for precision in ("float32", "bfloat16")
     )
     difference = (exact.predicted_iou - rough.predicted_iou).abs().max()  # both are descending
@@ -228,9 +229,9 @@ def test_the_pipeline_refines_on_the_device_of_the_masks(sam, make_image, monkey
     guided = GuidedPoints(points=20, sparse_per_side=3, dense_per_side=8)
     pipeline = Objectomaly(_Given(score), SamMasks(sam, point_source=guided, **EASY))
     expected = pipeline.refine(image)
-    monkeypatch.setattr(keyframe, "DEVICES", ("cpu",))
-    lines, refine = [], device_line.refine
-    monkeypatch.setattr(device_line, "refine", lambda *a: lines.append(a) or refine(*a))
+    monkeypatch.setattr(mask_set, "GPU_TYPES", ("cpu",))
+    lines, refine = [], gpu_pipeline.refine
+    monkeypatch.setattr(gpu_pipeline, "refine", lambda *a: lines.append(a) or refine(*a))
     refinement = pipeline.refine(image)
     assert len(lines) == 1
     assert len(refinement.masks) > 1
