@@ -8,8 +8,6 @@ from typing import Literal
 from objectomaly_ros.runtime.keyframes import Keyframe, KeyframeMasks
 from objectomaly_ros.types import Image, ScoreMap
 from objectomaly_ros.video.cells import Cells
-from objectomaly_ros.video.fusion import calibrate_aged
-from objectomaly_ros.video.mask_memory import MaskMemory
 from objectomaly_ros.video.optical_flow import FlowPropagation
 
 Propagation = Literal["flow", "hold", "none"]
@@ -20,26 +18,25 @@ class Current:
     """The masks that are in use on a frame.
 
     Attributes:
-        keyframe: that they were made for.
+        keyframe: of the masks.
         masks: as they were made.
-        cells: the same at their places in the frame.
-        image: the frame, (H, W, 3) uint8.
-        memory: what the masks remember of the frames before; None where they do not follow.
+        cells: the masks warped to the current frame.
+        image: the current frame, (H, W, 3) uint8.
     """
 
     keyframe: Keyframe
     masks: KeyframeMasks
     cells: Cells
     image: Image
-    memory: MaskMemory | None
 
     def calibrate(self, score: ScoreMap, age_s: float) -> ScoreMap:
         """Return OASC of the frame's `score`, (H, W), with masks that are `age_s` seconds old."""
-        fresh = None
-        if self.masks.fresh is not None:
-            label_maps = self.masks.fresh.label_maps(self.image)
-            fresh = Cells.from_label_maps(label_maps, self.cells.ids.shape, rule=self.cells.rule)
-        return calibrate_aged(score, self.cells, age_s, self.memory, fresh)
+        frame_cells = None
+        if self.masks.frame_superpixels is not None:
+            labels = self.masks.frame_superpixels.label_maps(self.image)
+            shape = (score.shape[0], score.shape[1])
+            frame_cells = Cells.from_label_maps(labels, shape, rule=self.cells.rule)
+        return self.cells.calibrate(score, age_s, frame_cells)
 
 
 class MaskPropagator:
@@ -47,8 +44,7 @@ class MaskPropagator:
 
     Masks are ready some frames after their keyframe. What happens then, and until newer ones are
     ready, is the mode:
-        flow: their pixels are moved with the image's optical flow, from the keyframe to each frame,
-            and they remember what they saw before (`OascRule.memory_s`);
+        flow: the optical flow of the image moves them from the keyframe to each frame;
         hold: they are used where they were, which suits a camera that stands still;
         none: they are used where they were, on one frame only, the first after they are ready;
             all other frames keep the coarse score.
@@ -60,7 +56,6 @@ class MaskPropagator:
         self.mode: Propagation = "flow"  # may change from frame to frame
         self._flow = FlowPropagation()
         self._in_use: tuple[Keyframe, KeyframeMasks] | None = None
-        self._memory = MaskMemory(0.0)
 
     def step(self, image: Image) -> None:
         """Take the next frame."""
@@ -75,9 +70,6 @@ class MaskPropagator:
         """Use these masks from now on."""
         self._leave()
         self._in_use = keyframe, masks
-        self._memory = MaskMemory(masks.cells.rule.memory_s)
-        if keyframe.track is not None and keyframe.score.shape == masks.cells.ids.shape:
-            masks.cells.remember(keyframe.score, 0.0, self._memory)
 
     def drop(self, keyframe: Keyframe) -> None:
         """No masks will come for this keyframe, or they are no longer used."""
@@ -89,7 +81,7 @@ class MaskPropagator:
         if self._in_use is None:
             return None
         keyframe, masks = self._in_use
-        cells, track, memory = masks.cells, keyframe.track, None
+        cells, track = masks.cells, keyframe.track
         if cells.ids.shape != image.shape[:2]:  # the camera changed its resolution meanwhile
             self._leave()
             return None
@@ -100,8 +92,7 @@ class MaskPropagator:
                 self._leave()
                 return None
             cells = cells.with_ids(self._flow.warp(track, cells.ids))
-            memory = self._memory
-        return Current(keyframe, masks, cells, image, memory)
+        return Current(keyframe, masks, cells, image)
 
     def reset(self) -> None:
         """Forget all masks, for a clock jump or a new recording."""

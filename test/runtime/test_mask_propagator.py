@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -85,37 +83,6 @@ def test_masks_of_another_resolution_are_not_used():
     propagator.step(small)
     assert propagator.current(small) is None
     assert propagator.current(scene(0)) is None
-
-
-def noisy(frame):
-    """A score that differs from frame to frame."""
-    return np.random.default_rng(frame).random(SHAPE).astype(np.float32)
-
-
-@pytest.mark.parametrize("mode", ["flow", "hold"])
-def test_masks_that_follow_remember_the_frames_before(mode):
-    """From the keyframe on, though the masks come late; those that stay see other things there."""
-    mask = np.zeros((1, *SHAPE), bool)
-    mask[0, 40:80, 40:80] = True
-    rule = OascRule(memory_s=0.5)
-    masks = KeyframeMasks(Cells.from_masks(mask, SHAPE, rule=rule), 1, 0.1)
-    propagator = MaskPropagator()
-    propagator.mode = mode
-    propagator.step(scene(0))
-    key = replace(keyframe(propagator.start()), score=noisy(0))
-    for frame in (1, 2):
-        propagator.step(scene(0))
-        if frame == 1:
-            propagator.adopt(key, masks)
-        result = propagator.current(scene(0)).calibrate(noisy(frame), 0.1 * frame)
-    means = [noisy(frame)[mask[0]].mean() for frame in range(3)]
-    weights = np.exp([-0.4, -0.2, 0]) if mode == "flow" else np.array([0, 0, 1])
-    expected = weights @ means / weights.sum()
-    np.testing.assert_allclose(result[mask[0]], expected, rtol=0, atol=1e-6)
-    newer = replace(keyframe(propagator.start(), number=4), score=noisy(3))
-    propagator.adopt(newer, masks)
-    again = propagator.current(scene(0)).calibrate(noisy(3), 0.0)
-    np.testing.assert_allclose(again[mask[0]], noisy(3)[mask[0]].mean(), rtol=0, atol=1e-6)
 
 
 def test_quick_masks_of_the_frame_itself_join():

@@ -8,7 +8,7 @@ On street_ood/clip_dev (15 Hz): AuPRC and FPR95 in percent of the embedded detec
 15th frame, beside no refinement and refinement with masks of the frame itself, on the same frames.
 The figures for every 15th frame are means over clips that begin at five different frames, for a
 single choice of keyframes says little: the share of the gain that is kept differs by tens of
-percent between them. Masks under flow remember every frame since their keyframe.
+percent between them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import rule_for
 from objectomaly_ros.types import ScoreMap
 from objectomaly_ros.video.cells import Cells
-from objectomaly_ros.video.fusion import calibrate_aged
-from objectomaly_ros.video.mask_memory import MaskMemory
+from objectomaly_ros.video.mask_set import cells
 from objectomaly_ros.video.optical_flow import FlowPropagation
 from tools import SHARED
 from tools.experiments.frame_scores import CACHE, FrameScores, read_frames
@@ -102,7 +101,7 @@ def of_age(count: int, age: int) -> list[Pair]:
 
 
 def follow(
-    frames: Sequence[FrameScores], cells: list[Cells]
+    frames: Sequence[FrameScores], own: list[Cells]
 ) -> tuple[dict[Pair, npt.NDArray[np.uint16]], float]:
     """Return every keyframe's ids moved to the frames after it, and the ms of a flow."""
     moved, times = {}, []
@@ -115,7 +114,7 @@ def follow(
             if keys:
                 times.append(1e3 * (perf_counter() - began))
             for keyframe, key in keys.items():
-                moved[index, keyframe] = flow.warp(key, cells[keyframe].ids.astype(np.uint16))
+                moved[index, keyframe] = flow.warp(key, own[keyframe].ids.astype(np.uint16))
             if index % TRACKS == first:
                 keys[index] = flow.start()
             for keyframe in [k for k in keys if index - k >= max(AGES)]:
@@ -134,21 +133,17 @@ def refine(
     maps: dict[str, Maps] = {mode: {} for mode in MODES}
     coarse = [frame.coarse[detector] for frame in frames]
     own = [
-        refine_boundary(cells.calibrate(score))
-        for cells, score in zip(masks.own, coarse, strict=True)
+        refine_boundary(ready.calibrate(score))
+        for ready, score in zip(masks.own, coarse, strict=True)
     ]
-    for keyframe, cells in enumerate(masks.own):
-        memory = MaskMemory(cells.rule.memory_s)
-        cells.remember(coarse[keyframe], 0.0, memory)
+    for keyframe, ready in enumerate(masks.own):
         for frame in range(keyframe + 1, min(len(frames), keyframe + max(AGES) + 1)):
             pair, age_s = (frame, keyframe), (frame - keyframe) / RATE_HZ
-            there = cells.with_ids(masks.moved[pair])
             if pair not in wanted:
-                there.remember(coarse[frame], age_s, memory)
                 continue
             fresh = masks.fresh[frame] if masks.fresh else None
-            moved = calibrate_aged(coarse[frame], there, age_s, memory, fresh)
-            held = calibrate_aged(coarse[frame], cells, age_s, None, fresh)
+            moved = ready.with_ids(masks.moved[pair]).calibrate(coarse[frame], age_s, fresh)
+            held = ready.calibrate(coarse[frame], age_s, fresh)
             maps["flow"][pair] = refine_boundary(moved)
             maps["hold"][pair] = refine_boundary(held)
     for pair in wanted:
@@ -220,16 +215,15 @@ def main() -> None:
     p.add_argument("--cache", type=Path, default=CACHE, help="folder for the coarse scores")
     p.add_argument("--json", action="store_true", help="print JSON instead of the table")
     p.add_argument("--plot", type=Path, help="write the curves over the age here")
-    p.add_argument("--memory-s", type=float, help="another value of the rule's; 0 for none")
     p.add_argument("--fade-s", type=float, help="another value of the rule's; inf for never")
     p.add_argument("--fresh-levels", type=int, default=2, help="of quick superpixels; 0 for none")
     args = p.parse_args()
     cv2.setNumThreads(1)
     generator = RegionMasks(fresh_levels=args.fresh_levels)
-    rule = rule_for(generator, fade_s=args.fade_s, memory_s=args.memory_s)
+    rule = rule_for(generator, fade_s=args.fade_s)
     frames = list(read_frames(args.data / "clip_dev", args.weights, args.cache))
     shape = frames[0].labels.shape
-    own = [Cells.from_label_maps(generator.label_maps(f.image), shape, rule=rule) for f in frames]
+    own = [cells(generator.find(f.image), shape, rule) for f in frames]
     fresh, times = None, []
     if generator.frame_superpixels is not None:
         fresh = []

@@ -17,8 +17,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import cv2
 
@@ -26,9 +24,10 @@ from objectomaly_ros.cli.options import add_rule_arguments
 from objectomaly_ros.evaluation.metrics import component_metrics, pixel_metrics
 from objectomaly_ros.masks.regions import RegionMasks
 from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.oasc import OascRule, rule_for
 from objectomaly_ros.types import ScoreMap
-from objectomaly_ros.video.cells import Cells
+from objectomaly_ros.video.mask_set import cells, find_masks
 from tools import SHARED
 from tools.experiments.frame_scores import CACHE, FrameScores, read_frames
 
@@ -49,48 +48,21 @@ class Row:
     f1_obstacle: float
 
 
-class Stopwatch:
-    """Milliseconds of each stage on each frame."""
-
-    def __init__(self) -> None:
-        self.times: dict[str, list[float]] = defaultdict(list)
-        self._last = 0.0
-
-    def start(self) -> None:
-        """Begin a frame."""
-        self._last = perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """End a stage."""
-        now = perf_counter()
-        self.times[stage].append(1e3 * (now - self._last))
-        self._last = perf_counter()
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Median and shortest of each stage."""
-        return {
-            stage: {"median": round(median(times), 2), "min": round(min(times), 2)}
-            for stage, times in self.times.items()
-        }
-
-
 def refine_all(
     frames: Sequence[FrameScores], generator: RegionMasks, rule: OascRule, watch: Stopwatch
 ) -> dict[tuple[str, str], list[ScoreMap]]:
     """Return the scores of every detector after every stage, frame after frame."""
     scores: dict[tuple[str, str], list[ScoreMap]] = defaultdict(list)
     for frame in frames:
-        watch.start()
-        label_maps = generator.label_maps(frame.image)
-        watch.lap("regions (a keyframe)")
-        cells = Cells.from_label_maps(label_maps, frame.labels.shape, rule=rule)
-        watch.lap("cells (a keyframe)")
+        with watch.stage("regions"):
+            found = find_masks(generator, frame.image, None)
+        with watch.stage("cells"):
+            ready = cells(found, frame.labels.shape, rule)
         for detector, coarse in frame.coarse.items():
-            watch.start()
-            calibrated = cells.calibrate(coarse)
-            watch.lap("OASC (a frame)")
-            refined = refine_boundary(calibrated)
-            watch.lap("MBP (a frame)")
+            with watch.stage("OASC"):
+                calibrated = ready.calibrate(coarse)
+            with watch.stage("MBP"):
+                refined = refine_boundary(calibrated)
             for stage, score in zip(STAGES, (coarse, calibrated, refined), strict=True):
                 scores[detector, stage].append(score)
     return scores
@@ -118,7 +90,8 @@ def main() -> None:
     add_rule_arguments(p)
     args = p.parse_args()
     cv2.setNumThreads(1)
-    generator, watch = RegionMasks(), Stopwatch()
+    generator, watch = RegionMasks(), Stopwatch("regions", "cells", "OASC", "MBP")
+    runs = dict.fromkeys(("regions", "cells", "OASC", "MBP"), 0)
     rule = rule_for(generator, args.overlap, args.residual)
     rows = []
     for part in ("dev", "dev_extra"):
@@ -127,10 +100,13 @@ def main() -> None:
         halves = {part: slice(None)}
         if part == "dev":
             halves |= {"dev odd": slice(0, None, 2), "dev even": slice(1, None, 2)}
+        n_scores = sum(len(frame.coarse) for frame in frames)
+        for stage in runs:
+            runs[stage] += len(frames) if stage in ("regions", "cells") else n_scores
         for (detector, stage), scores in refine_all(frames, generator, rule, watch).items():
             for name, chosen in halves.items():
                 rows.append(measure(name, detector, stage, scores[chosen], labels[chosen]))
-    times = watch.summary()
+    times = {stage: 1e3 * s / max(1, runs[stage]) for stage, s in watch.seconds().items()}
     if args.json:
         content = {"rule": asdict(rule), "rows": [asdict(row) for row in rows], "ms": times}
         print(json.dumps(content, indent=1))
@@ -142,8 +118,8 @@ def main() -> None:
         print(
             f"{row.part:11}{row.detector:10}{row.stage:14}" + "".join(f"{f:13.1f}" for f in figures)
         )
-    for stage, spent in times.items():
-        print(f"{stage:24} median {spent['median']:8.2f} ms, shortest {spent['min']:8.2f} ms")
+    for stage, milliseconds in times.items():
+        print(f"{stage:8} {milliseconds:8.2f} ms on average")
 
 
 if __name__ == "__main__":

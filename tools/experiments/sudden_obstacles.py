@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What masks that remember cost where it would hurt: obstacles that appear, and false alarms.
+"""What old masks cost where it would hurt: obstacles that appear, and false alarms.
 
     python -m tools.experiments.sudden_obstacles [--weights FILE] [--json]
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,11 +25,9 @@ import numpy.typing as npt
 
 from objectomaly_ros.masks.regions import RegionMasks
 from objectomaly_ros.mbp import refine_boundary
-from objectomaly_ros.oasc import OascRule
 from objectomaly_ros.types import ScoreMap
 from objectomaly_ros.video.cells import Cells
-from objectomaly_ros.video.fusion import calibrate_aged
-from objectomaly_ros.video.mask_memory import MaskMemory
+from objectomaly_ros.video.mask_set import cells, find_masks
 from objectomaly_ros.video.optical_flow import FlowPropagation
 from tools import SHARED
 from tools.experiments.frame_scores import (
@@ -50,17 +47,15 @@ LAGS = (0, 1, 2, 4)
 KEYFRAMES_APART = 3
 VOID = 11
 """CamVid's class of what has no label."""
-VARIANTS = ("coarse", "every frame", "flow", "flow without memory")
+VARIANTS = ("coarse", "every frame", "flow")
 
 
 def drive(frames: Sequence[FrameScores], variant: str) -> Iterator[ScoreMap]:
     """Score frames after one another, the first being the keyframe; see VARIANTS."""
     generator = RegionMasks()
-    rule: OascRule = generator.recommended_rule
-    if variant == "flow without memory":
-        rule = replace(rule, memory_s=0.0)
+    rule = generator.recommended_rule
     shape = frames[0].labels.shape
-    flow, memory = FlowPropagation(), MaskMemory(rule.memory_s)
+    flow = FlowPropagation()
     for index, frame in enumerate(frames):
         score = frame.coarse[DETECTOR]
         if variant == "coarse":
@@ -68,19 +63,16 @@ def drive(frames: Sequence[FrameScores], variant: str) -> Iterator[ScoreMap]:
             continue
         flow.step(frame.image)
         if index == 0 or variant == "every frame":
-            cells = Cells.from_label_maps(generator.label_maps(frame.image), shape, rule=rule)
+            ready = cells(find_masks(generator, frame.image, None), shape, rule)
             key = flow.start()
-            if index == 0:
-                cells.remember(score, 0.0, memory)
-            yield refine_boundary(cells.calibrate(score))
+            yield refine_boundary(ready.calibrate(score))
             continue
         assert generator.frame_superpixels is not None
         fresh = Cells.from_label_maps(
             generator.frame_superpixels.label_maps(frame.image), shape, rule=rule
         )
-        there = cells.with_ids(flow.warp(key, cells.ids))
-        age_s = index / RATE_HZ
-        yield refine_boundary(calibrate_aged(score, there, age_s, memory, fresh))
+        there = ready.with_ids(flow.warp(key, ready.ids))
+        yield refine_boundary(there.calibrate(score, index / RATE_HZ, fresh))
 
 
 def share_above(
@@ -155,8 +147,8 @@ def main() -> None:
         print(f"above the level of {100 * recall:.0f} % recall ({thresholds[k]:.4g}), in %:")
         print(f"  {'':22}" + "".join(f"{f'{lag} later':>9}" for lag in LAGS) + "   false alarms")
         for v in VARIANTS:
-            cells = "".join(f"{found[v][lag][k]:9.1f}" for lag in lags)
-            print(f"  {v:22}{cells}{alarms[v][k]:15.2f}")
+            shares = "".join(f"{found[v][lag][k]:9.1f}" for lag in lags)
+            print(f"  {v:22}{shares}{alarms[v][k]:15.2f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import OascRule
 from objectomaly_ros.video.cells import Cells
 from tools.experiments.frame_scores import FrameScores
@@ -45,17 +44,6 @@ def test_a_scene_that_stands_still_loses_nothing():
     assert row.own[0] > row.coarse[0] + 10
     assert row.own[1] < row.coarse[1]
     assert row.kept("flow") == "100/100"
-
-
-def test_masks_that_follow_remember_all_frames_since_their_keyframe():
-    frames, cells = still(OascRule(memory_s=np.inf))
-    masks = Masks(cells, None, follow(frames, cells)[0])
-    maps = refine(frames, masks, "noisy", {(3, 1), (2, 2)})
-    mean = np.mean([frame.coarse["noisy"] for frame in frames[1:]], axis=0, dtype=np.float32)
-    expected = refine_boundary(cells[0].calibrate(mean))
-    np.testing.assert_allclose(maps["flow"][3, 1], expected, rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(maps["hold"][3, 1], maps["own"][3, 1])
-    np.testing.assert_array_equal(maps["flow"][2, 2], maps["own"][2, 2])
 
 
 def test_fresh_masks_join_those_of_an_earlier_frame_only():
