@@ -1,14 +1,15 @@
 """Object-aware score calibration (OASC): each object takes the mean score of its mask.
 
-Source: Song, Kim, Im, Noh, "Objectomaly", arXiv 2507.07460, the OASC step, and the order of the
+Source: Song, Kim, Im, Noh, "Objectomaly", arXiv 2507.07460, the OASC step, in the order of the
 published code: masks by ascending area, a later one overwrites an earlier one.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import cv2
 import numpy as np
@@ -22,16 +23,8 @@ Overlap: TypeAlias = Literal["largest", "smallest", "inverse_variance"]
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 
 VARIANCE_FLOOR = 0.05
-"""Under `inverse_variance` a mask weighs 1 / (VARIANCE_FLOOR + its score's variance / the
-frame's). Measured: 0.02 to 0.3 give the same figures within half a point."""
-
-
-def check_overlap(overlap: str) -> None:
-    """Raise ValueError unless `overlap` names a rule."""
-    if overlap not in OVERLAPS:
-        raise ValueError(
-            f"overlap must be 'largest', 'smallest' or 'inverse_variance', got {overlap!r}"
-        )
+"""Keeps the weight of a mask finite under `inverse_variance`. Measured: 0.02 to 0.3 give the same
+figures within half a point."""
 
 
 @dataclass(frozen=True)
@@ -39,51 +32,50 @@ class OascRule:
     """What a covered pixel takes. The default is the paper's published code.
 
     Attributes:
-        overlap: where several masks overlap, the pixel takes
-            `largest`: the mean of the largest (the paper's code; made for SAM's nested masks);
-            `smallest`: the mean of the smallest;
-            `inverse_variance`: the average of all their means, each weighted by how well the score
-            agrees within the mask:
-            1 / (VARIANCE_FLOOR + variance in the mask / variance in the frame). Made
-            for label_maps of several scales, where a large region is right only if it does not join
-            an obstacle with the ground, which shows in the score's variance.
-        residual: the share of its own score that the pixel keeps, 0 to 1: it takes
-            (1 - residual) * mean + residual * score. 0 is the paper's. Under `inverse_variance`
-            this is the share where the score varies in its masks as much as in the frame; it keeps
-            less where the score agrees and more where it does not, as on the edge of an obstacle that
-            the masks miss: the score joins the average, at every mask, with the weight
-            residual / (1 - residual) / (VARIANCE_FLOOR + 1).
-        fade_s: seconds after which masks that were made for an earlier frame count half: 1 -
-            residual is divided by 1 + age / fade_s. Infinite, as in the paper's form, for never.
-        memory_s: where masks follow the image from frame to frame, their means (and variances) are
-            taken over the frames since their keyframe, one t seconds ago counting
-            exp(-t / memory_s) of the current one. 0, as in the paper's form, for one frame's.
+        overlap: which masks decide where several overlap.
+            `largest`: the mean of the largest (the paper's code; made for SAM's nested masks).
+            `smallest`: the mean of the smallest.
+            `inverse_variance`: the average of all their means, each weighted by
+            1 / (VARIANCE_FLOOR + variance of the score in the mask / variance in the frame). Made
+            for label maps of several scales: a large region that joins an obstacle with the ground
+            shows in the score's variance, and counts little.
+        residual: the share of its own score that a pixel keeps, 0 to 1; 0 is the paper's. Under
+            `largest` and `smallest` it takes (1 - residual) * mean + residual * score. Under
+            `inverse_variance` the score joins the average, once for each mask, with the weight
+            residual / (1 - residual) / (VARIANCE_FLOOR + 1): this is the same share where the score
+            varies in the mask as much as in the frame, less where it is even, and more on the edge
+            of an obstacle that the masks miss.
+        fade_s: on video, the age in seconds at which masks count half: 1 - residual is divided by
+            1 + age / fade_s. Infinite for never, the paper's.
     """
 
     overlap: Overlap = "largest"
     residual: float = 0.0
     fade_s: float = math.inf
-    memory_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            ValueError: `overlap` is unknown, `residual` outside 0 to 1, `fade_s` not above 0, or
-                `memory_s` below 0.
+            ValueError: `overlap` is unknown, `residual` outside 0 to 1, or `fade_s` not above 0.
         """
-        check_overlap(self.overlap)
+        if self.overlap == "agreement":  # type: ignore[comparison-overlap]
+            logging.getLogger(__name__).warning(
+                "overlap 'agreement' is now called 'inverse_variance'"
+            )
+            object.__setattr__(self, "overlap", "inverse_variance")
+        if self.overlap not in OVERLAPS:
+            raise ValueError(f"overlap must be one of {', '.join(OVERLAPS)}; got {self.overlap!r}")
         if not 0 <= self.residual <= 1:
             raise ValueError(
-                f"residual is the share of the score that is kept, 0 to 1; got {self.residual}"
+                f"residual is the share of its own score that a pixel keeps, 0 to 1; "
+                f"got {self.residual}"
             )
         if not self.fade_s > 0:
             raise ValueError(f"fade_s must be above 0 (.inf for never), got {self.fade_s}")
-        if not self.memory_s >= 0:
-            raise ValueError(f"memory_s must be at least 0 (0 for none), got {self.memory_s}")
 
     def kept(self, age_s: float = 0.0) -> float:
-        """Return the residual with masks of this age in seconds."""
+        """Return the residual for masks of this age in seconds."""
         return 1 - (1 - self.residual) / (1 + max(0.0, age_s) / self.fade_s)
 
 
@@ -91,35 +83,40 @@ PAPER = OascRule()
 """The form of the paper and its published code."""
 
 
+@runtime_checkable
+class RecommendsRule(Protocol):
+    """A mask generator that says how OASC is to use its masks where the user does not."""
+
+    recommended_rule: OascRule
+
+
 def rule_for(
     mask_generator: object,
     overlap: Overlap | None = None,
     residual: float | None = None,
     fade_s: float | None = None,
-    memory_s: float | None = None,
 ) -> OascRule:
     """Return the rule for the masks of a generator.
 
     Args:
-        mask_generator: its attribute `recommended_rule`, where it has one, stands for what is not
-            said; generators without one (SAM's) get the paper's form.
-        overlap: None for the recommended one. With an overlap named, the others are the paper's
-            unless they are named too, so `overlap="largest"` alone is always the paper's form.
-        residual: None for the recommended one.
-        fade_s: None for the recommended one.
-        memory_s: None for the recommended one.
+        mask_generator: its recommended rule applies where the arguments are None; a generator
+            without one (SAM's) gets the paper's form.
+        overlap: see `OascRule`. If given, `residual` and `fade_s` default to the paper's instead,
+            so that `overlap="largest"` alone is always the paper's form.
+        residual: see `OascRule`.
+        fade_s: see `OascRule`.
 
     Raises:
         ValueError: a value is not allowed.
     """
-    rule = getattr(mask_generator, "recommended_rule", PAPER)
+    rule = PAPER
     if overlap is not None:
         rule = OascRule(overlap)
+    elif isinstance(mask_generator, RecommendsRule):
+        rule = mask_generator.recommended_rule
     if residual is not None:
         rule = replace(rule, residual=residual)
-    if fade_s is not None:
-        rule = replace(rule, fade_s=fade_s)
-    return rule if memory_s is None else replace(rule, memory_s=memory_s)
+    return rule if fade_s is None else replace(rule, fade_s=fade_s)
 
 
 def calibrate(
@@ -138,19 +135,18 @@ def calibrate(
     included. Masks of equal area rank in the order given, the later as the larger. Uncovered pixels
     keep their score.
 
-    NaN and infinite pixels are left out of the means, so that one bad pixel spoils nobody; where
-    a mask covers them they take its mean like its other pixels. A mask without any finite pixel is
-    skipped, and so is one that vanishes when it is brought to the map's resolution.
+    NaN and infinite pixels are left out of the means; where a mask covers them they take its mean
+    like its other pixels. A mask without a finite pixel is skipped, and so is one that has no pixel
+    at the resolution of the map.
 
     Args:
         score: (H, W) floating point, any range.
         masks: (N, h, w) bool, any resolution; resized like `cv2.INTER_NEAREST`. N may be 0.
-        overlap: what a covered pixel takes, see `OascRule`; the default is the paper's.
-        residual: the share of its own score that it keeps; the paper's is 0.
-        areas: (N,) what masks are ordered by, where that is not their pixel count at (h, w).
+        overlap: see `OascRule`; the default is the paper's.
+        residual: see `OascRule`; the default is the paper's.
+        areas: (N,) what masks are ranked by, where that is not their pixel count at (h, w).
         boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask, as mask
-            generators report them. Finding the masks is most of the work: with boxes it is many
-            times faster.
+            generators report them. Without boxes most of the time goes into finding the masks.
 
     Returns:
         (H, W) float32, a new array.
@@ -161,17 +157,14 @@ def calibrate(
     """
     score = check_score(score)
     rule = OascRule(overlap, residual)
-    if overlap == "inverse_variance" or residual > 0:
-        from objectomaly_ros.video.cells import Cells
-
-        cells = Cells.from_masks(masks, score.shape, rule=rule, areas=areas, boxes=boxes)
-        return cells.calibrate(score)
     stack = MaskStack(masks, (score.shape[0], score.shape[1]), areas, boxes)
-    order = stack.ascending()
-    result = score.copy()
+    if rule.overlap == "inverse_variance":
+        return _average(score, stack, rule.residual)
+    means = np.zeros_like(score)
     free = np.ones(score.shape, dtype=np.uint8)
-    # Winners first: what they cover is final, and a mask wholly under them costs no mean.
-    for index in order[::-1] if overlap == "largest" else order:
+    order = stack.ascending()
+    # Paint the winning mask first, so that fully hidden masks can be skipped.
+    for index in order[::-1] if rule.overlap == "largest" else order:
         located = stack.crop(index)
         if located is None:
             continue
@@ -183,8 +176,49 @@ def calibrate(
         if mean is None:
             continue
         # OpenCV writes into the views: several times faster than masked assignment.
-        cv2.copyTo(np.full(mask.shape, mean), visible, result[box])
+        cv2.copyTo(np.full(mask.shape, mean), visible, means[box])
         cv2.subtract(free[box], visible, free[box])
+    result = blend(means, score, rule.residual)
+    cv2.copyTo(score, free, result)
+    return result
+
+
+def blend(means: ScoreMap, score: ScoreMap, residual: float) -> ScoreMap:
+    """Return (1 - residual) * means + residual * score, and `means` where the score is not finite.
+
+    The only place that blends the two: MBP looks for plateaus whose Laplacian is exactly 0, which
+    another order of rounding would break.
+    """
+    if residual == 0:
+        return means
+    blended = np.asarray(cv2.addWeighted(means, 1 - residual, score, residual, 0), np.float32)
+    unusable = (~np.isfinite(score)).view(np.uint8)
+    return np.asarray(cv2.copyTo(means, unusable, blended), np.float32)
+
+
+def _average(score: ScoreMap, stack: MaskStack, residual: float) -> ScoreMap:
+    """Apply `inverse_variance`: average the means of all masks of a pixel, and its own score."""
+    finite = np.isfinite(score)
+    variance = np.var(score, dtype=np.float64, where=finite) if finite.any() else 0.0
+    total, weights, count = np.zeros((3, *score.shape))
+    for index in range(len(stack)):
+        located = stack.crop(index)
+        if located is None:
+            continue
+        box, mask = located
+        values = score[box][mask & finite[box]].astype(np.float64)
+        if len(values) == 0:
+            continue
+        weight = 1 / (VARIANCE_FLOOR + (values.var() / variance if variance > 0 else 0))
+        total[box] += mask * (weight * values.mean())
+        weights[box] += mask * weight
+        count[box] += mask
+    own = np.where(finite, residual / (VARIANCE_FLOOR + 1) * count, 0)
+    total = (1 - residual) * total + own * np.where(finite, score, 0)
+    weights = (1 - residual) * weights + own
+    result = score.copy()
+    covered = weights > 0
+    result[covered] = total[covered] / weights[covered]
     return result
 
 

@@ -294,7 +294,7 @@ class TestErrors:
 
     def test_overlap(self):
         with pytest.raises(
-            ValueError, match="'largest', 'smallest' or 'inverse_variance', got 'paper'"
+            ValueError, match="one of largest, smallest, inverse_variance; got 'paper'"
         ):
             calibrate(self.score, self.masks, overlap="paper")
 

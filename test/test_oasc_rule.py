@@ -106,6 +106,11 @@ def test_a_bad_pixel_takes_its_masks_mean_and_spoils_nobody(bad, residual, overl
     assert 2 <= result[0, 2] <= 3
 
 
+def test_the_old_name_is_accepted_with_a_warning(caplog):
+    assert OascRule("agreement", 0.6) == OascRule("inverse_variance", 0.6)
+    assert "now called 'inverse_variance'" in caplog.text
+
+
 def test_a_constant_score_stays():
     masks = blobs(np.random.default_rng(7), 5, 20, 30)
     score = np.full((20, 30), 0.3, np.float32)
@@ -116,31 +121,28 @@ def test_a_constant_score_stays():
 
 class TestRuleFor:
     class Recommending:
-        recommended_rule = OascRule("inverse_variance", 0.5, 0.7, 0.3)
+        recommended_rule = OascRule("inverse_variance", 0.5, 0.7)
 
     def test_the_paper_unless_the_generator_says_otherwise(self):
         assert rule_for(object()) == PAPER == OascRule("largest", 0.0)
-        assert rule_for(self.Recommending()) == OascRule("inverse_variance", 0.5, 0.7, 0.3)
+        assert rule_for(self.Recommending()) == OascRule("inverse_variance", 0.5, 0.7)
 
     def test_what_is_named_wins(self):
         generator = self.Recommending()
         assert rule_for(generator, "largest") == PAPER
         assert rule_for(generator, "smallest", 0.2) == OascRule("smallest", 0.2)
-        assert rule_for(generator, residual=0.1) == OascRule("inverse_variance", 0.1, 0.7, 0.3)
-        assert rule_for(generator, fade_s=3.0) == OascRule("inverse_variance", 0.5, 3.0, 0.3)
-        assert rule_for(generator, memory_s=0.0) == OascRule("inverse_variance", 0.5, 0.7)
+        assert rule_for(generator, residual=0.1) == OascRule("inverse_variance", 0.1, 0.7)
+        assert rule_for(generator, fade_s=3.0) == OascRule("inverse_variance", 0.5, 3.0)
         assert rule_for(object(), residual=0.1) == OascRule("largest", 0.1)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (("mean",), "'largest', 'smallest' or 'inverse_variance', got 'mean'"),
-        (("largest", 1.5), "share of the score that is kept, 0 to 1; got 1.5"),
+        (("mean",), "one of largest, smallest, inverse_variance; got 'mean'"),
+        (("largest", 1.5), "that a pixel keeps, 0 to 1; got 1.5"),
         (("largest", float("nan")), "got nan"),
         (("largest", 0.0, 0.0), r"fade_s must be above 0 \(.inf for never\), got 0.0"),
-        (("largest", 0.0, 1.0, -0.1), r"memory_s must be at least 0 \(0 for none\), got -0.1"),
-        (("largest", 0.0, 1.0, float("nan")), "memory_s must be at least 0"),
     ],
 )
 def test_wrong_rules(values, message):

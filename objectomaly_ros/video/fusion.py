@@ -1,61 +1,109 @@
-"""Masks of an earlier frame joined with quick ones of the frame itself.
+"""Fuses the votes of several sets of masks: the rule `inverse_variance` on video.
 
-Masks that follow the image drift off their objects' edges: on street_ood/clip_dev their overlap
-with the objects falls to 0.75, 0.55 and 0.35 after 5, 15 and 30 frames, whatever the flow. Quick
-masks of the frame itself keep to its edges, and the older the others are the more they decide.
+Masks of a keyframe are fused with superpixels of the current frame. Propagated masks drift off
+their objects' edges: on street_ood/clip_dev their IoU with the objects falls to 0.75, 0.55 and 0.35
+after 5, 15 and 30 frames. Superpixels of the current frame keep to its edges, and decide more the
+older the others are.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.oasc import VARIANCE_FLOOR
 from objectomaly_ros.types import ScoreMap
-from objectomaly_ros.video.cells import Cells
-from objectomaly_ros.video.mask_memory import MaskMemory
+from objectomaly_ros.video.incidence import CellIncidence
+from objectomaly_ros.video.run_length import RunLengths
+
+_F64 = npt.NDArray[np.float64]
 
 
-def calibrate_aged(
-    score: ScoreMap,
-    cells: Cells,
-    age_s: float,
-    memory: MaskMemory | None = None,
-    fresh: Cells | None = None,
-) -> ScoreMap:
-    """Return OASC of `score` with masks of an earlier frame, and fresh ones if there are any.
+class StandardScore:
+    """A frame's score in units of its deviation, which keeps squares small and sums exact.
 
-    Args:
-        score: (H, W) floating point.
-        cells: of the earlier frame's masks, at their places in this one.
-        age_s: seconds from that frame to this one.
-        memory: of `cells` on the frames before; takes this frame in.
-        fresh: of masks of this frame. Under the rule `inverse_variance` they join as further masks,
-            which have no age; under the other rules they are not used.
-
-    Returns:
-        (H, W) float32, a new array.
+    Attributes:
+        values: (H, W) float32, mean 0 and deviation 1; 0 for pixels that are not finite.
+        squares: (H, W) float32.
+        finite: (H, W) bool; None if all are.
+        mean, deviation: of the finite scores; deviation 0 for a constant score.
     """
-    if fresh is None or cells.rule.overlap != "inverse_variance":
-        return cells.calibrate(score, age_s, memory)
-    old, new = cells.votes(score, age_s, memory), fresh.votes(score)
-    of_old, of_new, lengths = cells.runs.intersect(fresh.runs)
-    constants = old.constants[of_old] + new.constants[of_new]
-    slopes = old.slopes[of_old] + new.slopes[of_new]
-    weights = old.weights[of_old] + new.weights[of_new]
-    unseen = weights == 0
-    slopes[unseen] = weights[unseen] = 1
 
-    def spread(values: npt.NDArray[np.float64]) -> ScoreMap:
+    def __init__(self, score: ScoreMap) -> None:
+        """Take a score, (H, W) float32."""
+        finite = np.isfinite(score)
+        self.finite = None if finite.all() else finite
+        seen = None if self.finite is None else finite.view(np.uint8)
+        mean, deviation = cv2.meanStdDev(score, mask=seen)
+        self.mean, self.deviation = float(mean[0, 0]), float(deviation[0, 0])
+        scale = 1 / self.deviation if self.deviation else 0.0
+        with np.errstate(invalid="ignore"):
+            self.values = (score - np.float32(self.mean)) * np.float32(scale)
+        if self.finite is not None:
+            self.values[~finite] = 0
+        self.squares = self.values * self.values
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The votes of one set of masks: with the votes of all sets added up, a pixel takes
+    (constants + slopes * its score) / weights.
+
+    Attributes:
+        runs: of the cells.
+        constants, slopes, weights: (n_cells,), 0 in cells without a mask.
+    """
+
+    runs: RunLengths
+    constants: _F64
+    slopes: _F64
+    weights: _F64
+
+    @classmethod
+    def of(
+        cls, score: StandardScore, incidence: CellIncidence, runs: RunLengths, residual: float
+    ) -> Votes:
+        """Return the votes of a set of masks on a score; `residual` as of `OascRule`."""
+        sizes = runs.sizes
+        if score.finite is not None:
+            sizes = runs.sums(score.finite.astype(np.float32))
+        total, weights, count = incidence.weighted_means(
+            runs.sums(score.values), runs.sums(score.squares), sizes, VARIANCE_FLOOR
+        )
+        slopes = residual / (VARIANCE_FLOOR + 1) * count
+        constants = (1 - residual) * (score.mean * weights + score.deviation * total)
+        return cls(runs, constants, slopes, (1 - residual) * weights + slopes)
+
+
+def fuse(score: ScoreMap, standard: StandardScore, votes: Votes, *others: Votes) -> ScoreMap:
+    """Return `score`, (H, W) float32, after the votes of one or two sets of masks.
+
+    A pixel that is not finite takes the average of its masks' means; one without a mask keeps its
+    score.
+    """
+    if others:
+        (other,) = others
+        ids, other_ids, lengths = votes.runs.intersect(other.runs)
+        constants = votes.constants[ids] + other.constants[other_ids]
+        slopes = votes.slopes[ids] + other.slopes[other_ids]
+        weights = votes.weights[ids] + other.weights[other_ids]
+    else:
+        ids, lengths = votes.runs.ids, votes.runs.lengths
+        constants, slopes, weights = votes.constants[ids], votes.slopes[ids], votes.weights[ids]
+    bare = weights == 0
+    slopes[bare] = weights[bare] = 1
+
+    def to_pixels(values: _F64) -> ScoreMap:
         return np.repeat(values.astype(np.float32), lengths).reshape(score.shape)
 
-    result = spread(slopes / weights)
-    cv2.multiply(result, np.asarray(score, np.float32), result)
-    cv2.add(result, spread(constants / weights), result)
-    if not (old.finite and new.finite):
-        # Such a pixel has no score of its own: it takes what its masks say.
+    result = np.asarray(cv2.multiply(score, to_pixels(slopes / weights)), np.float32)
+    cv2.add(result, to_pixels(constants / weights), result)
+    if standard.finite is not None:
         with np.errstate(invalid="ignore"):
-            means = spread(constants / (weights - slopes))
-        bad = ~np.isfinite(score) & np.isfinite(means)
+            means = to_pixels(constants / (weights - slopes))
+        bad = ~standard.finite & np.isfinite(means)
         result[bad] = means[bad]
     return result

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.arrays.mask_stack import MaskStack
-from objectomaly_ros.oasc import OascRule
 from objectomaly_ros.types import LabelMaps
 from objectomaly_ros.video.incidence import CellIncidence
 
@@ -16,14 +15,14 @@ _BITS = 64  # masks that one word of the construction holds
 Ids = npt.NDArray[np.int32]
 
 
-def cells_of_masks(stack: MaskStack, rule: OascRule) -> tuple[Ids, CellIncidence]:
+def cells_of_masks(stack: MaskStack) -> tuple[Ids, CellIncidence]:
     """Number the cells of masks that overlap as they like.
 
     Masks are taken 64 at a time as the bits of one word a pixel, then the cells found so far are
     split by the distinct words. Only the ends of horizontal runs are compared.
 
     Returns:
-        (H, W) int32 ids, 0 where no mask lies, and their table.
+        (H, W) int32 ids, 0 where no mask lies, and their incidence.
     """
     order = stack.ascending()
     ids = np.zeros(stack.shape, dtype=np.int32)
@@ -47,10 +46,10 @@ def cells_of_masks(stack: MaskStack, rule: OascRule) -> tuple[Ids, CellIncidence
     if words and any(word[0] for word in words):  # every pixel is covered: keep id 0 free
         words = [np.concatenate([np.zeros(1, np.uint64), word]) for word in words]
         ids = ids + np.int32(1)
-    return ids, _table_of_words(words, rule)
+    return ids, _incidence_of_words(words)
 
 
-def _table_of_words(words: list[npt.NDArray[np.uint64]], rule: OascRule) -> CellIncidence:
+def _incidence_of_words(words: list[npt.NDArray[np.uint64]]) -> CellIncidence:
     """Unpack `words`: bit k of `words[g][c]` tells if mask 64 g + k, by rank, covers cell c."""
     cells, ranks = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
     for group, word in enumerate(words):
@@ -59,21 +58,18 @@ def _table_of_words(words: list[npt.NDArray[np.uint64]], rule: OascRule) -> Cell
             cells.append(member)
             ranks.append(np.full(len(member), group * _BITS + bit))
     n_cells = len(words[0]) if words else 1
-    return CellIncidence.from_pairs(n_cells, np.concatenate(cells), np.concatenate(ranks), rule)
+    return CellIncidence.from_pairs(n_cells, np.concatenate(cells), np.concatenate(ranks))
 
 
-def cells_of_label_maps(
-    label_maps: LabelMaps, shape: tuple[int, int], rule: OascRule
-) -> tuple[Ids, CellIncidence]:
+def cells_of_label_maps(label_maps: LabelMaps, shape: tuple[int, int]) -> tuple[Ids, CellIncidence]:
     """Number the cells of label_maps, many times faster than from one mask a region.
 
     Args:
         label_maps: (T, h, w) integer, checked.
         shape: (H, W) of the ids; they are brought to it like `cv2.INTER_NEAREST` does.
-        rule: for the table.
 
     Returns:
-        (H, W) int32 ids, 0 where no region lies, and their table.
+        (H, W) int32 ids, 0 where no region lies, and their incidence.
     """
     flat = np.zeros(label_maps[0].size, np.int32)
     labels: list[npt.NDArray[np.int64]] = []  # of each label_map, the label + 1 of each cell
@@ -97,10 +93,10 @@ def cells_of_label_maps(
     ]
     ranks = np.empty(offsets[-1], np.intp)
     ranks[np.argsort(np.concatenate(areas), kind="stable")] = np.arange(offsets[-1])
-    table = CellIncidence.from_pairs(
-        len(labels[0]), np.concatenate(covered), ranks[np.concatenate(regions)], rule
+    incidence = CellIncidence.from_pairs(
+        len(labels[0]), np.concatenate(covered), ranks[np.concatenate(regions)]
     )
-    return np.asarray(ids, np.int32), table
+    return np.asarray(ids, np.int32), incidence
 
 
 def _split(

@@ -1,4 +1,4 @@
-"""Horizontal runs of a map of ids: sums over each id and values brought back to the pixels."""
+"""Horizontal runs of a map of ids: sums over each id, and values brought back to the pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class RunLengths:
     """An id map as runs of equal ids, which makes sums over ids several times faster.
 
     Attributes:
-        n_ids: number of ids, those without a pixel included.
+        ids: (R,) the id of each run.
+        lengths: (R,) pixels of each run.
         sizes: (n_ids,) float64, pixels of each id.
     """
 
@@ -23,12 +24,12 @@ class RunLengths:
         starts = np.empty(ids.shape, dtype=np.bool_)
         starts[:, 0] = True  # runs end with their row: short float32 sums stay exact enough
         np.not_equal(ids[:, 1:], ids[:, :-1], out=starts[:, 1:])
-        self.n_ids = n_ids
+        self._n_ids = n_ids
         self._map = ids
         self._starts = np.flatnonzero(starts)
-        self._lengths = np.diff(self._starts, append=ids.size)
-        self._ids = ids.ravel()[self._starts]
-        self.sizes = self._per_id(self._lengths)
+        self.lengths = np.diff(self._starts, append=ids.size)
+        self.ids = ids.ravel()[self._starts]
+        self.sizes = self._per_id(self.lengths)
 
     def sums(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return the sum of `values`, (H, W), over the pixels of each id, (n_ids,)."""
@@ -38,7 +39,7 @@ class RunLengths:
 
     def to_pixels(self, values: npt.NDArray[np.float32]) -> ScoreMap:
         """Bring a value of each id, (n_ids,), to its pixels, (H, W)."""
-        return np.repeat(values[self._ids], self._lengths).reshape(self._map.shape)
+        return np.repeat(values[self.ids], self.lengths).reshape(self._map.shape)
 
     def intersect(
         self, other: RunLengths
@@ -46,7 +47,7 @@ class RunLengths:
         """Return the runs of equal pairs of ids with another map of the same shape.
 
         Returns:
-            (R,) three times: of each run its id here, its id there, and its pixels.
+            (R,) three times: the id here, the id there, and the pixels of each run.
         """
         start = np.zeros(self._map.size, np.bool_)
         start[self._starts] = start[other._starts] = True
@@ -55,5 +56,5 @@ class RunLengths:
         return self._map.ravel()[starts], other._map.ravel()[starts], lengths
 
     def _per_id(self, runs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        sums = np.bincount(self._ids, weights=runs, minlength=self.n_ids)
+        sums = np.bincount(self.ids, weights=runs, minlength=self._n_ids)
         return sums.astype(np.float64, copy=False)

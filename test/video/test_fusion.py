@@ -6,8 +6,6 @@ from scenes import rough_score
 
 from objectomaly_ros.oasc import OascRule
 from objectomaly_ros.video.cells import Cells
-from objectomaly_ros.video.fusion import calibrate_aged
-from objectomaly_ros.video.mask_memory import MaskMemory
 
 SHAPE = (41, 52)
 
@@ -29,7 +27,7 @@ def test_masks_without_age_are_masks_of_one_set(residual):
         Cells.from_label_maps(part, SHAPE, rule=rule)
         for part in (label_maps(), label_maps()[:1], label_maps()[1:])
     )
-    result = calibrate_aged(score(), old, 0.0, fresh=fresh)
+    result = old.calibrate(score(), 0.0, fresh)
     np.testing.assert_allclose(result, both.calibrate(score()), rtol=0, atol=2e-6)
 
 
@@ -39,31 +37,18 @@ def test_the_older_the_less_they_decide():
     fresh = Cells.from_label_maps(label_maps(2, 0), SHAPE, rule=rule)
     alone = old.calibrate(score())
     distances = [
-        np.abs(calibrate_aged(score(), old, age_s, fresh=fresh) - alone).mean()
-        for age_s in (0.0, 0.5, 5.0)
+        np.abs(old.calibrate(score(), age_s, fresh) - alone).mean() for age_s in (0.0, 0.5, 5.0)
     ]
     assert 0 < 1.2 * distances[0] < distances[1]
     assert 1.2 * distances[1] < distances[2]
-
-
-def test_the_older_masks_remember():
-    rule = OascRule("inverse_variance", memory_s=1.0)
-    old = Cells.from_label_maps(label_maps(1, 0), SHAPE, rule=rule)
-    fresh = Cells.from_label_maps(label_maps(2, 0), SHAPE, rule=rule)
-    memory = MaskMemory(1.0)
-    calibrate_aged(score(1), old, 0.0, memory, fresh)
-    result = calibrate_aged(score(2), old, 0.1, memory, fresh)
-    assert not np.allclose(result, calibrate_aged(score(2), old, 0.1, fresh=fresh), atol=1e-3)
 
 
 @pytest.mark.parametrize("overlap", ["largest", "smallest"])
 def test_the_papers_form_takes_no_further_masks(overlap):
     old = Cells.from_label_maps(label_maps(1), SHAPE, rule=OascRule(overlap))
     fresh = Cells.from_label_maps(label_maps(2), SHAPE, rule=OascRule(overlap))
-    result = calibrate_aged(score(), old, 0.3, fresh=fresh)
+    result = old.calibrate(score(), 0.3, fresh)
     np.testing.assert_array_equal(result, old.calibrate(score()))
-    with pytest.raises(ValueError, match=f"{overlap}.* no votes"):
-        old.votes(score())
 
 
 def test_where_one_set_has_no_mask_the_other_decides_and_bad_pixels_spoil_nobody():
@@ -73,7 +58,7 @@ def test_where_one_set_has_no_mask_the_other_decides_and_bad_pixels_spoil_nobody
     bad = score()
     bad[3, [5, 25, 35]] = np.nan
     old, fresh = (Cells.from_label_maps(part, SHAPE, rule=rule) for part in (left, right))
-    result = calibrate_aged(bad, old, 0.0, fresh=fresh)
+    result = old.calibrate(bad, 0.0, fresh)
     finite = np.isfinite(bad)
     assert np.isnan(result[3, 25])
     assert np.isnan(result).sum() == 1
@@ -86,4 +71,4 @@ def test_where_one_set_has_no_mask_the_other_decides_and_bad_pixels_spoil_nobody
 def test_no_masks_at_all_leave_the_score():
     rule = OascRule("inverse_variance", 0.5)
     none = Cells.from_label_maps(np.full((1, *SHAPE), -1), SHAPE, rule=rule)
-    np.testing.assert_array_equal(calibrate_aged(score(), none, 0.1, fresh=none), score())
+    np.testing.assert_array_equal(none.calibrate(score(), 0.1, none), score())
