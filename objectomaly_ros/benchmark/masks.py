@@ -16,15 +16,18 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 
 from objectomaly_ros import mbp, oasc
-from objectomaly_ros.benchmark.measuring import PeakMemory, Stopwatch, spending
-from objectomaly_ros.gpu import mbp as mbp_torch
-from objectomaly_ros.gpu import oasc as oasc_torch
+from objectomaly_ros.benchmark.measuring import PeakMemory, timed_calls
+from objectomaly_ros.gpu import mbp as gpu_mbp
+from objectomaly_ros.gpu import oasc as gpu_oasc
 from objectomaly_ros.masks.sam.attention import fuse_attention
 from objectomaly_ros.masks.sam.candidates import suppress
 from objectomaly_ros.masks.sam.compilation import Compiled, compile_encoder
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import mask_generator
+from objectomaly_ros.models.timing import Stopwatch
+from objectomaly_ros.oasc import PAPER
 from objectomaly_ros.types import Image, Masks, ScoreMap
+from objectomaly_ros.video import mask_set
 
 STAGES = ("encoder", "decoder", "post_processing", "oasc", "mbp")
 _WANTED_MASKS = 100
@@ -62,6 +65,11 @@ class Result:
     masks: Masks = field(default_factory=lambda: np.zeros((0, 0, 0), np.bool_))
     peak_mb: float | None = None
 
+    def add(self, seconds: dict[str, float]) -> None:
+        """Add what stages of a run took."""
+        for stage, value in seconds.items():
+            self.seconds[stage].append(value)
+
     def milliseconds(self, stage: str) -> float:
         """Return the median of a stage."""
         return 1e3 * median(self.seconds[stage])
@@ -85,7 +93,7 @@ def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, flo
     in a street scene.
     """
     everything = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
-    found = mask_generator(sam, **{**options, **everything}).packed_masks(image)
+    found = mask_generator(sam, **{**options, **everything}).segment(image)
     quality = float(found.predicted_iou.quantile(0.6))
     good = found.select((found.predicted_iou > quality).nonzero()[:, 0])
     stability = float(good.stability_score.nan_to_num(0).quantile(0.67))
@@ -166,28 +174,20 @@ def compare(
 
 def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Result) -> None:
     device = generator.device
-    result = generator.packed_masks(image, score)
-    for stage, seconds in result.timings.items():
-        side.seconds[stage].append(seconds)
+    result = generator.segment(image, score)
+    side.add(result.timings)
+    masks = result.mask_set()
     if device.type == "cpu":
-        with Stopwatch(device) as unpacking:  # the official generator's masks are unpacked too
-            masks = result.masks()
-        side.seconds["post_processing"][-1] += unpacking.seconds
-        areas, boxes = result.areas.numpy(), result.boxes_xywh().numpy()
-        boxes[:, 2:] += 1  # the package's width and height are one less than the pixels spanned
-        _refine(side, score, lambda s: oasc.calibrate(s, masks, areas=areas, boxes=boxes))
+        _refine(side, score, lambda s: mask_set.calibrate(masks, s, PAPER))
     else:
-        spent = Stopwatch(device)
-        with spent:
-            on_device = torch.as_tensor(score, device=device)
-            calibrated = oasc_torch.calibrate(
-                on_device, result.bits, result.width, areas=result.areas
-            )
-        side.seconds["oasc"].append(spent.seconds)
-        with (again := Stopwatch(device)):
-            mbp_torch.refine_boundary(calibrated)
-        side.seconds["mbp"].append(again.seconds)
-    side.masks = result.masks()
+        on_device = torch.as_tensor(score, device=device)
+        watch = Stopwatch("oasc", "mbp", device=device)
+        with watch.stage("oasc"):
+            calibrated = gpu_oasc.calibrate(on_device, result.masks, areas=result.areas)
+        with watch.stage("mbp"):
+            gpu_mbp.refine_boundary(calibrated)
+        side.add(watch.seconds())
+    side.masks = mask_set.host_masks(masks)
 
 
 def _run_official(
@@ -195,19 +195,18 @@ def _run_official(
 ) -> None:
     """Run the official generator, then OASC and MBP on the host, where its masks are."""
     predictor = generator.predictor
-    device = predictor.device
+    watch = Stopwatch("encoder", "decoder", "whole", device=predictor.device)
     with (
-        spending(predictor, "set_image", device) as encoder,
-        spending(predictor.model.prompt_encoder, "forward", device) as prompts,
-        spending(predictor.model.mask_decoder, "forward", device) as decoder,
-        Stopwatch(device) as whole,
+        timed_calls(predictor, "set_image", watch, "encoder"),
+        timed_calls(predictor.model.prompt_encoder, "forward", watch, "decoder"),
+        timed_calls(predictor.model.mask_decoder, "forward", watch, "decoder"),
+        watch.stage("whole"),
         np.errstate(invalid="ignore"),  # it divides 0 by 0 for empty masks
     ):
         records = generator.generate(image)
-    decoding = prompts.seconds + decoder.seconds
-    side.seconds["encoder"].append(encoder.seconds)
-    side.seconds["decoder"].append(decoding)
-    side.seconds["post_processing"].append(whole.seconds - encoder.seconds - decoding)
+    seconds = watch.seconds()
+    rest = seconds.pop("whole") - sum(seconds.values())
+    side.add({**seconds, "post_processing": rest})
     masks = np.zeros((len(records), *image.shape[:2]), np.bool_)
     for mask, record in zip(masks, records, strict=True):
         mask[:] = record["segmentation"]
@@ -216,10 +215,9 @@ def _run_official(
 
 
 def _refine(side: Result, score: ScoreMap, calibrate: Callable[[ScoreMap], ScoreMap]) -> None:
-    host = torch.device("cpu")
-    with Stopwatch(host) as spent:
+    watch = Stopwatch("oasc", "mbp")
+    with watch.stage("oasc"):
         calibrated = calibrate(score)
-    side.seconds["oasc"].append(spent.seconds)
-    with Stopwatch(host) as spent:
+    with watch.stage("mbp"):
         mbp.refine_boundary(calibrated)
-    side.seconds["mbp"].append(spent.seconds)
+    side.add(watch.seconds())

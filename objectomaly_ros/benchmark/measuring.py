@@ -1,9 +1,8 @@
-"""Seconds and memory, on devices that work behind the program's back."""
+"""Time and peak memory of calls."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,50 +10,25 @@ from typing import Any
 
 import torch
 
+from objectomaly_ros.models.timing import Stopwatch
+
 _PROCESS = Path("/proc/self")
 
 
-class Stopwatch:
-    """Adds up the seconds of the blocks it is entered for; waits for a GPU at both ends.
-
-    Attributes:
-        seconds: so far.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.seconds = 0.0
-        self._device = device
-        self._start = 0.0
-
-    def __enter__(self) -> Stopwatch:
-        self._wait()
-        self._start = time.perf_counter()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._wait()
-        self.seconds += time.perf_counter() - self._start
-
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-
-
 @contextmanager
-def spending(owner: Any, method: str, device: torch.device) -> Iterator[Stopwatch]:
-    """Measure what all calls of a method of this one object take, within the block."""
-    spent = Stopwatch(device)
+def timed_calls(owner: Any, method: str, watch: Stopwatch, stage: str) -> Iterator[None]:
+    """Add the time of all calls of a method of this one object to a stage, within the block."""
     original = getattr(owner, method)
 
     def timed(*args: Any, **keywords: Any) -> Any:
-        with spent:
+        with watch.stage(stage):
             return original(*args, **keywords)
 
     setattr(owner, method, timed)
     try:
-        yield spent
+        yield
     finally:
-        delattr(owner, method)  # the class's own shows again
+        delattr(owner, method)  # uncovers the method of the class
 
 
 class PeakMemory:

@@ -1,47 +1,53 @@
-"""Time spent in stages on a device that may work behind the program's back."""
+"""Seconds that stages take, on devices that may work behind the program's back."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
-class StageClock:
-    """Adds up the seconds of named stages; on a GPU by events, without waiting in between."""
+class Stopwatch:
+    """Adds up the seconds of named stages; on a GPU by events, without waiting in between.
 
-    def __init__(self, device: torch.device, stages: tuple[str, ...]) -> None:
-        self._device = device
+    Args:
+        *stages: their names; a stage that never runs takes 0 seconds.
+        device: where the stages compute; None for the host.
+    """
+
+    def __init__(self, *stages: str, device: torch.device | None = None) -> None:
         self._seconds = dict.fromkeys(stages, 0.0)
+        self._on_gpu = device is not None and device.type == "cuda"
+        self._device = device
         self._events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time of the block to stage `name`."""
-        if self._device.type != "cuda":
-            start = time.perf_counter()
+        if self._on_gpu:
+            begin = self._mark()
             yield
-            self._seconds[name] += time.perf_counter() - start
+            self._events.append((name, begin, self._mark()))
             return
-        begin, end = _event(), _event()
-        stream = torch.cuda.current_stream(self._device)
-        begin.record(stream)
+        start = time.perf_counter()
         yield
-        end.record(stream)
-        self._events.append((name, begin, end))
+        self._seconds[name] += time.perf_counter() - start
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of each stage; on a GPU this waits for its end."""
-        if self._events:
-            torch.cuda.synchronize(self._device)
+        """Return the seconds of each stage so far; on a GPU this waits for its end."""
         for name, begin, end in self._events:
+            end.synchronize()
             self._seconds[name] += begin.elapsed_time(end) / 1e3
         self._events.clear()
         return dict(self._seconds)
 
+    def _mark(self) -> torch.cuda.Event:
+        import torch
 
-def _event() -> torch.cuda.Event:
-    event: torch.cuda.Event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-    return event
+        event: torch.cuda.Event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self._device))
+        return event

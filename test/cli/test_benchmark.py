@@ -8,8 +8,9 @@ import torch
 from PIL import Image as Pillow
 
 from objectomaly_ros.benchmark import masks, networks
-from objectomaly_ros.benchmark.measuring import PeakMemory, spending
+from objectomaly_ros.benchmark.measuring import PeakMemory, timed_calls
 from objectomaly_ros.cli.main import main
+from objectomaly_ros.models.timing import Stopwatch
 
 QUICK = ["--points-per-side", "3", "--repeat", "1"]
 
@@ -96,15 +97,16 @@ def test_usage(capsys):
     assert "0 is below 1" in capsys.readouterr().err
 
 
-def test_spending_counts_every_call_and_leaves_the_object_as_it_was():
+def test_timed_calls_counts_every_call_and_leaves_the_object_as_it_was():
     class Worker:
         def work(self, number):
             return 2 * number
 
     worker = Worker()
-    with spending(worker, "work", torch.device("cpu")) as spent:
+    watch = Stopwatch("work")
+    with timed_calls(worker, "work", watch, "work"):
         assert worker.work(4) == 8
-    assert spent.seconds > 0
+    assert watch.seconds()["work"] > 0
     assert "work" not in vars(worker)
 
 

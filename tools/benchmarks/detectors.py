@@ -33,12 +33,12 @@ import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from objectomaly_ros.benchmark.measuring import timed_calls
 from objectomaly_ros.detectors import load_detector
+from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.types import Detector, Image, ScoreMap
 
 DETECTORS = ("embedded", "semantic", "mask2anomaly", "rba", "uno", "eam", "maskomaly", "rpl")
@@ -177,47 +179,29 @@ class Frame:
     score: ScoreMap
 
 
-class _Stopwatch:
-    """Adds up the time that a network's deformable attention takes."""
-
-    def __init__(self, network: object, device: str) -> None:
-        self.seconds = 0.0
-        self.now = process_time if device == "cpu" else _synchronised
-        self._began = 0.0
-        modules = network.modules() if isinstance(network, nn.Module) else ()
-        watched = [m for m in modules if "DeformableAttention" in type(m).__name__]
-        self.watches = bool(watched)
-        for module in watched:
-            module.register_forward_pre_hook(self._start)
-            module.register_forward_hook(self._stop)
-
-    def _start(self, *_: object) -> None:
-        self._began = self.now()
-
-    def _stop(self, *_: object) -> None:
-        self.seconds += self.now() - self._began
-
-
-def _synchronised() -> float:
-    torch.cuda.synchronize()
-    return perf_counter()
-
-
 def serve(pipe: Connection, name: str, form: str, device: str, shape: tuple[int, int]) -> None:
     """Score the frame whenever asked, in a process of its own, until it is ended."""
     warnings.simplefilter("ignore")  # torch would rather see TorchScript gone
     image, before = street(*shape), _peak_bytes("cpu")
     detector = build(name, form, device)
     compiled = form == "half" and device != "cpu"  # hooks would break the compiled graph apart
-    stopwatch = _Stopwatch(None if compiled else getattr(detector, "_network", None), device)
+    network = None if compiled else getattr(detector, "_network", None)
+    modules = network.modules() if isinstance(network, nn.Module) else ()
+    attention = [m for m in modules if "DeformableAttention" in type(m).__name__]
     pipe.send("ready")
     while True:
         pipe.recv()
-        stopwatch.seconds = 0.0
-        wall, cpu, watched = perf_counter(), process_time(), stopwatch.now()
-        score = detector.score(image)
-        wall, cpu, watched = perf_counter() - wall, process_time() - cpu, stopwatch.now() - watched
-        share = stopwatch.seconds / watched if stopwatch.watches else None
+        watch = Stopwatch("frame", "attention", device=torch.device(device))
+        with ExitStack() as stack:
+            for module in attention:
+                stack.enter_context(timed_calls(module, "forward", watch, "attention"))
+            cpu = process_time()
+            with watch.stage("frame"):
+                score = detector.score(image)
+            cpu = process_time() - cpu
+        seconds = watch.seconds()
+        wall = seconds["frame"]
+        share = seconds["attention"] / wall if attention else None
         memory = _peak_bytes(device) - (before if device == "cpu" else 0)
         pipe.send(Frame(wall, cpu, share, memory, score))
 
