@@ -1,4 +1,4 @@
-"""The one form of image that detectors and mask generators take."""
+"""Checks of images, score maps, masks and label maps: the input that every stage requires."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import numpy as np
 from objectomaly_ros.types import Image, LabelMaps, Masks, ScoreMap
 
 
-def check_image(image: Image, taker: str = "a detector") -> None:
-    """Raise a ValueError unless `image` is an array (H, W, 3) uint8 with H and W at least 1.
+def check_image(image: Image) -> Image:
+    """Return `image`, an RGB image (H, W, 3) uint8.
 
-    Args:
-        image: to be checked.
-        taker: who takes it, for the message.
+    Raises:
+        TypeError: if it is no numpy array of uint8.
+        ValueError: if it has another shape, or no pixel.
     """
-    if not isinstance(image, np.ndarray):
-        raise ValueError(
-            f"{taker} takes an RGB image, a numpy array (H, W, 3) uint8; got a "
-            f"{type(image).__name__}"
-        )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"{taker} takes an RGB image, (H, W, 3) uint8; got {image.shape} {image.dtype}"
-        )
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        kind = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(f"an image must be a numpy array (H, W, 3) of uint8, RGB; got {kind}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"an image must have shape (H, W, 3), RGB; got {image.shape}")
+    return image
 
 
 def check_score(score: ScoreMap) -> ScoreMap:
