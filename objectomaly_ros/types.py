@@ -1,12 +1,19 @@
-"""Types that the stages of the pipeline hand to each other."""
+"""Types that the stages of the pipeline hand to each other, and the abilities that models may have.
+
+A detector needs `score` alone, a mask generator `generate` alone. Each further ability is a
+protocol, which the product looks for with `isinstance`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """An RGB image, (H, W, 3) uint8."""
@@ -24,43 +31,6 @@ LabelMaps: TypeAlias = npt.NDArray[np.int32]
 """T divisions of an image into regions, (T, h, w) int32: the region of every pixel, -1 for none."""
 
 
-class Detector(Protocol):
-    """The coarse stage (CAS): scores every pixel of an image for anomaly.
-
-    Optional: `detect(image) -> Detection`, for one that knows the road; and `score_tensor(image)`,
-    the score as a (H, W) float32 torch tensor on the detector's device, for the refinement to go on
-    there (`device_line`).
-    """
-
-    def score(self, image: Image) -> ScoreMap:
-        """Return the anomaly score of `image`, (H, W) float32."""
-        ...
-
-
-class MaskGenerator(Protocol):
-    """A source of class-agnostic object masks.
-
-    Four attributes are optional. `recommended_rule`, an `OascRule`, says how OASC is to join its
-    masks where the user does not. `label_maps(image, score=None) -> LabelMaps` gives the same
-    masks as `generate`, one a region, much quicker to use where there are thousands. And
-    `packed_masks(image, score=None) -> masks.sam.result.SamResult`, beside a `device`, gives them
-    as bits on that torch device. `frame_superpixels`, a `FreshMasks` or None, makes quick masks
-    of the frames after that.
-    """
-
-    def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
-        """Return the masks of `image`, (N, h, w) bool; `score` may guide where to look."""
-        ...
-
-
-class FreshMasks(Protocol):
-    """Makes masks that are quick enough for every frame; it can be pickled."""
-
-    def label_maps(self, image: Image) -> LabelMaps:
-        """Return the regions of `image`, (T, h, w) int32, see `LabelMaps`."""
-        ...
-
-
 @dataclass(frozen=True)
 class Detection:
     """What a detector says of one image.
@@ -72,3 +42,99 @@ class Detection:
 
     score: ScoreMap
     road: Mask | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSet:
+    """The masks of one image, in the form that their generator makes fastest.
+
+    Attributes:
+        data: (N, h, w) bool, one mask each, as an array or as a torch tensor on its device; or
+            `LabelMaps`, where every region of every map is a mask.
+        areas: (N,) what the masks of a stack are ranked by, on the host; their pixel counts if
+            None.
+        boxes: (N, 4) x, y, width, height, each holding its whole mask, on the host; found in the
+            masks if None.
+    """
+
+    data: Masks | LabelMaps | torch.Tensor
+    areas: npt.NDArray[np.integer] | None = None
+    boxes: npt.NDArray[np.integer] | None = None
+
+
+class Detector(Protocol):
+    """The coarse stage (CAS): scores every pixel of an image for anomaly."""
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return the anomaly score of `image`, (H, W) float32."""
+        ...
+
+
+class MaskGenerator(Protocol):
+    """A source of class-agnostic object masks."""
+
+    def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
+        """Return the masks of `image`, (N, h, w) bool; `score` may guide where to look."""
+        ...
+
+
+@runtime_checkable
+class SeesRoad(Protocol):
+    """A detector that also knows the road: `detect` returns both in one pass."""
+
+    def detect(self, image: Image) -> Detection: ...
+
+
+@runtime_checkable
+class HasThreshold(Protocol):
+    """A detector that knows the score above which a pixel is an obstacle."""
+
+    threshold: float
+
+
+@runtime_checkable
+class ScoresOnDevice(Protocol):
+    """A detector that leaves its score on its device: (H, W) float32."""
+
+    def score_tensor(self, image: Image) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class SelectsByName(Protocol):
+    """A detector whose next score is that of the image called `name`."""
+
+    def select(self, name: str) -> None: ...
+
+
+@runtime_checkable
+class FindsMaskSets(Protocol):
+    """A mask generator that gives its masks in a faster form than one array of bool each."""
+
+    def find(self, image: Image, score: ScoreMap | torch.Tensor | None = None) -> MaskSet: ...
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A model that runs on a torch device."""
+
+    device: torch.device
+
+
+@runtime_checkable
+class FindsMaskSetsOnDevice(FindsMaskSets, OnDevice, Protocol):
+    """A mask generator whose mask sets are tensors on its device."""
+
+
+class FrameLabels(Protocol):
+    """Makes label maps of every frame, quickly; can be pickled."""
+
+    def label_maps(self, image: Image) -> LabelMaps:
+        """Return the regions of `image`."""
+        ...
+
+
+@runtime_checkable
+class RenewsMasks(Protocol):
+    """A mask generator with quick masks for every frame, to be fused with those of a keyframe."""
+
+    frame_superpixels: FrameLabels | None

@@ -89,15 +89,6 @@ def test_refine_takes_a_score_from_elsewhere(image, masks):
     assert refinement.timings["coarse"] < 0.1
 
 
-def test_apply_with_cells_of_a_keyframe(image, masks):
-    pipeline = Objectomaly(Brightness(), Fixed(masks), overlap="smallest")
-    cells = pipeline.cells(image)
-    for seed in range(3):
-        score = np.random.default_rng(seed).random((40, 60)).astype(np.float32)
-        result = pipeline.apply(score, cells)
-        np.testing.assert_allclose(result, expected(score, masks, "smallest"), rtol=0, atol=1e-6)
-
-
 def test_masks_of_a_smaller_image(image):
     masks = blobs(np.random.default_rng(5), 4, 20, 30)
     refinement = Objectomaly(Brightness(), Fixed(masks)).refine(image)
@@ -111,16 +102,13 @@ def test_equals_the_golden(shared_dir, image):
     pipeline = Objectomaly(Brightness(), Fixed(data["masks"]))
     refinement = pipeline.refine(frame, data["coarse"])
     np.testing.assert_allclose(refinement.score, data["final"], rtol=0, atol=1e-6)
-    cells = pipeline.cells(frame, data["coarse"])
-    result = pipeline.apply(data["coarse"], cells)
-    np.testing.assert_allclose(result, data["final"], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("frame", "error", "message"),
     [
-        (np.zeros((4, 5, 3), np.float32), TypeError, "uint8 array, got float32"),
-        (np.zeros((4, 5), np.uint8), ValueError, r"shape \(H, W, 3\), RGB, got \(4, 5\)"),
+        (np.zeros((4, 5, 3), np.float32), TypeError, "of uint8, RGB; got float32"),
+        (np.zeros((4, 5), np.uint8), ValueError, r"shape \(H, W, 3\), RGB; got \(4, 5\)"),
         (np.zeros((4, 5, 4), np.uint8), ValueError, r"got \(4, 5, 4\)"),
         (np.zeros((0, 5, 3), np.uint8), ValueError, r"got \(0, 5, 3\)"),
         ("image.png", TypeError, "got str"),
@@ -128,7 +116,7 @@ def test_equals_the_golden(shared_dir, image):
 )
 def test_wrong_images(masks, frame, error, message):
     pipeline = Objectomaly(Brightness(), Fixed(masks))
-    for method in (pipeline.refine, pipeline.coarse, pipeline.detect, pipeline.cells):
+    for method in (pipeline.refine, pipeline.coarse, pipeline.detect):
         with pytest.raises(error, match=message):
             method(frame)
 

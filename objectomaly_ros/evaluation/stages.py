@@ -23,7 +23,7 @@ from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import Overlap
 from objectomaly_ros.pipeline import Objectomaly
 from objectomaly_ros.types import Detector, Image, MaskGenerator, Masks, ScoreMap
-from objectomaly_ros.video.mask_set import find_masks
+from objectomaly_ros.video.mask_set import calibrate, find_masks
 
 Stage: TypeAlias = Literal["coarse", "oasc", "mbp"]
 STAGES: tuple[Stage, ...] = ("coarse", "oasc", "mbp")
@@ -137,7 +137,8 @@ class FrameScorer:
     def _calibrated(self, frame: Frame, image: Image, coarse: ScoreMap) -> ScoreMap:
         assert self.masks is not None
         try:
-            return find_masks(self.masks, image, coarse).calibrate(coarse, self._pipeline.rule)
+            found = find_masks(self.masks, image, coarse)
+            return calibrate(found, coarse, self._pipeline.rule)
         except Exception as error:
             raise FrameError(
                 f"{frame.image}: the mask generator failed: {_words(error)}"

@@ -16,7 +16,7 @@ from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.arrays.label_maps import masks_of
 from objectomaly_ros.masks.superpixels import FrameSuperpixels, shrunk, superpixel_levels
 from objectomaly_ros.oasc import OascRule
-from objectomaly_ros.types import Image, LabelMaps, Masks, ScoreMap
+from objectomaly_ros.types import Image, LabelMaps, Masks, MaskSet, ScoreMap
 
 _WORKING_PIXELS = 240 * 180  # the size that the defaults were measured at
 
@@ -47,9 +47,7 @@ class RegionMasks:
             (`objectomaly_ros.video.fusion`); None with `fresh_levels` 0.
     """
 
-    recommended_rule = OascRule(
-        overlap="inverse_variance", residual=0.6, fade_s=0.5, memory_s=1 / 3
-    )
+    recommended_rule = OascRule(overlap="inverse_variance", residual=0.6, fade_s=0.5)
 
     def __init__(
         self,
@@ -113,16 +111,16 @@ class RegionMasks:
             (N, h, w) bool, h and w at most H and W, label_map after label_map.
 
         Raises:
-            ValueError: the image has another form.
+            TypeError, ValueError: the image has another form.
         """
-        return masks_of(self.label_maps(image, score))
+        return masks_of(self._label_maps(image))
 
-    def label_maps(self, image: Image, score: ScoreMap | None = None) -> LabelMaps:
-        """Return the regions of `image` as (T, h, w) int32; arguments and errors as of
-        `generate`.
-        """
-        del score
-        check_image(image, "regions")
+    def find(self, image: Image, score: object = None) -> MaskSet:
+        """Return the regions of `image` as label maps; arguments and errors as of `generate`."""
+        return MaskSet(self._label_maps(image))
+
+    def _label_maps(self, image: Image) -> LabelMaps:
+        check_image(image)
         small = shrunk(image, self.max_pixels)
         share = small.shape[0] * small.shape[1] / _WORKING_PIXELS
         min_size = max(1, round(self.min_size * share))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from objectomaly_ros.oasc import Overlap
-from objectomaly_ros.types import FreshMasks, Image, ScoreMap
+from objectomaly_ros.types import FrameLabels, Image, ScoreMap
 from objectomaly_ros.video.cells import Cells
 
 
@@ -69,13 +69,14 @@ class KeyframeMasks:
         cells: of the keyframe's shape.
         count: number of masks that have a pixel.
         seconds: that generating them took.
-        fresh: makes quick masks of the frames after, to join these; None for none.
+        frame_superpixels: makes quick masks of the frames after, to be fused with these; None for
+            none.
     """
 
     cells: Cells
     count: int
     seconds: float
-    fresh: FreshMasks | None = None
+    frame_superpixels: FrameLabels | None = None
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from multiprocessing.connection import Connection
 from objectomaly_ros.oasc import OascRule, rule_for
 from objectomaly_ros.runtime.keyframes import Failure, KeyframeMasks, MaskGeneratorSpec
 from objectomaly_ros.runtime.log_text import describe
-from objectomaly_ros.types import Image, MaskGenerator, ScoreMap
-from objectomaly_ros.video.mask_set import find_masks
+from objectomaly_ros.types import Image, MaskGenerator, RenewsMasks, ScoreMap
+from objectomaly_ros.video.mask_set import cells, find_masks
 
 NICENESS = 10
 """Added to the process's niceness: beside CAS it gets what CAS leaves."""
@@ -31,13 +31,11 @@ def generate(
     """Generate the masks of one keyframe and make cells of them."""
     started = time.perf_counter()
     found = find_masks(generator, image, score)
-    cells = found.cells((image.shape[0], image.shape[1]), rule)
-    fresh = (
-        getattr(generator, "frame_superpixels", None)
-        if rule.overlap == "inverse_variance"
-        else None
-    )
-    return KeyframeMasks(cells, cells.n_masks, time.perf_counter() - started, fresh)
+    ready = cells(found, (image.shape[0], image.shape[1]), rule)
+    frame_superpixels = None
+    if rule.overlap == "inverse_variance" and isinstance(generator, RenewsMasks):
+        frame_superpixels = generator.frame_superpixels
+    return KeyframeMasks(ready, ready.n_masks, time.perf_counter() - started, frame_superpixels)
 
 
 def serve(connection: Connection) -> None:

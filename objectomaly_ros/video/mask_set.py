@@ -1,124 +1,98 @@
-"""The masks of an image, in whichever form their generator gives them, and OASC with them."""
+"""OASC with the masks of one image, in any of the forms of `MaskSet`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from objectomaly_ros import oasc
 from objectomaly_ros.arrays.checks import check_label_maps, check_masks
 from objectomaly_ros.arrays.label_maps import masks_of
-from objectomaly_ros.oasc import OascRule, calibrate
-from objectomaly_ros.types import Image, LabelMaps, MaskGenerator, Masks, ScoreMap
+from objectomaly_ros.oasc import OascRule
+from objectomaly_ros.types import (
+    FindsMaskSets,
+    FindsMaskSetsOnDevice,
+    Image,
+    LabelMaps,
+    MaskGenerator,
+    Masks,
+    MaskSet,
+    ScoreMap,
+)
 from objectomaly_ros.video.cells import Cells
 
-if TYPE_CHECKING:  # torch takes seconds to import, and not every generator needs it
-    from objectomaly_ros.masks.sam.result import SamResult
+if TYPE_CHECKING:
+    import torch
 
-DEVICES = ("cuda",)
-"""Types of torch devices where OASC and MBP are worth running: not "cpu", where the NumPy forms are
-several times faster. The results are equal within 1e-6."""
-
-
-class Found(Protocol):
-    """The masks that were found in an image."""
-
-    def masks(self) -> Masks:
-        """Return them on the host, (N, h, w) bool."""
-        ...
-
-    def calibrate(self, score: ScoreMap, rule: OascRule) -> ScoreMap:
-        """Return OASC of `score` with them, (H, W) float32."""
-        ...
-
-    def cells(self, shape: tuple[int, int], rule: OascRule) -> Cells:
-        """Make cells of them for maps of `shape`."""
-        ...
+GPU_TYPES = ("cuda",)
+"""Types of torch devices on which OASC and MBP run faster than on the host."""
 
 
-def find_masks(generator: MaskGenerator, image: Image, score: ScoreMap | None) -> Found:
-    """Ask a generator for the masks of `image`, in the form that is quickest to use.
+def find_masks(generator: MaskGenerator, image: Image, score: ScoreMap | None) -> MaskSet:
+    """Ask a generator for the masks of `image`, in its fastest form.
 
     Raises:
-        TypeError, ValueError: it gave something else.
+        TypeError, ValueError: it returned something else.
     """
-    packed = getattr(generator, "packed_masks", None)
-    if callable(packed):
-        return _Packed(packed(image, score))
-    label_maps = getattr(generator, "label_maps", None)
-    if callable(label_maps):
-        return _Tilings(check_label_maps(label_maps(image, score)))
-    return _Stack(check_masks(generator.generate(image, score)))
+    if isinstance(generator, FindsMaskSets):
+        found = generator.find(image, score)
+        if not isinstance(found, MaskSet):
+            raise TypeError(
+                f"`find` of {type(generator).__name__} returned a {type(found).__name__}; "
+                "it must return a MaskSet"
+            )
+        if _is_labels(found.data):
+            check_label_maps(found.data)
+        return found
+    return MaskSet(check_masks(generator.generate(image, score)))
 
 
-def stays_on_device(masks: object, rule: OascRule) -> bool:
-    """Tell whether OASC is to run where masks are.
-
-    Args:
-        masks: packed masks, or a generator; its `device` decides, where it has one.
-        rule: `inverse_variance` has no form on the device.
-    """
-    kind = getattr(getattr(masks, "device", None), "type", None)
-    return kind in DEVICES and rule.overlap != "inverse_variance"
+def runs_on_gpu(generator: object, rule: OascRule) -> TypeGuard[FindsMaskSetsOnDevice]:
+    """Tell whether OASC and MBP are to run on the device of a mask generator."""
+    return isinstance(generator, FindsMaskSetsOnDevice) and _is_faster_on(generator.device, rule)
 
 
-@dataclass(frozen=True, eq=False)
-class _Stack:
-    stack: Masks
-
-    def masks(self) -> Masks:
-        return self.stack
-
-    def calibrate(self, score: ScoreMap, rule: OascRule) -> ScoreMap:
-        return calibrate(score, self.stack, overlap=rule.overlap, residual=rule.residual)
-
-    def cells(self, shape: tuple[int, int], rule: OascRule) -> Cells:
-        return Cells.from_masks(self.stack, shape, rule=rule)
+def host_masks(masks: MaskSet) -> Masks:
+    """Return the masks on the host, (N, h, w) bool."""
+    if _is_labels(masks.data):
+        return masks_of(masks.data)
+    if isinstance(masks.data, np.ndarray):
+        return cast(Masks, masks.data)
+    on_host: Masks = masks.data.cpu().numpy()
+    return on_host
 
 
-@dataclass(frozen=True, eq=False)
-class _Tilings:
-    label_maps: LabelMaps
+def calibrate(masks: MaskSet, score: ScoreMap, rule: OascRule) -> ScoreMap:
+    """Return OASC of `score`, (H, W) float32, with one image's own masks."""
+    if _is_labels(masks.data):
+        return cells(masks, (score.shape[0], score.shape[1]), rule).calibrate(score)
+    if not isinstance(masks.data, np.ndarray) and _is_faster_on(masks.data.device, rule):
+        from objectomaly_ros.gpu.pipeline import calibrate_host_score
 
-    def masks(self) -> Masks:
-        return masks_of(self.label_maps)
+        return calibrate_host_score(score, masks, rule)
+    return oasc.calibrate(
+        score,
+        host_masks(masks),
+        overlap=rule.overlap,
+        residual=rule.residual,
+        areas=masks.areas,
+        boxes=masks.boxes,
+    )
 
-    def calibrate(self, score: ScoreMap, rule: OascRule) -> ScoreMap:
-        return self.cells((score.shape[0], score.shape[1]), rule).calibrate(score)
 
-    def cells(self, shape: tuple[int, int], rule: OascRule) -> Cells:
-        return Cells.from_label_maps(self.label_maps, shape, rule=rule)
+def cells(masks: MaskSet, shape: tuple[int, int], rule: OascRule) -> Cells:
+    """Return the cells of the masks for score maps of `shape`, to calibrate many frames."""
+    if _is_labels(masks.data):
+        return Cells.from_label_maps(masks.data, shape, rule=rule)
+    return Cells.from_masks(
+        host_masks(masks), shape, rule=rule, areas=masks.areas, boxes=masks.boxes
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class _Packed:
-    """Bits on a torch device, whose areas and boxes are known: neither is looked for again."""
+def _is_faster_on(device: torch.device, rule: OascRule) -> bool:
+    return device.type in GPU_TYPES and rule.overlap != "inverse_variance"  # which needs cells
 
-    packed: SamResult
 
-    def masks(self) -> Masks:
-        return self.packed.masks()
-
-    def calibrate(self, score: ScoreMap, rule: OascRule) -> ScoreMap:
-        if stays_on_device(self.packed.bits, rule):
-            from objectomaly_ros.gpu import pipeline as device_line
-
-            return device_line.calibrate(score, self.packed, rule)
-        return calibrate(
-            score,
-            self.masks(),
-            overlap=rule.overlap,
-            residual=rule.residual,
-            **self._known(),
-        )
-
-    def cells(self, shape: tuple[int, int], rule: OascRule) -> Cells:
-        return Cells.from_masks(self.masks(), shape, rule=rule, **self._known())
-
-    def _known(self) -> dict[str, npt.NDArray[np.generic]]:
-        return {
-            "areas": self.packed.areas.cpu().numpy(),
-            "boxes": self.packed.boxes_xywh().cpu().numpy(),
-        }
+def _is_labels(data: object) -> TypeGuard[LabelMaps]:
+    return isinstance(data, np.ndarray) and data.dtype != np.bool_

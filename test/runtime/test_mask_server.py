@@ -21,26 +21,26 @@ class Halves:
 
 
 def test_masks_come_with_their_rule_through_the_pipe():
-    rule = OascRule("smallest", 0.1, 2.0, 0.3)
+    rule = OascRule("smallest", 0.1, 2.0)
     masks = pickle.loads(pickle.dumps(generate(Halves(), IMAGE, SCORE, rule)))
     assert masks.count == 2
     assert masks.cells.rule == rule
     assert masks.cells.ids.shape == (60, 80)
-    assert masks.fresh is None
+    assert masks.frame_superpixels is None
 
 
 def test_regions_bring_quick_masks_of_the_frames_after():
     regions = RegionMasks()
     masks = pickle.loads(pickle.dumps(generate(regions, IMAGE, SCORE, rule_for(regions))))
-    assert masks.fresh == regions.frame_superpixels
-    assert masks.fresh.label_maps(IMAGE).shape == (2, 60, 80)
+    assert masks.frame_superpixels == regions.frame_superpixels
+    assert masks.frame_superpixels.label_maps(IMAGE).shape == (2, 60, 80)
 
 
 @pytest.mark.parametrize("rule", [PAPER, OascRule("smallest")])
 def test_only_where_the_rule_can_join_them(rule):
-    assert generate(RegionMasks(), IMAGE, SCORE, rule).fresh is None
+    assert generate(RegionMasks(), IMAGE, SCORE, rule).frame_superpixels is None
 
 
 def test_none_where_they_are_not_wanted():
     regions = RegionMasks(fresh_levels=0)
-    assert generate(regions, IMAGE, SCORE, rule_for(regions)).fresh is None
+    assert generate(regions, IMAGE, SCORE, rule_for(regions)).frame_superpixels is None
