@@ -60,11 +60,9 @@ def camera_status(
     elif silent and scores is not None and scores.waiting:
         level = DiagnosticStatus.WARN
         message = f"{scores.waiting} images wait for their score maps on {scores.topic}"
-    elif silent and not camera.publishers_of_image():
-        level, message = DiagnosticStatus.WARN, f"nobody publishes on {topic}: remap image to yours"
     elif silent:
         level = DiagnosticStatus.WARN
-        message = f"no image on {topic}: see that QoS matches (ros2 topic info -v {topic})"
+        message = _silence(topic, camera.publishers_of_image(), state.last_received_s, now)
     elif rejected:
         level, message = DiagnosticStatus.WARN, f"{rejected} malformed images, see the log"
     elif dropped:
@@ -96,6 +94,18 @@ def camera_status(
             "images lost before the node": camera.lost,
             **(scores.counts() if scores is not None else {}),
         },
+    )
+
+
+def _silence(topic: str, publishers: int, last_s: float | None, now: float) -> str:
+    if last_s is not None:
+        age_s = now - last_s
+        return f"images arrived until {age_s:.0f} s ago; publishers on {topic} now: {publishers}"
+    if not publishers:
+        return f"nobody publishes on {topic}: remap image to yours"
+    return (
+        f"no image on {topic} yet, publishers: {publishers}; see that QoS matches "
+        f"(ros2 topic info -v {topic})"
     )
 
 

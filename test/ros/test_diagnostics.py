@@ -47,8 +47,16 @@ def values(status):
         (state(received=10, failed=2), DiagnosticStatus.ERROR, "2 images could not be scored"),
         (state(received=10, rejected=3), DiagnosticStatus.WARN, "3 malformed"),
         (state(received=10, dropped=4), DiagnosticStatus.WARN, "4 images dropped"),
-        (state(last_received_s=None), DiagnosticStatus.WARN, "QoS"),
-        (state(last_received_s=NOW - 5), DiagnosticStatus.WARN, "no image on /front/image"),
+        (
+            state(last_received_s=None),
+            DiagnosticStatus.WARN,
+            "no image on /front/image yet, publishers: 1; see that QoS matches",
+        ),
+        (
+            state(received=300, last_received_s=NOW - 5),
+            DiagnosticStatus.WARN,
+            "images arrived until 5 s ago; publishers on /front/image now: 1",
+        ),
     ],
 )
 def test_a_camera_is_as_well_as_its_worst_trouble(found, level, told):
@@ -62,6 +70,8 @@ def test_a_topic_that_nobody_publishes_asks_for_a_remap():
     status = camera_status("c", camera(publishers=0), state(None), Seen(), now=NOW)
     assert "nobody publishes on /front/image" in status.message
     assert "remap" in status.message
+    status = camera_status("c", camera(publishers=0), state(NOW - 30), Seen(), now=NOW)
+    assert status.message.endswith("until 30 s ago; publishers on /front/image now: 0")
 
 
 def test_old_trouble_is_told_once():

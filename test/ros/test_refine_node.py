@@ -302,7 +302,8 @@ def test_diagnostics_tell_health(plain, graph):
     time.sleep(2.2)
     level, message, _ = graph.diagnostics()["objectomaly: camera"]
     assert level == DiagnosticStatus.WARN[0]
-    assert "no image on /image" in message
+    assert "images arrived until" in message
+    assert "publishers on /image now: 1" in message
 
 
 def test_a_reliable_override_that_does_not_match_is_explained(start):
