@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
@@ -25,6 +26,8 @@ try:
     import tf2_ros
 except ImportError:  # not on PyPI
     tf2_ros = None
+
+HUGE = 1e9  # pixels and coefficients of a calibration stay far below
 
 
 class PoseSource:
@@ -85,6 +88,8 @@ class CameraGeometry:
         try:
             if not (info.width and info.height):
                 raise ValueError(f"its size is {info.width} x {info.height} pixels")
+            if not all(abs(value) < HUGE for value in (*info.k, *info.d)):
+                raise ValueError("its K or D holds values that no camera has")
             self._model = CameraModel.from_camera_info(
                 info.k, info.d, info.distortion_model, width=info.width, height=info.height
             )
@@ -103,8 +108,17 @@ class CameraGeometry:
         """
         if self._model is None:
             return None
+        try:
+            return self._contacts(self._model, obstacles, header)
+        except (ValueError, ArithmeticError, cv2.error) as error:
+            self._warn(
+                f"contacts {self._topic}", f"{self._topic} and the pose give no ranges: {error}"
+            )
+            return None
+
+    def _contacts(self, model: CameraModel, obstacles: Obstacles, header: Any) -> list[Contact]:
         height, width = obstacles.mask.shape
-        model = self._model.resized(width, height)
+        model = model.resized(width, height)
         pose = self._poses.pose(header.frame_id, header.stamp)
         limit = self._poses.max_range
         contacts = []
@@ -118,6 +132,6 @@ class CameraGeometry:
     def _same(a: CameraInfo, b: CameraInfo) -> bool:
         return (
             (a.width, a.height, a.distortion_model) == (b.width, b.height, b.distortion_model)
-            and np.array_equal(a.k, b.k)
-            and np.array_equal(a.d, b.d)
+            and np.array_equal(a.k, b.k, equal_nan=True)
+            and np.array_equal(a.d, b.d, equal_nan=True)
         )

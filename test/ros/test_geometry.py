@@ -118,6 +118,10 @@ def test_without_camera_info_nothing_is_known(poses):
     [
         ({"width": 0}, "0 x 360"),
         ({"k": [0.0] * 9}, "camera_info"),
+        ({"k": [5e300, 0.0, 320.0, 0.0, 5e300, 180.0, 0.0, 0.0, 1.0]}, "no camera has"),
+        ({"d": [float("inf")] * 5}, "no camera has"),
+        ({"k": [float("nan")] * 9}, "no camera has"),
+        ({"d": [0.1] * 100_000}, "100000 coefficients"),
         ({"distortion_model": "unheard_of"}, "unheard_of"),
     ],
 )
@@ -131,6 +135,30 @@ def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
     assert camera.contacts(obstacles(), header()) is None
     camera.take(info())
     assert camera.contacts(obstacles(), header()) is not None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"width": 2**32 - 1, "height": 2**32 - 1},
+        {"k": [1e-318, 0.0, 320.0, 0.0, 1e-318, 180.0, 0.0, 0.0, 1.0], "width": 6400},
+        {"d": [1e8] * 5},
+    ],
+    ids=["size", "focal length", "distortion"],
+)
+def test_a_camera_info_of_odd_values_costs_at_most_the_ranges(poses, odd):
+    camera = CameraGeometry("camera_info", poses, lambda key, text: None)
+    camera.take(info(**odd))
+    for contact in camera.contacts(obstacles(), header()) or ():
+        assert np.isfinite(contact.points).all()
+
+
+def test_a_stamp_before_1970_costs_the_ranges(poses):
+    warnings = []
+    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    camera.take(info())
+    assert camera.contacts(obstacles(), header(seconds=-5)) is None
+    assert "camera_info and the pose give no ranges: Seconds value must not" in warnings[0]
 
 
 def test_a_scaled_image_has_scaled_intrinsics(poses):
