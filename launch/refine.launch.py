@@ -82,7 +82,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     actions: list[LaunchDescriptionEntity] = [
         SetEnvironmentVariable(variable, str(SHARE / "config" / "fastdds.xml"))
         for variable in FASTDDS_VARIABLES
-        if variable not in os.environ
+        if not os.environ.keys() & {*FASTDDS_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"}
     ]
     actions.append(
         Node(

@@ -105,7 +105,8 @@ def _silence(topic: str, publishers: int, last_s: float | None, now: float) -> s
         return f"nobody publishes on {topic}: remap image to yours"
     return (
         f"no image on {topic} yet, publishers: {publishers}; see that QoS matches "
-        f"(ros2 topic info -v {topic})"
+        f"(ros2 topic info -v {topic}); between users or containers set "
+        "FASTDDS_BUILTIN_TRANSPORTS=UDPv4"
     )
 
 

@@ -35,13 +35,17 @@ def main(args: list[str] | None = None) -> int:
 
     from objectomaly_ros.ros.executor import ResilientExecutor
     from objectomaly_ros.ros.node import ObjectomalyNode
+    from objectomaly_ros.ros.shared_memory import avoid_broken_shared_memory
 
+    warning = avoid_broken_shared_memory(os.environ)
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = ObjectomalyNode()
     except Exception as error:  # wrong ROS arguments, an unreadable parameter file
         print(f"refine_node: {error}", file=sys.stderr)
         return 2
+    if warning is not None:
+        node.get_logger().warning(warning)
     executor = ResilientExecutor(node.report_fault)
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)

@@ -141,6 +141,11 @@ def test_fast_dds_gets_the_profile_unless_the_user_has_one(monkeypatch):
     monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/mine.xml")
     context, _ = load("refine.launch.py")
     assert context.environment["FASTDDS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in context.environment
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    context, _ = load("refine.launch.py")
+    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in context.environment
 
 
 def test_rviz_is_asked_for_and_shows_this_node(tmp_path, monkeypatch):

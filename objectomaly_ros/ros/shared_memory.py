@@ -1,0 +1,95 @@
+"""Moves Fast DDS from shared memory to UDP on machines where its shared memory cannot work.
+
+Fast DDS takes shared memory between all processes of a host, and loses every image in silence where
+one cannot write into the other's: processes of two users, or containers. Needs no ROS.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import MutableMapping
+from pathlib import Path
+
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+OUR_TRANSPORT = "objectomaly_shm"  # in config/fastdds.xml
+OUR_NEED = 72 * 2**20  # its segment with Fast DDS's own tables
+DEFAULT_NEED = 2**20  # Fast DDS without a profile
+SOCKET_BYTES = 4 * 2**20  # an image comes as a burst of datagrams: 50 of 50 at 720p, 13 without
+UDP = f"UDPv4?sockets_size={SOCKET_BYTES // 2**20}MB"
+
+
+def avoid_broken_shared_memory(
+    environment: MutableMapping[str, str],
+    folder: Path = Path("/dev/shm"),
+    socket_limit: Path = Path("/proc/sys/net/core/rmem_max"),
+    uid: int | None = None,
+) -> str | None:
+    """Choose UDP in `environment` where shared memory cannot work; call it before `rclpy.init`.
+
+    A transport or a profile that the user chose is left alone.
+
+    Args:
+        environment: `os.environ`.
+        folder: where Fast DDS keeps its segments.
+        socket_limit: file with the largest receive buffer of a socket.
+        uid: of this process.
+
+    Returns:
+        What to log: the reason and the remedy; None if nothing changed.
+    """
+    if environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")[:12] != "rmw_fastrtps":
+        return None
+    profiles = [environment[name] for name in PROFILES if environment.get(name)]
+    if not all(map(_is_ours, profiles)):
+        return None
+    reason = None
+    if not environment.get(TRANSPORTS):
+        reason = _problem(
+            folder,
+            OUR_NEED if profiles else DEFAULT_NEED,
+            environment.get("ROS_DOMAIN_ID") or "0",
+            os.getuid() if uid is None else uid,
+        )
+        if reason is None:
+            return None
+        environment[TRANSPORTS] = UDP
+    for name in PROFILES:  # our profile's transports would win over the variable
+        environment.pop(name, None)
+    if reason is None:
+        return None
+    text = f"{reason}. Images go over UDP ({TRANSPORTS}={UDP})"
+    if socket_limit.is_file() and int(socket_limit.read_text()) < SOCKET_BYTES:
+        text += f"; large ones need: sysctl -w net.core.rmem_max={SOCKET_BYTES}"
+    return text
+
+
+def _is_ours(profile: str) -> bool:
+    path = Path(profile)
+    return path.is_file() and OUR_TRANSPORT in path.read_text(errors="replace")
+
+
+def _problem(folder: Path, need: int, domain: str, uid: int) -> str | None:
+    if not folder.is_dir():
+        return None
+    others = {
+        path.lstat().st_uid
+        for path in folder.glob("fast*_port*")
+        if (port := re.fullmatch(r"fast(?:rtps|dds)_port(\d+)", path.name))
+        and str((int(port[1]) - 7400) // 250) == domain  # as the RTPS standard numbers ports
+    } - {uid}
+    if others:
+        return (
+            f"Shared memory in {folder} belongs to user {', '.join(map(str, sorted(others)))}, and "
+            f"user {uid} cannot write to it. Run all nodes as one user, and delete {folder}/fast* "
+            "of former runs"
+        )
+    space = os.statvfs(folder)
+    free = space.f_bavail * space.f_frsize
+    if free < need:
+        return (
+            f"{folder} has {free / 2**20:.0f} MB free, but images need {need / 2**20:.0f} MB a "
+            "process. In Docker give --shm-size=512m; elsewhere run: fastdds shm clean"
+        )
+    return None
