@@ -58,10 +58,11 @@ class Camera:
         self._log = log
         prefix = f"{name}/" if name else ""
         self._compressed = values()["image_transport"] == "compressed"
+        self._max_pixels = values()["max_pixels"]
         self.topic = self._image_topic(f"{prefix}image")
         self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
         self.scores = (
-            ScoreInput(node.resolve_topic_name(f"{prefix}score_in"), log.warn)
+            ScoreInput(node.resolve_topic_name(f"{prefix}score_in"), self._max_pixels, log.warn)
             if comes_by_topic(values())
             else None
         )
@@ -162,7 +163,7 @@ class Camera:
     def decode(self, frame: Frame) -> Image:
         """Make the image of a frame; a BadImageError names the topic."""
         try:
-            return images.decode(frame.message)
+            return images.decode(frame.message, self._max_pixels)
         except BadImageError as error:
             raise BadImageError(f"an image on {self.topic} is skipped: {error}") from error
 

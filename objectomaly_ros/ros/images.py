@@ -17,6 +17,7 @@ from rosbags.image import image as rosbags_image
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
+from objectomaly_ros.files.picture_size import check_pixels, picture_size
 from objectomaly_ros.runtime.interface import BadImageError
 from objectomaly_ros.types import Image, ScoreMap
 
@@ -35,17 +36,19 @@ PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 PACKED = ("uyvy", "yuv422", "yuyv", "yuv422_yuy2")
 
 
-def decode(message: ImageMessage | CompressedImage) -> Image:
+def decode(message: ImageMessage | CompressedImage, max_pixels: int) -> Image:
     """Return the image of a message, (H, W, 3) uint8 RGB; it may share the message's memory.
 
     16-bit images lose their lower bits; grey ones get three equal channels. Rows may be padded.
+    Nothing is allocated for an image of more than `max_pixels` pixels.
 
     Raises:
         BadImageError: the message holds no usable image; the message says what is wrong with it.
     """
     if isinstance(message, CompressedImage):
-        return _decompress(message)
+        return _decompress(message, max_pixels)
     encoding = ALIASES.get(message.encoding, message.encoding)
+    _check_size(message.width, message.height, max_pixels)
     pixels = _pixels(message, encoding)
     try:
         if encoding in PLANAR:
@@ -61,15 +64,13 @@ def decode(message: ImageMessage | CompressedImage) -> Image:
 def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
     """The message's pixels as they lie in memory, checked; native byte order."""
     height, width = message.height, message.width
-    if not height or not width:
-        raise BadImageError(f"it is empty: {width} x {height} pixels")
     if encoding in DEPTH:
         raise BadImageError(
             f"its encoding {encoding!r} is that of a depth image; give a colour or mono image"
         )
     if encoding not in CHANNELS:
         raise BadImageError(
-            f"its encoding {encoding!r} is not supported; supported: {', '.join(CHANNELS)}"
+            f"its encoding {encoding[:40]!r} is not supported; supported: {', '.join(CHANNELS)}"
         )
     if (encoding in PACKED and width % 2) or (encoding in PLANAR and (width % 2 or height % 2)):
         raise BadImageError(f"{encoding} has no odd sizes, but it is {width} x {height}")
@@ -79,16 +80,24 @@ def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
     return _rows(message, rows, channels, dtype)
 
 
-def decode_score(message: ImageMessage) -> ScoreMap:
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if not (width and height):
+        raise BadImageError(f"it is empty: {width} x {height} pixels")
+    try:
+        check_pixels(width, height, max_pixels)
+    except ValueError as error:
+        raise BadImageError(f"{error} (parameter max_pixels)") from error
+
+
+def decode_score(message: ImageMessage, max_pixels: int) -> ScoreMap:
     """Return the score map of a 32FC1 message, (H, W) float32.
 
     Raises:
         BadImageError: the message holds no usable map; the message says what is wrong with it.
     """
-    if not message.height or not message.width:
-        raise BadImageError(f"it is empty: {message.width} x {message.height} pixels")
+    _check_size(message.width, message.height, max_pixels)
     if message.encoding != "32FC1":
-        raise BadImageError(f"its encoding is {message.encoding!r}; a score map is 32FC1")
+        raise BadImageError(f"its encoding is {message.encoding[:40]!r}; a score map is 32FC1")
     score = _rows(message, message.height, 1, np.dtype(np.float32))
     if not np.isfinite(score).all():
         raise BadImageError("it holds values that are not finite")
@@ -118,9 +127,9 @@ def _rows(
     return pixels.astype(dtype, copy=False)
 
 
-def _decompress(message: CompressedImage) -> Image:
+def _decompress(message: CompressedImage, max_pixels: int) -> Image:
     data = bytes(message.data)
-    kind = message.format
+    kind = message.format[:80]
     if not data:
         raise BadImageError("it is empty: compressed data of 0 bytes")
     if "compressedDepth" in kind:
@@ -130,6 +139,11 @@ def _decompress(message: CompressedImage) -> Image:
         data.startswith(b"\x89PNG") and b"IEND" not in data
     ):
         raise BadImageError(f"its {kind or 'compressed'} data is cut short at {len(data)} bytes")
+    damaged = f"its {len(data)} bytes of {kind!r} data are damaged or in no known image format"
+    size = picture_size(data)
+    if size is None:
+        raise BadImageError(damaged)
+    _check_size(*size, max_pixels)
     original = kind.split(";")[0].strip()
     bayer = original.startswith("bayer_") and original in CHANNELS
     how = cv2.IMREAD_GRAYSCALE if bayer else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -138,9 +152,7 @@ def _decompress(message: CompressedImage) -> Image:
     except cv2.error as error:
         raise BadImageError(f"its {kind!r} data does not decode: {error}") from error
     if image is None or not image.size:
-        raise BadImageError(
-            f"its {len(data)} bytes of {kind!r} data are damaged or in no known image format"
-        )
+        raise BadImageError(damaged)
     if bayer:
         return _rgb(_convert(np.asarray(image), original.replace("16", "8")))
     return _rgb(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from objectomaly_ros.files.picture_size import MAX_PIXELS
 from objectomaly_ros.obstacles.roi import polygon_roi
 from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.runtime.cadence import CadenceSettings
@@ -54,6 +55,8 @@ SPECS: tuple[Spec, ...] = (
          choices=("raw", "compressed"), read_only=True),
     Spec("queue_size", 4, "Images of one camera that may wait for the detector; beyond it the "
          "oldest is dropped.", 1, 100, read_only=True),
+    Spec("max_pixels", MAX_PIXELS, "Larger images and score maps are refused before they take "
+         "memory.", 1, 1_000_000_000, read_only=True),
     Spec("device", "auto", "Where detector and masks compute: cpu, cuda, cuda:1, or auto for CUDA "
          "where there is one.", read_only=True),
     Spec("detector.name", "embedded", "The detector: embedded, mask2anomaly, rba, uno, eam, "

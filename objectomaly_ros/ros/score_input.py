@@ -37,11 +37,13 @@ class ScoreInput:
 
     Args:
         topic: of the score maps.
+        max_pixels: larger maps are refused.
         warn: takes a key for what may repeat, and the text.
     """
 
-    def __init__(self, topic: str, warn: Callable[[str, str], None]) -> None:
+    def __init__(self, topic: str, max_pixels: int, warn: Callable[[str, str], None]) -> None:
         self.topic = topic
+        self._max_pixels = max_pixels
         self._warn = warn
         self._matcher: ScoreSynchronizer[Frame, Any] = ScoreSynchronizer(WAITING)
         self._reported = 0
@@ -90,7 +92,7 @@ class ScoreInput:
 
     def _decode(self, message: Any) -> ScoreMap:
         try:
-            return images.decode_score(message)
+            return images.decode_score(message, self._max_pixels)
         except BadImageError as error:
             raise BadImageError(f"a score map on {self.topic} is skipped: {error}") from error
 

@@ -11,10 +11,16 @@ from malformed import MALFORMED, jpeg, png, smooth
 from sensor_msgs.msg import Image
 
 from objectomaly_ros.ros import images
-from objectomaly_ros.ros.images import CHANNELS, decode, fill
+from objectomaly_ros.ros.images import CHANNELS, decode_score, fill
 from objectomaly_ros.runtime.interface import BadImageError
 
 pytestmark = pytest.mark.ros
+
+LIMIT = 10_000
+
+
+def decode(message, max_pixels=LIMIT):
+    return images.decode(message, max_pixels)
 
 
 def sampled(pattern, image):
@@ -140,6 +146,34 @@ def test_malformed_images_say_what_is_wrong(case):
     with pytest.raises(BadImageError) as error:
         decode(message)
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", [*sorted(CHANNELS), *images.ALIASES])
+def test_larger_raw_images_than_allowed_are_refused(encoding):
+    image = smooth()
+    message = message_of(encoding, encoded(images.ALIASES.get(encoding, encoding), image), image)
+    assert decode(message, max_pixels=48 * 64).shape == image.shape
+    with pytest.raises(
+        BadImageError, match=r"64 x 48 pixels, .* limit is 3071 .parameter max_pixels"
+    ):
+        decode(message, max_pixels=48 * 64 - 1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tiff"])
+def test_larger_compressed_images_than_allowed_are_refused_undecoded(suffix, monkeypatch):
+    data = cv2.imencode(suffix, smooth())[1].tobytes()
+    message = compressed_message(1, data, suffix)
+    assert decode(message, max_pixels=48 * 64).shape == (48, 64, 3)
+    monkeypatch.setattr(images.cv2, "imdecode", pytest.fail)
+    with pytest.raises(BadImageError, match=r"64 x 48 pixels, .* limit is 3071 .parameter"):
+        decode(message, max_pixels=48 * 64 - 1)
+
+
+def test_larger_score_maps_than_allowed_are_refused():
+    message = image_message(1.0, np.ones((6, 8), np.float32), "32FC1")
+    assert decode_score(message, 48).shape == (6, 8)
+    with pytest.raises(BadImageError, match="8 x 6 pixels, which is 48; the limit is 47 "):
+        decode_score(message, 47)
 
 
 def test_without_a_working_cv_bridge_there_is_none(monkeypatch):

@@ -160,15 +160,15 @@ def test_a_map_that_does_not_do_costs_its_image_only(node, graph, publish, score
 def test_a_map_is_read_whatever_its_rows_and_byte_order():
     score = score_map(3)
     message = score_message(1.0, score)
-    np.testing.assert_array_equal(decode_score(message), score)
+    np.testing.assert_array_equal(decode_score(message, 10_000), score)
     padded = np.zeros((60, 100), np.float32)
     padded[:, :80] = score
     message = score_message(1.0, padded)
     message.width = 80
-    np.testing.assert_array_equal(decode_score(message), score)
+    np.testing.assert_array_equal(decode_score(message, 10_000), score)
     message = score_message(1.0, score.astype(">f4"))
     message.is_bigendian = 1
-    np.testing.assert_array_equal(decode_score(message), score)
+    np.testing.assert_array_equal(decode_score(message, 10_000), score)
 
 
 @pytest.mark.parametrize(
@@ -185,4 +185,4 @@ def test_what_is_no_map_is_named(fields, text):
     for name, value in fields.items():
         setattr(message, name, value)
     with pytest.raises(BadImageError, match=text):
-        decode_score(message)
+        decode_score(message, 10_000)

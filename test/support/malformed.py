@@ -35,8 +35,12 @@ MALFORMED = {
     "step too large": (image(step=400), "data is too short: 9216 bytes, but 48 rows with step 400"),
     "data cut short": (image(data=array.array("B", bytes(100))), "data is too short: 100 bytes"),
     "no data": (image(data=array.array("B")), "data is too short: 0 bytes"),
-    "gigantic claim": (image(height=2**32 - 1, width=2**31, step=2**32 - 1), "step is 4294967295"),
+    "gigantic claim": (
+        image(height=2**32 - 1, width=2**31, step=2**32 - 1),
+        "it has 2147483648 x 4294967295 pixels, which is 9223372034707292160; the limit is",
+    ),
     "no encoding": (image(encoding=""), "its encoding '' is not supported; supported: mono8"),
+    "endless encoding": (image(encoding="x" * 10**6), "x' is not supported"),
     "unknown encoding": (image(encoding="rgb9"), "its encoding 'rgb9' is not supported"),
     "depth image": (image(encoding="16UC1"), "'16UC1' is that of a depth image"),
     "float depth image": (image(encoding="32FC1"), "is that of a depth image"),
@@ -52,6 +56,20 @@ MALFORMED = {
     "compressed: JPEG header only": (
         compressed_message(1, jpeg(smooth())[:30] + b"\xff\xd9"),
         "damaged or in no known image format",
+    ),
+    "compressed: a PNG of a gigapixel": (
+        compressed_message(
+            1,
+            png(np.zeros((10, 10), np.uint8))[:16]
+            + b"\0\0\x7d\0" * 2
+            + png(np.zeros((10, 10), np.uint8))[24:],
+            "png",
+        ),
+        "it has 32000 x 32000 pixels, which is 1024000000; the limit is",
+    ),
+    "compressed: a format without a known header": (
+        compressed_message(1, b"GIF89a" + b"\xff" * 40, "gif"),
+        "46 bytes of 'gif' data are damaged or in no known image format",
     ),
     "compressed: depth": (
         compressed_message(1, png(smooth()), "16UC1; compressedDepth png"),
