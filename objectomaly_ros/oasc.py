@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.arrays.checks import check_score
 from objectomaly_ros.arrays.mask_stack import MaskStack
-from objectomaly_ros.types import Mask, Masks, ScoreMap
+from objectomaly_ros.types import Masks, ScoreMap
 
 Overlap: TypeAlias = Literal["largest", "smallest", "inverse_variance"]
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
@@ -160,26 +160,34 @@ def calibrate(
     stack = MaskStack(masks, (score.shape[0], score.shape[1]), areas, boxes)
     if rule.overlap == "inverse_variance":
         return _average(score, stack, rule.residual)
-    means = np.zeros_like(score)
-    free = np.ones(score.shape, dtype=np.uint8)
-    order = stack.ascending()
-    # Paint the winning mask first, so that fully hidden masks can be skipped.
-    for index in order[::-1] if rule.overlap == "largest" else order:
+    finite = None if np.isfinite(score).all() else np.isfinite(score).view(np.uint8)
+    known = score if finite is None else cv2.copyTo(score, finite)
+    below = np.minimum(known, 0) if known.min() < 0 else None
+    above = known if below is None else np.maximum(known, 0)
+    order = stack.ascending() if rule.overlap == "largest" else stack.ascending()[::-1]
+    winner = np.zeros(score.shape, np.min_scalar_type(len(stack)))  # rank of the mask; 0 is none
+    means = np.zeros(max(256, len(stack) + 1), np.float32)  # by rank
+    ranks = np.arange(1, len(stack) + 1, dtype=winner.dtype)
+    for index, rank in zip(order, ranks, strict=True):
         located = stack.crop(index)
         if located is None:
             continue
         box, mask = located
-        visible = cv2.bitwise_and(mask.view(np.uint8), free[box])
-        if cv2.countNonZero(visible) == 0:
+        counted = mask if finite is None else mask & finite[box]
+        pixels = cv2.countNonZero(counted)
+        if pixels == 0:
             continue
-        mean = _finite_mean(score[box], mask)
-        if mean is None:
-            continue
-        # OpenCV writes into the views: several times faster than masked assignment.
-        cv2.copyTo(np.full(mask.shape, mean), visible, means[box])
-        cv2.subtract(free[box], visible, free[box])
-    result = blend(means, score, rule.residual)
-    cv2.copyTo(score, free, result)
+        # The norm is the sum, and ten times faster than cv2.mean with a mask.
+        total = cv2.norm(above[box], cv2.NORM_L1, counted)
+        if below is not None:
+            total -= cv2.norm(below[box], cv2.NORM_L1, counted)
+        means[rank] = total / pixels
+        place = winner[box]
+        cv2.max(place, mask * rank, place)
+    # LUT is five times faster, and takes 256 ranks.
+    painted = np.asarray(cv2.LUT(winner, means) if len(stack) < 256 else means[winner], np.float32)
+    result = blend(painted, score, rule.residual)
+    cv2.copyTo(score, (winner == 0).view(np.uint8), result)
     return result
 
 
@@ -206,7 +214,7 @@ def _average(score: ScoreMap, stack: MaskStack, residual: float) -> ScoreMap:
         if located is None:
             continue
         box, mask = located
-        values = score[box][mask & finite[box]].astype(np.float64)
+        values = score[box][mask.view(np.bool_) & finite[box]].astype(np.float64)
         if len(values) == 0:
             continue
         weight = 1 / (VARIANCE_FLOOR + (values.var() / variance if variance > 0 else 0))
@@ -220,16 +228,3 @@ def _average(score: ScoreMap, stack: MaskStack, residual: float) -> ScoreMap:
     covered = weights > 0
     result[covered] = total[covered] / weights[covered]
     return result
-
-
-def _finite_mean(score: ScoreMap, mask: Mask) -> np.float32 | None:
-    """Return the mean of the finite scores under `mask`, None if there are none."""
-    raw = mask.view(np.uint8)
-    # Not cv2.mean: with a mask it is ten times slower.
-    total = cv2.sumElems(cv2.copyTo(score, raw, np.zeros_like(score)))[0]
-    if np.isfinite(total):
-        return np.float32(total / cv2.countNonZero(raw))
-    finite = mask & np.isfinite(score)
-    if not finite.any():
-        return None
-    return np.float32(score[finite].mean(dtype=np.float64))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.arrays.checks import check_masks
-from objectomaly_ros.types import Mask, Masks
+from objectomaly_ros.types import Masks
 
 Crop: TypeAlias = tuple[slice, slice]
 
@@ -69,15 +69,16 @@ class MaskStack:
         """Return the (N,) indices by ascending area; equal areas keep the order given."""
         return np.argsort(self.areas, kind="stable")
 
-    def crop(self, index: int) -> tuple[Crop, Mask] | None:
-        """Return where mask `index` lies on the map and its pixels there, or None if it has none.
+    def crop(self, index: int) -> tuple[Crop, npt.NDArray[np.uint8]] | None:
+        """Return the place of mask `index` on the map and its pixels there, or None if it has none.
 
         Returns:
             the (rows, columns) slices of a box on the map that holds the whole mask, and the mask
-            within it, (box height, box width) bool; for reading only.
+            within it, (box height, box width) uint8, 0 or 1; for reading only. It may have no
+            pixel if the boxes were given.
         """
         top, bottom, left, right = self._boxes[index]
-        mask = self.masks[index]
+        mask = self.masks[index].view(np.uint8)
         if self._rows is None:
             mask = mask[top:bottom]
         else:
@@ -90,8 +91,8 @@ class MaskStack:
             first, last = np.searchsorted(self._columns, (left, right))
             mask = mask.take(self._columns[first:last], axis=1)
             left, right = int(first), int(last)
-        if not mask.any():
-            return None  # empty, or lost between the pixels of a smaller map
+        if mask.size == 0:
+            return None  # no pixel, or none at the resolution of the map
         return (slice(top, bottom), slice(left, right)), mask
 
     def _count(self) -> npt.NDArray[np.int64]:
@@ -106,27 +107,33 @@ class MaskStack:
 def _loose_boxes(masks: Masks) -> list[tuple[int, int, int, int]]:
     """Return for each mask the (top, bottom, left, right) of a box that holds it.
 
-    Rows are rounded to whole blocks, so that the stack is read only once, in long strides.
+    The stack is read once, in blocks of rows that are contiguous in memory; after that only the
+    blocks in which a mask lies.
     """
     count, height, width = masks.shape
     if count == 0:
         return []
+    raw = masks.view(np.uint8)
     whole = height - height % _BLOCK
-    blocks = masks[:, :whole].view(np.uint8).reshape(count, whole // _BLOCK, _BLOCK, width)
-    occupied = np.bitwise_or.reduce(blocks, axis=2)
+    blocks = raw[:, :whole].reshape(count, whole // _BLOCK, _BLOCK * width)
+    rows = np.bitwise_or.reduce(blocks, axis=2)
     if whole < height:
-        rest = np.bitwise_or.reduce(masks[:, whole:].view(np.uint8), axis=1)
-        occupied = np.concatenate([occupied, rest[:, None]], axis=1)
-    occupied = occupied.view(np.bool_)
-    boxes = []
-    for rows, columns in zip(occupied.any(axis=2), occupied.any(axis=1), strict=True):
-        y, x = np.flatnonzero(rows), np.flatnonzero(columns)
-        if len(y) == 0:
-            boxes.append((0, 0, 0, 0))
-            continue
-        bottom = min((int(y[-1]) + 1) * _BLOCK, height)
-        boxes.append((int(y[0]) * _BLOCK, bottom, int(x[0]), int(x[-1]) + 1))
-    return boxes
+        rest = np.bitwise_or.reduce(raw[:, whole:].reshape(count, -1), axis=1)
+        rows = np.concatenate([rows, rest[:, None]], axis=1)
+    columns = np.zeros((count, width), np.uint8)
+    top, bottom = (edge * _BLOCK for edge in _span(rows))
+    for mask, column, first, last in zip(raw, columns, top, bottom, strict=True):
+        np.bitwise_or.reduce(mask[first:last], axis=0, out=column)
+    left, right = _span(columns)
+    edges = np.stack([top, np.minimum(bottom, height), left, right], axis=1)
+    return [tuple(box) for box in edges.tolist()]
+
+
+def _span(occupied: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the first place of each row that is not 0, and the end of the last; 0, 0 if none."""
+    flags = occupied.view(np.bool_)
+    some = flags.any(axis=1)
+    return flags.argmax(axis=1), np.where(some, flags.shape[1] - flags[:, ::-1].argmax(axis=1), 0)
 
 
 def _given_boxes(boxes: npt.ArrayLike, shape: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
