@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from objectomaly_ros.runtime.environment import set_defaults
+
 FAILED, INTERRUPTED = 1, 130
 
 # Name -> its line of help. The module of the same name has `add_arguments(parser)` and
@@ -31,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 all well; 1 nothing usable (one line on stderr says why); 2 wrong usage; 3 done, but some
         inputs failed; 130 interrupted.
     """
-    os.environ.setdefault("PYTHONSAFEPATH", "1")  # worker processes: nothing of the working folder
+    set_defaults()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="objectomaly",

@@ -18,6 +18,7 @@ from objectomaly_ros.demo.processes import ChildError
 from objectomaly_ros.demo.replay import NODE, image_topic, replay
 from objectomaly_ros.demo.source import Source, open_recording, render_drive
 from objectomaly_ros.demo.timing import read_timing
+from objectomaly_ros.runtime.environment import set_defaults
 
 _OURS = ("drive", "result", "logs", "truth.npz", "latency.csv", "latency.png", "contact_sheet.png",
          "summary.json", "index.html", "overlay.webm", "overlay.mp4", "overlay.avi")  # fmt: skip
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 something failed (its log is shown), 130 interrupted.
     """
+    set_defaults()
     options = _parser().parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
         signal.signal(number, _interrupt)

@@ -12,6 +12,8 @@ import threading
 import time
 from typing import Any, NoReturn
 
+from objectomaly_ros.runtime.environment import set_defaults
+
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 PATIENCE_S = 1.4
@@ -26,10 +28,7 @@ def main(args: list[str] | None = None) -> int:
     # Signals are waited for below, never handled: nothing is interrupted half-way, no traceback.
     # All threads to come inherit this, so it comes before the imports that start some.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    # OpenMP threads that wait by spinning for long ruin each other as soon as other nodes want the
-    # cores (seen: 20 s a frame in place of 1.5 s), those that never spin lose what the second core
-    # brings (seen: 143 ms a frame in place of 81). A spin of some 0.3 ms. Read with torch.
-    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+    set_defaults()
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 

@@ -1,0 +1,43 @@
+"""The environment of our processes and of those that they start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+DEFAULTS = {
+    # No file of the working folder runs in a module's place (Python 3.11 and later).
+    "PYTHONSAFEPATH": "1",
+    # No thread spins while it waits: two that do need 20 times the time beside two busy processes.
+    "OMP_WAIT_POLICY": "PASSIVE",  # GNU OpenMP: torch, scikit-learn
+    "KMP_BLOCKTIME": "0",  # OpenMP of LLVM and Intel
+    "OPENBLAS_THREAD_TIMEOUT": "4",  # NumPy, SciPy: 2^4 cycles, the fewest it takes
+    "OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER": "0",
+    "OPENCV_THREAD_POOL_ACTIVE_WAIT_MAIN": "0",
+}
+PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+
+
+def set_defaults() -> None:
+    """Set what the user has not set. The libraries read it when they load: call this first."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def import_path() -> str:
+    """Return this process's import path as the PYTHONPATH of a child.
+
+    This package comes first. The working folder is left out, unless PYTHONPATH names it.
+    """
+    named = [os.path.normpath(f) for f in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    folders = [
+        folder
+        for folder in sys.path
+        if Path(folder).is_absolute() and (folder in named or not _is_working_folder(folder))
+    ]
+    return os.pathsep.join(dict.fromkeys([PACKAGE_PARENT, *folders]))
+
+
+def _is_working_folder(folder: str) -> bool:
+    return Path(folder).is_dir() and Path(folder).samefile(".")
