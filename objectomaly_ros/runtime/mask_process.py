@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NoReturn
 
+from objectomaly_ros.runtime.environment import DEFAULTS, import_path
 from objectomaly_ros.runtime.keyframes import (
     Failure,
     KeyframeMasks,
@@ -20,12 +24,32 @@ from objectomaly_ros.runtime.keyframes import (
 )
 from objectomaly_ros.types import Image, ScoreMap
 
+TIME_LIMIT_S = 300.0
+"""The process is restarted if masks take longer. (SAM ViT-H on two CPU cores takes about 100 s.)"""
+
+MEMORY_MARGIN = 1 << 30
+"""The process is restarted if it holds more bytes than this plus twice those of its first masks."""
+
+FAILURES_IN_A_ROW = 5
+"""The process is restarted after so many failures of the generator."""
+
 RESTART_PAUSE_S = 5.0
-"""A process that died is started again not sooner than this after the last start."""
+"""Between two starts of the process; it doubles with every start that brings no masks."""
+
+LONGEST_PAUSE_S = 60.0
+
+_TICK_S = 0.2
+# Not `python -m`, which would put the working folder first on the import path.
+_BOOTSTRAP = (
+    "import sys; sys.path = [folder for folder in sys.path if folder]; "
+    "from objectomaly_ros.runtime.mask_server import main; main()"
+)
 
 
 class MaskProcess:
-    """Generates masks in a process of its own, which is restarted if it dies.
+    """Generates masks in a process of its own.
+
+    The process is restarted if it dies, hangs, leaks memory or keeps failing.
 
     All may be called from any thread. `close` does not wait for a `generate` in another thread,
     which then raises.
@@ -39,6 +63,9 @@ class MaskProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._started = 0.0
+        self._starts = 0  # since the last masks
+        self._failures = 0  # in a row
+        self._first_bytes: int | None = None  # resident after the first masks
         self._lock = threading.Lock()
         self._turn = threading.Lock()  # one question at a time
         self._closed = False
@@ -56,25 +83,33 @@ class MaskProcess:
             MaskGeneratorError: it does not load; the message is the loader's.
         """
         self._spawn()
-        answer = self._ask(self._source)
+        answer = self._ask(self._source, "loading the mask generator")
         if isinstance(answer, Failure):
             self._end()
             raise MaskGeneratorError(answer.text)
 
     def generate(self, image: Image, score: ScoreMap) -> KeyframeMasks:
-        """Generate the masks of a keyframe; this waits for them, as long as it takes.
+        """Generate the masks of a keyframe; this waits for them.
 
         Raises:
-            MaskGeneratorError: the generator failed, died, or was closed.
+            MaskGeneratorError: the generator failed, died, took too much time or memory, or was
+                closed.
         """
         with self._turn:
             if self.pid is None:
                 self._restart()
-            answer = self._ask((image, score))
-        if isinstance(answer, Failure):
-            raise MaskGeneratorError(answer.text)
-        if not isinstance(answer, KeyframeMasks):
-            raise MaskGeneratorError(f"the mask process answered {type(answer).__name__}")
+            answer = self._ask((image, score), "generating masks")
+            if not isinstance(answer, KeyframeMasks):
+                self._failures += 1
+                if self._failures % FAILURES_IN_A_ROW == 0:
+                    self._end()
+                raise MaskGeneratorError(
+                    answer.text
+                    if isinstance(answer, Failure)
+                    else f"the mask process answered {type(answer).__name__}"
+                )
+            self._starts = self._failures = 0
+            self._first_bytes = self._first_bytes or self._resident_bytes()
         return answer
 
     def close(self) -> None:
@@ -84,17 +119,20 @@ class MaskProcess:
         self._end()
 
     def _restart(self) -> None:
+        pause_s = min(RESTART_PAUSE_S * 2 ** max(0, self._starts - 1), LONGEST_PAUSE_S)
         since = self._clock() - self._started
-        if since < RESTART_PAUSE_S:
+        if since < pause_s:
             raise MaskGeneratorError(
-                f"the mask process ended; it is started again in {RESTART_PAUSE_S - since:.0f} s"
+                f"the mask process ended; it is started again in {pause_s - since:.0f} s"
             )
         self._end()
         self.start()
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
-        folders = os.pathsep.join(folder for folder in sys.path if folder)
+        limit = struct.pack("ll", int(TIME_LIMIT_S) + 1, 0)
+        for direction in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, direction, limit)
         # The child inherits the signals that its starting thread blocks: so Ctrl-C in a terminal
         # reaches the node alone, which ends the child in good order.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -103,38 +141,70 @@ class MaskProcess:
                 if self._closed:
                     raise MaskGeneratorError("the mask process was closed")
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "objectomaly_ros.runtime.mask_server",
-                     str(theirs.fileno())],
+                    [sys.executable, "-c", _BOOTSTRAP, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, "PYTHONPATH": folders},
-                )  # fmt: skip
+                    env={**DEFAULTS, **os.environ, "PYTHONPATH": import_path()},
+                )
                 self._connection = Connection(ours.detach())
                 self._started = self._clock()
+                self._starts += 1
+                self._first_bytes = None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             ours.close()
             theirs.close()
 
-    def _ask(self, question: object) -> object:
+    def _ask(self, question: object, task: str) -> object:
         connection = self._connection
+        began = self._clock()
         try:
             if connection is None:
                 raise EOFError
             connection.send(question)
-            return connection.recv()
+            while not connection.poll(_TICK_S):
+                self._watch(began, task)
+            answer = connection.recv()
+            self._watch(began, task)
+            return answer
+        except BlockingIOError:
+            self._give_up(f"the mask process does not respond while {task}")
         except (EOFError, OSError):
-            raise MaskGeneratorError(self._obituary()) from None
+            reason = self._obituary()
+            self._end()
+            raise MaskGeneratorError(reason) from None
+
+    def _watch(self, began: float, task: str) -> None:
+        if self._clock() - began > TIME_LIMIT_S:
+            self._give_up(f"{task} took more than {TIME_LIMIT_S:g} s")
+        first, now = self._first_bytes, self._resident_bytes()
+        if first is not None and now > 2 * first + MEMORY_MARGIN:
+            self._give_up(
+                f"the mask process grew from {first >> 20} MB at its first masks to {now >> 20} MB"
+            )
+
+    def _give_up(self, reason: str) -> NoReturn:
+        self._end()
+        raise MaskGeneratorError(f"{reason}: it was ended and is started again")
+
+    def _resident_bytes(self) -> int:
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        except OSError:  # it ended, or there is no /proc
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def _obituary(self) -> str:
-        if self._closed:
+        process = self._process
+        if self._closed or process is None:
             return "the mask process was closed"
-        code = self._process.wait(timeout=5) if self._process is not None else None
-        if code is not None and code < 0:
-            return (
-                f"the mask process was killed by signal {signal.Signals(-code).name}"
-                " (out of memory?)"
-            )
+        try:
+            code = process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "the mask process closed its connection"
+        if code < 0:
+            name = signal.Signals(-code).name
+            return f"the mask process was killed by signal {name} (out of memory?)"
         return f"the mask process ended by itself with code {code}"
 
     def _end(self) -> None:

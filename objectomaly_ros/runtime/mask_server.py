@@ -1,8 +1,8 @@
 """The process that generates masks, so that a slow generator never takes time from CAS.
 
 A thread would not do: a generator that works in Python or NumPy holds the interpreter's lock, and
-CAS would wait for it at every operation. Started by `mask_process.MaskProcess` as
-`python -m objectomaly_ros.runtime.mask_server FD`; speaks pickles over that socket.
+CAS would wait for it at every operation. `mask_process.MaskProcess` starts this process and
+exchanges pickles with it over a socket.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from objectomaly_ros.oasc import OascRule, rule_for
 from objectomaly_ros.runtime.keyframes import Failure, KeyframeMasks, MaskGeneratorSpec
@@ -21,8 +22,8 @@ from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.types import Image, MaskGenerator, RenewsMasks, ScoreMap
 from objectomaly_ros.video.mask_set import cells, find_masks
 
-NICENESS = 10
-"""Added to the process's niceness: beside CAS it gets what CAS leaves."""
+NICENESS = 5
+"""Added to the process's niceness: CAS comes first, but other busy processes leave it some time."""
 
 
 def generate(
@@ -49,7 +50,7 @@ def serve(connection: Connection) -> None:
             source.name, source.checkpoint, source.device, **source.options
         )
         rule = rule_for(generator, source.overlap)
-    except Exception as error:
+    except BaseException as error:  # a user's module may call sys.exit
         connection.send(Failure(describe(error)))
         return
     connection.send(None)
@@ -58,28 +59,28 @@ def serve(connection: Connection) -> None:
         answer: KeyframeMasks | Failure
         try:
             answer = generate(generator, image, score, rule)
-        except Exception as error:
+        except BaseException as error:
             answer = Failure(describe(error))
         connection.send(answer)
 
 
 def _leave_room_for_cas(device: str) -> None:
-    os.nice(NICENESS)
-    # CAS wakes its second thread a hundred times a frame: an idle-policy process, where the kernel
-    # knows one, gives way to it at once and not only at the end of its time slice.
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    try:
+        os.nice(NICENESS)
+        Path("/proc/self/oom_score_adj").write_text("500")  # out of memory: not the node, this
+    except OSError as error:
+        print(f"the mask process cannot give way to others: {error}", file=sys.stderr, flush=True)
     if device != "cpu":
         return
     threads = max(1, len(os.sched_getaffinity(0)) - 1)
     import cv2
 
     cv2.setNumThreads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported, if it is
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it loads
 
 
 def _end_with_parent(parent: int) -> None:
-    """End also while a generator is busy, should the node be killed and nobody tell us."""
+    """End when the node was killed, even while a generator is busy."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -87,16 +88,9 @@ def _end_with_parent(parent: int) -> None:
 
 def main() -> None:
     """Serve on the socket whose file descriptor is the first argument."""
-    # The node blocks both before it starts us. Ctrl-C reaches the whole terminal, but it is for the
-    # node alone, which ends us.
+    # The node blocks SIGTERM and SIGINT before it starts this process. SIGINT stays blocked: Ctrl-C
+    # reaches all processes of a terminal, but the node ends this one.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the node is gone
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the node ended
         serve(Connection(int(sys.argv[1])))
-
-
-if __name__ == "__main__":
-    # Pickled classes must be those of the importable module, not of __main__.
-    from objectomaly_ros.runtime import mask_server
-
-    mask_server.main()

@@ -96,6 +96,26 @@ class DyingMasks(BandMasks):
         os._exit(7)
 
 
+class ExitingMasks(BandMasks):
+    def generate(self, image, score=None):
+        raise SystemExit("no masks for you")
+
+
+class MoodyMasks(BandMasks):
+    """Hangs where the first pixel is 1, and keeps 20 MB where it is 2."""
+
+    def __init__(self, checkpoint=None, device="cpu"):
+        super().__init__()
+        self.kept = []
+
+    def generate(self, image, score=None):
+        if image[0, 0, 0] == 1:
+            time.sleep(3600)
+        if image[0, 0, 0] == 2:
+            self.kept.append(np.ones(20 << 20, np.uint8))
+        return super().generate(image)
+
+
 class NestedMasks:
     """A box in the whole image."""
 
