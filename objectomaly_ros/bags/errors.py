@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 
 class BagError(Exception):
     """A bag, topic or folder of frames cannot be used; the message says why and what to do."""
+
+
+def list_names(files: Sequence[Path]) -> str:
+    """Return what a folder holds, in a few words."""
+    names = ", ".join(file.name for file in files[:5])
+    return names + (", ..." if len(files) > 5 else "") if names else "nothing"

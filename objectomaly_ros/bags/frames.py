@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.errors import BagError, list_names
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 # Length of an integer time stamp of our decades -> its factor to nanoseconds.
@@ -28,9 +28,7 @@ def find_frames(folder: Path) -> list[Path]:
     files = sorted(folder.iterdir())
     frames = [file for file in files if file.suffix.lower() in FRAME_SUFFIXES and file.is_file()]
     if not frames:
-        names = [file.name for file in files]
-        holds = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "nothing"
-        raise BagError(f"no frame (.jpg, .jpeg or .png) in {folder}; it holds {holds}")
+        raise BagError(f"no frame (.jpg, .jpeg or .png) in {folder}; it holds {list_names(files)}")
     return sorted(frames, key=_natural)
 
 

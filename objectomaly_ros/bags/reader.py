@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import difflib
-import heapq
 import logging
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
 from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.rosbag2 import Reader
 
-from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.salvage import McapPrefix, salvage_sqlite
+from objectomaly_ros.bags.errors import BagError, list_names
+from objectomaly_ros.bags.mcap import McapFile
+from objectomaly_ros.bags.sqlite import SqliteFile
+from objectomaly_ros.bags.storage import (
+    MAX_BYTES,
+    RawMessage,
+    inflate,
+    inflate_file,
+    merge_by_time,
+)
 from objectomaly_ros.bags.typestore import make_typestore, store_from_definition
+from objectomaly_ros.files.reading import parse_yaml, read_bytes
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-STORAGE_SUFFIXES = (".mcap", ".db3")
-# A damaged file makes rosbags raise whatever its bytes lead to: from its own errors over
-# struct.error to those of zstd, lz4 and SQLite.
+_OPENERS: dict[str, Callable[[Path], McapFile | SqliteFile]] = {
+    ".mcap": McapFile,
+    ".db3": SqliteFile,
+}
+MAX_METADATA_BYTES = 16 * 2**20
+_NEWEST_VERSION = 9
+
+# Damaged bytes raise what they lead to: errors of struct, zstd, lz4, SQLite and others.
 _DAMAGE = Exception
 
 logger = logging.getLogger(__name__)
@@ -37,16 +49,6 @@ class Topic:
     msgtype: str
     count: int
     qos: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class RawMessage:
-    """One recorded message: topic, type, log time in nanoseconds and its CDR bytes."""
-
-    topic: str
-    msgtype: str
-    log_time: int
-    data: bytes
 
 
 class Bag:
@@ -69,8 +71,10 @@ class Bag:
         self.damage: str | None = None
         self._stack = ExitStack()
         self._stores: dict[str, Any] = {}
+        self._files: list[McapFile | SqliteFile] = []
+        self._compressed_messages = False
         try:
-            self._readers = self._open()
+            self._open()
         except BaseException:
             self._stack.close()
             raise
@@ -94,25 +98,21 @@ class Bag:
     def topics(self) -> dict[str, Topic]:
         """The topics by name."""
         found: dict[str, Topic] = {}
-        for reader in self._readers:
-            for connection in reader.connections:
-                before = found.get(connection.topic)
-                found[connection.topic] = Topic(
-                    connection.topic,
-                    connection.msgtype,
-                    connection.msgcount + (before.count if before else 0),
-                    (*(before.qos if before else ()), *connection.ext.offered_qos_profiles),
-                )
+        for file in self._files:
+            for connection in file.connections.values():
+                name = connection.topic
+                before = found.get(name, Topic(name, connection.msgtype, 0))
+                qos = tuple(dict.fromkeys((*before.qos, *connection.qos)))
+                found[name] = Topic(name, before.msgtype, before.count + connection.count, qos)
         return dict(sorted(found.items()))
 
     @property
     def duration(self) -> float:
         """Seconds between the first and the last message."""
-        filled = [reader for reader in self._readers if reader.message_count]
+        filled = [file for file in self._files if file.start <= file.end]
         if not filled:
             return 0.0
-        span = max(r.end_time for r in filled) - 1 - min(r.start_time for r in filled)
-        return float(span) / 1e9
+        return (max(file.end for file in filled) - min(file.start for file in filled)) / 1e9
 
     def image_topic(self, topic: str | None = None) -> Topic:
         """Check the name of an image topic, or find the only one.
@@ -160,9 +160,8 @@ class Bag:
         Raises:
             BagError: a topic is not in the bag.
         """
-        wanted = None if topics is None else {self.topic(name).name for name in topics}
-        parts = [self._read(reader, wanted) for reader in self._readers]
-        yield from heapq.merge(*parts, key=lambda message: message.log_time)
+        wanted = self.topics if topics is None else {self.topic(name).name for name in topics}
+        yield from merge_by_time((file.start, self._read(file, wanted)) for file in self._files)
 
     def decode(self, message: RawMessage) -> Any:
         """Turn CDR bytes into a message object with the definition in the bag, or the usual one.
@@ -181,95 +180,96 @@ class Bag:
     def _store(self, msgtype: str) -> Any:
         if msgtype not in self._stores:
             definitions = [
-                connection.msgdef
-                for reader in self._readers
-                for connection in reader.connections
+                connection.definition
+                for file in self._files
+                for connection in file.connections.values()
                 if connection.msgtype == msgtype
-                and connection.msgdef.format != MessageDefinitionFormat.NONE
+                and connection.definition.format != MessageDefinitionFormat.NONE
             ]
             self._stores[msgtype] = (
-                store_from_definition(definitions[0], msgtype) if definitions else make_typestore()
+                store_from_definition(definitions[0], msgtype)
+                if definitions and msgtype not in IMAGE_TYPES
+                else make_typestore()
             )
         return self._stores[msgtype]
 
-    def _read(self, reader: Reader, wanted: set[str] | None) -> Iterator[RawMessage]:
-        connections = [c for c in reader.connections if wanted is None or c.topic in wanted]
-        if not connections:
-            return
-        # Without an index the reader asks for strict time order, which recorders do not promise.
-        scan = isinstance(reader.path, McapPrefix)
-        source = reader.storage.messages_scan(connections) if scan else reader.messages(connections)
+    def _read(self, file: McapFile | SqliteFile, topics: Collection[str]) -> Iterator[RawMessage]:
         good = 0
         try:
-            for connection, log_time, data in source:
+            for message in file.messages(topics):
+                if self._compressed_messages:
+                    data = inflate(message.data, "zstd", MAX_BYTES)
+                    message = replace(message, data=data)
                 good += 1
-                yield RawMessage(connection.topic, connection.msgtype, log_time, bytes(data))
+                yield message
         except _DAMAGE as error:
-            self._note_damage(f"{reader.path} is damaged after {good} messages ({error})")
+            self._note_damage(f"{file.path} is damaged after {good} messages ({error})")
 
     def _note_damage(self, what: str) -> None:
         self.damage = what
         logger.warning("%s; going on with what is readable", what)
 
-    def _open(self) -> list[Reader]:
+    def _open(self) -> None:
         if not self.path.exists():
             raise BagError(f"no bag at {self.path}: there is no such file or folder")
-        if self.path.is_file():
-            return [self._open_file(self.path)]
-        if (self.path / "metadata.yaml").exists():
-            try:
-                return [self._enter(Reader(self.path))]
-            except _DAMAGE as error:
-                trouble = f"{self.path} cannot be opened by its metadata.yaml ({error})"
-        else:
-            trouble = f"{self.path} has no metadata.yaml (a recording that was not closed?)"
-        files = sorted(f for f in self.path.iterdir() if f.suffix in STORAGE_SUFFIXES)
-        if not files:
-            names = sorted(f.name for f in self.path.iterdir())
-            holds = (
-                ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") if names else "nothing"
-            )
-            raise BagError(f"{trouble} and no .mcap or .db3 file: it is no bag; it holds {holds}")
-        self._note_damage(trouble)
-        return [self._open_file(file) for file in files]
-
-    def _open_file(self, path: Path) -> Reader:
-        if path.suffix not in STORAGE_SUFFIXES:
-            hint = (
-                "; convert a ROS 1 bag first: rosbags-convert --src IN.bag --dst OUT"
-                if path.suffix == ".bag"
-                else ""
-            )
-            raise BagError(
-                f"{path} is no bag that can be read: its name ends in {path.suffix!r}, "
-                f"expected a bag folder, .mcap or .db3{hint}"
-            )
-        journal = [path.with_name(path.name + end) for end in ("-journal", "-wal")]
-        trouble: str
-        if any(side.exists() and side.stat().st_size for side in journal):
-            trouble = "it was not closed"
-        else:
-            try:
-                return self._enter(Reader(path))
-            except _DAMAGE as error:
-                trouble = str(error) or type(error).__name__
+        if not self.path.is_dir():
+            self._open_file(self.path)
+            return
         try:
-            if path.suffix == ".mcap":
-                reader = self._enter(Reader(McapPrefix(path)))
-            else:
-                folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-                reader = self._enter(Reader(salvage_sqlite(path, folder)))
+            files = self._read_metadata()
+        except FileNotFoundError:
+            files = self._find_files("has no metadata.yaml (a recording that was not closed?)")
+        except Exception as error:  # whatever the text leads to
+            files = self._find_files(f"cannot be opened by its metadata.yaml ({error})")
+        for file in files:
+            self._open_file(file)
+
+    def _read_metadata(self) -> list[Path]:
+        text = read_bytes(self.path / "metadata.yaml", MAX_METADATA_BYTES).decode()
+        information = parse_yaml(text, MAX_METADATA_BYTES)["rosbag2_bagfile_information"]
+        if information["version"] > _NEWEST_VERSION:
+            raise ValueError(f"version {information['version']} is not known")
+        files = [self.path / PurePath(name).name for name in information["relative_file_paths"]]
+        if missing := [file.name for file in files if not file.exists()]:
+            raise ValueError(f"files are missing: {', '.join(missing)}")
+        mode = str(information.get("compression_mode") or "none").lower()
+        if mode != "none" and information["compression_format"] != "zstd":
+            raise ValueError(f"compression {information['compression_format']!r} is not supported")
+        self._compressed_messages = mode == "message"
+        return [self._inflated(file) for file in files] if mode == "file" else files
+
+    def _inflated(self, file: Path) -> Path:
+        folder = Path(self._stack.enter_context(TemporaryDirectory()))
+        return inflate_file(file, folder / file.stem)
+
+    def _find_files(self, trouble: str) -> list[Path]:
+        names = sorted(self.path.iterdir())
+        files = [file for file in names if file.suffix in _OPENERS]
+        if not files:
+            raise BagError(
+                f"{self.path} {trouble} and no .mcap or .db3 file: it is no bag; "
+                f"it holds {list_names(names)}"
+            )
+        self._note_damage(f"{self.path} {trouble}")
+        return files
+
+    def _open_file(self, path: Path) -> None:
+        if path.suffix not in _OPENERS:
+            hint = "; convert a ROS 1 bag first: rosbags-convert --src IN.bag --dst OUT"
+            raise BagError(
+                f"{path} is no bag that can be read: its name ends in {path.suffix!r}, expected a "
+                f"bag folder, .mcap or .db3{hint if path.suffix == '.bag' else ''}"
+            )
+        try:
+            file = _OPENERS[path.suffix](path)
         except _DAMAGE as error:
             raise BagError(f"{path} cannot be read as a {path.suffix} bag: {error}") from error
-        if not reader.connections:
-            raise BagError(f"{path} is damaged and holds no readable message: {trouble}")
-        self._note_damage(f"{path} is damaged ({trouble})")
-        return reader
-
-    def _enter(self, reader: Reader) -> Reader:
-        reader.open()
-        self._stack.callback(reader.close)
-        return reader
+        self._stack.callback(file.close)
+        self._files.append(file)
+        if file.damage:
+            if not file.connections:
+                raise BagError(f"{path} is damaged and holds no readable message: {file.damage}")
+            self._note_damage(f"{path} is damaged ({file.damage})")
 
 
 def _listed(topics: Iterable[Topic]) -> str:

@@ -80,7 +80,70 @@ def metadata_is_no_yaml_and_nothing_else(folder, make_bag):
 def metadata_names_a_missing_file(folder, make_bag):
     bag = make_bag("sqlite3")
     next(bag.glob("*.db3")).unlink()
-    return lambda: Bag(bag), ["database files are missing", "no .mcap or .db3"]
+    return lambda: Bag(bag), ["files are missing: drive.db3", "no .mcap or .db3"]
+
+
+def bag_is_a_named_pipe(folder, make_bag):
+    os.mkfifo(folder / "pipe.mcap")
+    return lambda: Bag(folder / "pipe.mcap"), ["pipe.mcap", "it is a named pipe"]
+
+
+def bag_is_a_device(folder, make_bag):
+    (folder / "zero.db3").symlink_to("/dev/zero")
+    return lambda: Bag(folder / "zero.db3"), ["zero.db3", "it is a device"]
+
+
+def storage_file_is_a_folder(folder, make_bag):
+    (folder / "a.db3").mkdir()
+    return lambda: Bag(folder), ["a.db3", "it is a directory"]
+
+
+def journal_is_a_named_pipe(folder, make_bag):
+    (file,) = make_bag("sqlite3").glob("*.db3")
+    os.mkfifo(file.with_name(f"{file.name}-journal"))
+    return lambda: Bag(file), ["-journal", "it is a named pipe"]
+
+
+def metadata_is_a_named_pipe(folder, make_bag):
+    os.mkfifo(folder / "metadata.yaml")
+    return lambda: Bag(folder), ["metadata.yaml: it is a named pipe", "no .mcap or .db3 file"]
+
+
+def metadata_names_a_named_pipe(folder, make_bag):
+    bag = make_bag("mcap")
+    (file,) = bag.glob("*.mcap")
+    file.unlink()
+    os.mkfifo(file)
+    return lambda: Bag(bag), [file.name, "it is a named pipe"]
+
+
+def metadata(folder, text):
+    (folder / "metadata.yaml").write_text(text)
+    return lambda: Bag(folder)
+
+
+def metadata_nests_deeply(folder, make_bag):
+    return metadata(folder, "[" * 200_000), ["nests deeper than 20 levels"]
+
+
+def metadata_has_aliases(folder, make_bag):
+    return metadata(folder, "a: &a [1]\nb: [*a, *a]\n"), ["the YAML has aliases"]
+
+
+def metadata_is_endless(folder, make_bag):
+    path = folder / "metadata.yaml"
+    path.touch()
+    os.truncate(path, 2**40)
+    return lambda: Bag(folder), ["it has 1099511627776 bytes; the limit is"]
+
+
+def metadata_is_of_another_kind(folder, make_bag):
+    return metadata(folder, "rosbag2_bagfile_information: 3"), ["metadata.yaml", "no .mcap or"]
+
+
+def metadata_of_a_version_to_come(folder, make_bag):
+    text = "rosbag2_bagfile_information: {version: 99}"
+    return metadata(folder, text), ["version 99 is not known"]
 
 
 def topic_missing(folder, make_bag):
@@ -208,6 +271,17 @@ CASES = [
     ros1_bag,
     metadata_is_no_yaml_and_nothing_else,
     metadata_names_a_missing_file,
+    bag_is_a_named_pipe,
+    bag_is_a_device,
+    storage_file_is_a_folder,
+    journal_is_a_named_pipe,
+    metadata_is_a_named_pipe,
+    metadata_names_a_named_pipe,
+    metadata_nests_deeply,
+    metadata_has_aliases,
+    metadata_is_endless,
+    metadata_is_of_another_kind,
+    metadata_of_a_version_to_come,
     topic_missing,
     topic_is_no_image,
     no_image_topic,

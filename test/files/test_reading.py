@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from objectomaly_ros.files.reading import read_bytes, regular_file
+from objectomaly_ros.files.reading import parse_yaml, read_bytes, regular_file
 
 
 def test_a_regular_file_also_behind_a_link(tmp_path):
@@ -63,3 +63,24 @@ def test_a_file_beyond_the_limit_is_told_with_size_and_limit(tmp_path):
     with pytest.raises(ValueError, match=r"large: it has 100 bytes; the limit is 99"):
         read_bytes(file, limit=99)
     assert read_bytes(file, limit=100) == bytes(100)
+
+
+def test_plain_yaml():
+    assert parse_yaml("a: [1, {b: text}]", limit=100) == {"a": [1, {"b": "text"}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "nests deeper than 20"),
+        ("- " * 100_000, "nests deeper than 20"),
+        ("{a: " * 100_000, "nests deeper than 20"),
+        ("a: &a {x: 1}\nb: {<<: [*a, *a]}", "aliases"),
+        ("a: [", "no YAML"),
+        ("a: !!python/object/apply:os.system [true]", "no YAML"),
+        ("x" * 1_000_001, "1000001 characters; the limit is 1000000"),
+    ],
+)
+def test_yaml_that_could_harm_is_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        parse_yaml(text, limit=1_000_000)

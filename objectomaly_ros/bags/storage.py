@@ -1,0 +1,142 @@
+"""What the two storage formats of bags share, and how much a file may make us read at once."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lz4.frame  # type: ignore[import-untyped]
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
+from rosbags.rosbag2.metadata import parse_qos
+
+from objectomaly_ros.files.reading import parse_yaml, regular_file
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAX_BYTES = 512 * 2**20  # of one record, chunk or message, also when decompressed
+# A compressed file may hold 1 GiB, or so many times its size.
+_SMALL_BYTES, _RATIO = 2**30, 100
+_PART_BYTES = 2**20
+_MAX_QOS_BYTES = 2**16
+_FORMATS = {
+    "ros2msg": MessageDefinitionFormat.MSG,
+    "ros2idl": MessageDefinitionFormat.IDL,
+    "omgidl": MessageDefinitionFormat.IDL,
+}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A topic of one file: type as "package/msg/Name", definition and offered QoS as of rosbags."""
+
+    topic: str
+    msgtype: str
+    definition: MessageDefinition
+    qos: tuple[Any, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """One recorded message: topic, type, log time in nanoseconds and its CDR bytes."""
+
+    topic: str
+    msgtype: str
+    log_time: int
+    data: bytes
+
+
+def make_definition(encoding: str, text: str) -> MessageDefinition:
+    """Return the definition of a type, or one of format NONE if its encoding is not known."""
+    kind = _FORMATS.get(encoding, MessageDefinitionFormat.NONE)
+    return MessageDefinition(kind, text if kind != MessageDefinitionFormat.NONE else "")
+
+
+def read_qos(text: str) -> tuple[Any, ...]:
+    """Parse the QoS profiles of a topic; none if they cannot be read, since messages still can."""
+    try:
+        return tuple(parse_qos(parse_yaml(text, _MAX_QOS_BYTES)))
+    except Exception:  # parse_qos trusts that the profiles have the right types
+        return ()
+
+
+def inflate(data: bytes, compression: str, limit: int) -> bytes:
+    """Decompress data that may claim to be small.
+
+    Args:
+        data: as it is in the file.
+        compression: "zstd", "lz4", or "" for none.
+        limit: bytes that may come out.
+
+    Raises:
+        ValueError: more comes out than `limit`, the data is cut, or the compression is unknown.
+        Exception: of the libraries, where the data is damaged.
+    """
+    if not compression:
+        return data
+    if compression == "zstd":
+        decompressor = zstd.ZstdDecompressor()
+    elif compression == "lz4":
+        decompressor = lz4.frame.LZ4FrameDecompressor()
+    else:
+        raise ValueError(f"unknown compression {compression!r}; known are zstd and lz4")
+    result: bytes = decompressor.decompress(data, max_length=limit + 1)
+    if len(result) > limit:
+        raise ValueError(f"{len(data)} bytes of {compression} hold more than {limit} bytes")
+    if not decompressor.eof:
+        raise ValueError(f"{len(data)} bytes of {compression} end too early")
+    return result
+
+
+def inflate_file(source: Path, target: Path) -> Path:
+    """Decompress a zstd file to `target`, up to a limit that grows with its size.
+
+    Raises:
+        OSError: a file cannot be read or written.
+        ValueError: more comes out than the limit.
+    """
+    size = regular_file(source).stat().st_size
+    limit = max(_SMALL_BYTES, _RATIO * size)
+    with zstd.open(source) as packed, target.open("wb") as file:
+        while part := packed.read(_PART_BYTES):
+            if file.tell() + len(part) > limit:
+                raise ValueError(
+                    f"{source} has {size} bytes that hold more than {limit}; if that is right, "
+                    f"decompress it by hand: zstd -d {source}"
+                )
+            file.write(part)
+    return target
+
+
+def merge_by_time(
+    sources: Iterable[tuple[int, Iterator[RawMessage]]],
+) -> Iterator[RawMessage]:
+    """Merge streams by log time, each started only when the time of its first message has come.
+
+    Args:
+        sources: the log time (ns) of a stream's first message, and the stream, itself in order.
+    """
+    heap: list[tuple[int, int, RawMessage, Iterator[RawMessage]]] = []
+
+    def take(number: int, stream: Iterator[RawMessage]) -> None:
+        message = next(stream, None)
+        if message is not None:
+            heapq.heappush(heap, (message.log_time, number, message, stream))
+
+    for number, (start, stream) in enumerate(sorted(sources, key=lambda source: source[0])):
+        while heap and heap[0][0] < start:
+            _, earlier, message, running = heapq.heappop(heap)
+            yield message
+            take(earlier, running)
+        take(number, stream)
+    while heap:
+        _, number, message, stream = heapq.heappop(heap)
+        yield message
+        take(number, stream)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import lz4.frame
+import pytest
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import zstd
+
+from objectomaly_ros.bags import Bag, BagError, reader, storage
+from objectomaly_ros.bags.storage import RawMessage, inflate, inflate_file, merge_by_time
+from objectomaly_ros.bags.typestore import make_typestore
+
+STORE = make_typestore()
+STRING = "std_msgs/msg/String"
+
+
+def compressed_bag(folder, mode, plugin, words):
+    writer = Writer(folder, version=9, storage_plugin=plugin)
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection("/words", STRING, typestore=STORE)
+        for stamp, word in enumerate(words):
+            message = STORE.serialize_cdr(STORE.types[STRING](data=word), STRING)
+            writer.write(connection, stamp, bytes(message))
+    return folder
+
+
+MODES = [CompressionMode.FILE, CompressionMode.MESSAGE]
+PLUGINS = [StoragePlugin.MCAP, StoragePlugin.SQLITE3]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_bags_compressed_as_files_or_messages(tmp_path, mode, plugin):
+    folder = compressed_bag(tmp_path / "bag", mode, plugin, ["a", "b"])
+    with Bag(folder) as bag:
+        assert [bag.decode(message).data for message in bag.messages()] == ["a", "b"]
+        assert bag.damage is None
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_message_that_grows_beyond_the_limit_ends_the_reading(tmp_path, monkeypatch, plugin):
+    words = ["a", "x" * 10_000, "b"]
+    folder = compressed_bag(tmp_path / "bag", CompressionMode.MESSAGE, plugin, words)
+    monkeypatch.setattr(reader, "MAX_BYTES", 1000)
+    with Bag(folder) as bag:
+        assert [bag.decode(message).data for message in bag.messages()] == ["a"]
+        assert "bytes of zstd hold more than 1000 bytes" in bag.damage
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_file_that_grows_beyond_the_limit_is_refused(tmp_path, monkeypatch, plugin):
+    words = ["x" * 10_000] * 500
+    folder = compressed_bag(tmp_path / "bag", CompressionMode.FILE, plugin, words)
+    monkeypatch.setattr(storage, "_SMALL_BYTES", 10_000)
+    with pytest.raises(BagError, match=r"that hold more than \d+; .*decompress it by hand"):
+        Bag(folder)
+
+
+def test_inflating_to_a_file_keeps_what_is_in_the_limit(tmp_path):
+    (tmp_path / "a.zstd").write_bytes(zstd.compress(bytes(3 * 2**20)))
+    assert inflate_file(tmp_path / "a.zstd", tmp_path / "a").read_bytes() == bytes(3 * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("compression", "pack"), [("", bytes), ("zstd", zstd.compress), ("lz4", lz4.frame.compress)]
+)
+def test_inflating_up_to_the_limit(compression, pack):
+    data = b"good" * 100
+    assert inflate(pack(data), compression, 400) == data
+    if compression:
+        with pytest.raises(ValueError, match="hold more than 399 bytes"):
+            inflate(pack(data), compression, 399)
+
+
+def test_streams_are_merged_by_time_and_started_when_due():
+    started = []
+
+    def stream(name, *times):
+        started.append(name)
+        for time in times:
+            yield RawMessage(name, STRING, time, b"")
+
+    merged = merge_by_time([(5, stream("b", 5, 7)), (1, stream("a", 1, 2, 6)), (9, stream("c", 9))])
+    assert [next(merged).log_time for _ in range(2)] == [1, 2]
+    assert started == ["a"]
+    assert [(m.topic, m.log_time) for m in merged] == [("b", 5), ("a", 6), ("b", 7), ("c", 9)]
