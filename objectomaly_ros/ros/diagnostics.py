@@ -116,9 +116,11 @@ def engine_status(
     """Health of what the cameras share: detector and mask generator."""
     failures = engine.mask_failures - seen.mask_failures
     seen.mask_failures = engine.mask_failures
-    error = engine.last_error
+    error, problem = engine.last_error, engine.problem()
     level, message = DiagnosticStatus.OK, "running"
-    if failures or (error is not None and now - error[0] < RECENT_S):
+    if problem is not None:
+        level, message = DiagnosticStatus.ERROR, problem
+    elif failures or (error is not None and now - error[0] < RECENT_S):
         level, message = DiagnosticStatus.WARN, error[1] if error is not None else "masks fail"
     masks = engine.mask_generation.percentiles()
     return _status(

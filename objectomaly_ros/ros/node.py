@@ -128,6 +128,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             settings,
             cameras=tuple(self._cameras),
             queue_size=values["queue_size"],
+            reload=lambda: models.load_detector(values, self._device),
         )
         self._seen = {name: diagnostics.Seen() for name in (*self._cameras, "engine")}
         for camera in self._cameras.values():
@@ -190,6 +191,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             self._outputs.close()
         if self._engine is not None:
             self._engine.close()
+            self._detector = self._engine.detector  # the engine replaces one that hangs
         self._engine = self._outputs = None
 
     def _unload(self) -> None:
@@ -236,6 +238,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             statuses = [diagnostics.idle_status(name, self._label, self._problem, self._device)]
         else:
             statuses = self._active_statuses(name, engine)
+            engine.supervise()
         diagnostics.add_faults(statuses[0], self._faults, now=time.monotonic())
         array = DiagnosticArray(status=statuses)
         array.header.stamp = self.get_clock().now().to_msg()

@@ -21,7 +21,7 @@ class MaskWorker:
     def __init__(
         self,
         generate: Callable[[Image, ScoreMap], KeyframeMasks],
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[BaseException], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._generate = generate
@@ -74,7 +74,7 @@ class MaskWorker:
             masks = None
             try:
                 masks = self._generate(keyframe.image, keyframe.score)
-            except Exception as error:  # a generator may raise anything; the node goes on
+            except BaseException as error:  # a generator may raise anything
                 if not self._closed:
                     self._on_failure(error)
             self._busy_since = None

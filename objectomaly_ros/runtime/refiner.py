@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from objectomaly_ros.runtime.keyframes import Keyframe
 from objectomaly_ros.runtime.mask_propagator import MaskPropagator
 from objectomaly_ros.runtime.mask_worker import MaskWorker
 from objectomaly_ros.types import Image, ScoreMap
+
+_EPOCHS = itertools.count()
+"""Numbers of what a refiner remembers, so that masks which come after it forgot are known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ class Refiner:
         self._camera = camera
         self._worker = worker
         self._clock = clock
-        self._epoch = 0
+        self._epoch = next(_EPOCHS)
         self._number = 0
         self._idle = True
 
@@ -102,7 +106,7 @@ class Refiner:
 
     def reset(self) -> None:
         """Forget masks and rhythm, for a clock jump; masks still being made will be discarded."""
-        self._epoch += 1
+        self._epoch = next(_EPOCHS)
         self.cadence.reset()
         self.propagator.reset()
 

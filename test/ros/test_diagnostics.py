@@ -103,6 +103,7 @@ def engine(**fields):
         "last_error": None,
         "mask_generation": Rolling(),
         "mask_generation_busy_s": lambda: 0.0,
+        "problem": lambda: None,
     }
     return SimpleNamespace(**(known | fields))
 
@@ -115,6 +116,15 @@ def test_the_engine_tells_its_last_error_and_forgives_it():
     later = engine_status("e", failed, seen, device="cpu", now=NOW + 60)
     assert later.level == DiagnosticStatus.OK
     assert values(later)["last error"] == "out of memory (61 s ago)"
+
+
+def test_what_keeps_the_engine_from_its_work_is_an_error():
+    stuck = engine(last_error=(NOW - 1, "old"), problem=lambda: "the detector has taken 3 s")
+    status = engine_status("e", stuck, Seen(), device="cpu", now=NOW)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.ERROR,
+        "the detector has taken 3 s",
+    )
 
 
 def test_a_node_that_could_not_become_active_is_an_error():

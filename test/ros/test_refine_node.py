@@ -367,6 +367,27 @@ def test_a_detector_that_fails_and_one_without_threshold(start):
     assert "no masks today" in graph.diagnostics()["objectomaly"][2]["last error"]
 
 
+def test_a_detector_that_hangs_is_an_error_and_is_replaced(start):
+    node, graph = start(**{"detector.name": "simple_models:HangingDetector", "masks.name": "none"})
+    coarse = graph.listen(Image, f"{g.NODE}/coarse_score")
+    publish(graph, 2, coarse)
+    graph.diagnostics()
+    green = g.picture()
+    green[0, 0] = 0, 255, 0
+    graph.publisher("/image").publish(g.image_message(next(CLOCK), green))
+    began, level = time.monotonic(), b""
+    while level != DiagnosticStatus.ERROR[0]:
+        level, message, _ = graph.diagnostics()["objectomaly"]
+        assert time.monotonic() - began < 60, message
+    assert "the detector has taken" in message
+    node.wait_log("the scoring thread is started again")
+    publish(graph, 2, coarse)
+    level, message, values = graph.diagnostics()["objectomaly"]
+    assert level == DiagnosticStatus.WARN[0]
+    assert "is started again" in values["last error"]
+    assert len(coarse) == 4
+
+
 def test_a_detector_without_a_threshold_publishes_scores_only(start):
     node, graph = start(
         **{"detector.name": "simple_models:NoThresholdDetector", "masks.name": "none"}

@@ -261,6 +261,261 @@ def test_a_failing_detector_costs_that_frame_only(run):
     assert "green makes me fail" in engine.last_error[1]
 
 
+@pytest.mark.parametrize("error", [SystemExit("bye"), KeyboardInterrupt()])
+def test_a_detector_that_ends_its_thread_costs_that_frame_only(run, error):
+    class Ending(RednessDetector):
+        def detect(self, image):
+            if image[0, 0].tolist() == [0, 255, 0]:
+                raise error
+            return super().detect(image)
+
+    engine, sink = run(Ending())
+    feed(engine, sink, 0.0, picture(first=(0, 255, 0)))
+    feed(engine, sink, 0.1)
+    assert f"the detector failed: {type(error).__name__}" in sink.errors[0]
+    assert engine.cameras[""].counters.failed == engine.cameras[""].counters.scored == 1
+
+
+class Hanging(RednessDetector):
+    """Waits on images whose first pixel is green."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+        self.asked = 0
+
+    def detect(self, image):
+        self.asked += 1
+        if image[0, 0].tolist() == [0, 255, 0]:
+            self.entered.set()
+            assert self.go.wait(60)
+        return super().detect(image)
+
+
+def hang(engine, detector, stamp):
+    engine.submit(Frame("", stamp, time.monotonic(), picture(first=(0, 255, 0))))
+    assert detector.entered.wait(60)
+
+
+def ended(thread):
+    thread.join(60)
+    return not thread.is_alive()
+
+
+def test_a_detector_that_hangs_is_a_problem_after_a_second(run):
+    now, detector = [0.0], Hanging()
+    engine, sink = run(detector, clock=lambda: now[0])
+    feed(engine, sink, 0.0)
+    hang(engine, detector, 0.1)
+    now[0] = 1.0
+    assert engine.problem() is None
+    now[0] = 1.1
+    assert engine.problem() == "the detector has taken 1 s and has not ended"
+    now[0] = 9.0
+    engine.supervise()
+    assert sink.errors == []
+    detector.go.set()
+    assert sink.done.acquire(timeout=60)
+    assert [result.frame.stamp_s for result in sink.results] == [0.0, 0.1]
+    while engine.problem() is not None:
+        time.sleep(0.005)
+
+
+def test_slow_frames_are_no_problem_where_all_are_slow(run):
+    now, detector = [0.0], Hanging()
+
+    class Slow(RednessDetector):
+        def detect(self, image):
+            now[0] += 4.0
+            return detector.detect(image)
+
+    engine, sink = run(Slow(), clock=lambda: now[0])
+    feed(engine, sink, 0.0)
+    hang(engine, detector, 0.1)
+    now[0] += 10.0
+    assert engine.problem() is None
+    now[0] += 10.0
+    assert "the detector has taken 24 s" in engine.problem()
+    detector.go.set()
+
+
+def test_a_detector_that_hangs_is_replaced_and_never_heard_of_again(run):
+    now, first, second = [0.0], Hanging(), Hanging()
+    masks = Masks()
+    engine, sink = run(first, masks, clock=lambda: now[0], reload=lambda: second, queue_size=1)
+    feed(engine, sink, 0.0)
+    hang(engine, first, 0.1)
+    hung = engine._thread
+    now[0] = 11.0
+    engine.supervise()
+    assert "the detector has taken 11 s" in sink.errors[0]
+    assert "is started again" in sink.errors[0]
+    assert engine.cameras[""].counters.failed == 1  # the frame that hangs
+    assert sink.done.acquire(timeout=60)  # of the error
+    feed(engine, sink, 0.2)
+    assert engine.detector is second
+    assert engine.problem() is None
+    first.go.set()
+    assert ended(hung)
+    feed(engine, sink, 0.3)
+    assert [result.frame.stamp_s for result in sink.results] == [0.0, 0.2, 0.3]
+    assert len(sink.coarse_scores) == 3
+    assert (first.asked, second.asked) == (2, 2)
+
+
+def test_only_one_hanging_thread_is_left_behind(run):
+    now, detectors = [0.0], [Hanging(), Hanging(), Hanging()]
+    spare = iter(detectors[1:])
+    engine, sink = run(detectors[0], clock=lambda: now[0], reload=lambda: next(spare))
+    feed(engine, sink, 0.0)
+    hang(engine, detectors[0], 0.1)
+    now[0] = 11.0
+    engine.supervise()
+    assert sink.done.acquire(timeout=60)
+    hang(engine, detectors[1], 0.2)
+    stuck = engine._thread
+    now[0] = 100.0
+    engine.supervise()
+    assert engine._thread is stuck
+    assert "the detector has taken 89 s" in engine.problem()
+    abandoned = engine._abandoned
+    detectors[0].go.set()
+    assert ended(abandoned)
+    engine.supervise()
+    assert sink.done.acquire(timeout=60)
+    feed(engine, sink, 0.3)
+    assert engine.detector is detectors[2]
+    detectors[1].go.set()
+
+
+def test_without_another_detector_a_hanging_one_is_left_alone(run):
+    now, detector = [0.0], Hanging()
+    engine, sink = run(detector, clock=lambda: now[0])
+    feed(engine, sink, 0.0)
+    hang(engine, detector, 0.1)
+    now[0] = 100.0
+    engine.supervise()
+    assert sink.errors == []
+    detector.go.set()
+
+
+def test_the_first_frame_may_take_long(run):
+    now, detector = [0.0], Hanging()
+    engine, sink = run(detector, clock=lambda: now[0], reload=Hanging)
+    hang(engine, detector, 0.0)
+    now[0] = 100.0
+    engine.supervise()
+    assert sink.errors == []
+    assert "the detector has taken 100 s" in engine.problem()
+    detector.go.set()
+
+
+def test_a_sink_that_hangs_is_left_behind_with_its_frame(run):
+    now, entered, go = [0.0], threading.Event(), threading.Event()
+    engine, sink = run(clock=lambda: now[0])
+    feed(engine, sink, 0.0)
+    publish = sink.coarse
+
+    def hanging(frame, score):
+        entered.set()
+        assert go.wait(60)
+
+    sink.coarse = hanging
+    engine.submit(Frame("", 0.1, time.monotonic(), picture()))
+    assert entered.wait(60)
+    sink.coarse, hung = publish, engine._thread
+    now[0] = 11.0
+    engine.supervise()
+    assert "publishing has taken 11 s" in sink.errors[0]
+    assert sink.done.acquire(timeout=60)
+    go.set()
+    assert ended(hung)
+    feed(engine, sink, 0.2)
+    assert [result.frame.stamp_s for result in sink.results] == [0.0, 0.2]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_scoring_thread_is_a_problem_and_is_started_again(run):
+    engine, sink = run(MoodyDetector())
+    error = sink.error
+
+    def exits(key, text):
+        raise SystemExit
+
+    sink.error = exits
+    engine.submit(Frame("", 0.0, 0.0, picture(first=(0, 255, 0))))
+    assert ended(engine._thread)
+    assert engine.problem() == "the scoring thread has ended"
+    sink.error = error
+    engine.supervise()
+    assert sink.errors == ["the scoring thread has ended: the scoring thread is started again"]
+    assert sink.done.acquire(timeout=60)
+    feed(engine, sink, 0.1)
+    assert engine.problem() is None
+
+
+def test_a_detector_that_cannot_be_loaded_again_is_a_problem_and_tried_again(run):
+    now, first, tries = [0.0], Hanging(), []
+
+    def load():
+        tries.append(now[0])
+        if len(tries) == 1:
+            raise MemoryError("no room")
+        return RednessDetector()
+
+    engine, sink = run(first, clock=lambda: now[0], reload=load)
+    feed(engine, sink, 0.0)
+    hang(engine, first, 0.1)
+    now[0] = 11.0
+    engine.supervise()
+    assert ended(engine._thread)
+    assert "could not be loaded: MemoryError: no room" in sink.errors[1]
+    assert engine.problem() == "the scoring thread has ended"
+    now[0] = 15.0
+    engine.supervise()
+    assert len(tries) == 1
+    now[0] = 21.1
+    engine.supervise()
+    for _ in range(3):
+        assert sink.done.acquire(timeout=60)
+    feed(engine, sink, 0.2)
+    assert tries == [11.0, 21.1]
+    first.go.set()
+
+
+def test_masks_that_keep_failing_are_a_problem_until_one_works(run):
+    now, masks = [0.0], Masks()
+    masks.fail = True
+    engine, sink = run(
+        masks=masks, settings=Settings(CadenceSettings(every_n=1)), clock=lambda: now[0]
+    )
+    for k, told in ((0, False), (1, False), (2, True)):
+        now[0] = 6.0 * k
+        feed(engine, sink, float(k))
+        settle(masks, k + 1)
+        assert (engine.problem() is not None) == told
+    assert engine.problem() == (
+        "no masks for 12 s: masks could not be generated: RuntimeError: no masks today"
+    )
+    masks.fail = False
+    feed(engine, sink, 3.0)
+    settle(masks, 4)
+    assert engine.problem() is None
+
+
+def test_mask_generation_that_hangs_is_a_problem(run):
+    now, masks = [0.0], Masks()
+    masks.free.clear()
+    engine, sink = run(masks=masks, clock=lambda: now[0])
+    feed(engine, sink, 0.0)
+    settle(masks, 1)
+    now[0] = 60.0
+    assert engine.problem() is None
+    now[0] = 61.0
+    assert engine.problem() == "mask generation has taken 61 s and has not ended"
+    masks.free.set()
+
+
 def test_a_score_of_the_wrong_shape_is_said(run):
     class Small(RednessDetector):
         def detect(self, image):

@@ -2,6 +2,7 @@ import threading
 import time
 
 import numpy as np
+import pytest
 
 from objectomaly_ros.runtime.keyframes import Keyframe
 from objectomaly_ros.runtime.mask_worker import MaskWorker
@@ -74,10 +75,11 @@ def test_cameras_take_turns():
     assert worker.close(5)
 
 
-def test_a_failure_is_told_and_the_next_keyframe_is_served():
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_a_failure_is_told_and_the_next_keyframe_is_served(kind):
     def fussy(image, score):
         if image[0, 0, 0] == 1:
-            raise RuntimeError("I do not like 1")
+            raise kind("I do not like 1")
         return "masks"
 
     errors = []

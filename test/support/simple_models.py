@@ -1,6 +1,7 @@
 """Small detectors and mask generators of known behaviour, loaded as 'simple_models:Class'."""
 
 import os
+import threading
 import time
 
 import numpy as np
@@ -47,6 +48,18 @@ class MoodyDetector(RednessDetector):
     def detect(self, image):
         if image[0, 0].tolist() == [0, 255, 0]:
             raise RuntimeError("green makes me fail")
+        return super().detect(image)
+
+
+class HangingDetector(RednessDetector):
+    """Hangs for good on the first image whose first pixel is green; a second instance does not."""
+
+    hung = False
+
+    def detect(self, image):
+        if image[0, 0].tolist() == [0, 255, 0] and not HangingDetector.hung:
+            HangingDetector.hung = True
+            threading.Event().wait()
         return super().detect(image)
 
 
