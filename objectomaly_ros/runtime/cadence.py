@@ -24,8 +24,8 @@ class CadenceSettings:
 class Cadence:
     """Decides for one camera which frames are keyframes.
 
-    Time is the image's own stamp, never the wall clock: a drive replayed at half or double speed
-    gets the same keyframes. The first frame is always due where a rhythm is set.
+    Time is image time (`CameraState.time_s`), not the wall clock: a drive replayed at another speed
+    gets the same keyframes. With a rhythm, the first frame is always due.
     """
 
     def __init__(self, settings: CadenceSettings) -> None:
@@ -38,18 +38,18 @@ class Cadence:
         """Make the next frame a keyframe, whatever the rhythm says. Safe from any thread."""
         self._requested.set()
 
-    def due(self, stamp_s: float) -> bool:
-        """Count one frame with its stamp in seconds, and tell whether it is a keyframe."""
+    def due(self, time_s: float) -> bool:
+        """Count one frame with its image time in seconds; return whether it is a keyframe."""
         if self._frames_since is not None:
             self._frames_since += 1
-        if not (self._requested.is_set() or self._rhythm_says(stamp_s)):
+        if not (self._requested.is_set() or self._rhythm_says(time_s)):
             return False
         self._requested.clear()
         self._frames_since = 0
-        self._last_s = stamp_s
+        self._last_s = time_s
         return True
 
-    def _rhythm_says(self, stamp_s: float) -> bool:
+    def _rhythm_says(self, time_s: float) -> bool:
         every_n, period_s = self.settings.every_n, self.settings.period_s
         if every_n <= 0 and period_s <= 0:
             return False
@@ -57,7 +57,7 @@ class Cadence:
             return True
         if period_s > 0:
             # A tenth of a millisecond for stamps that floating point rounds below the period.
-            return stamp_s - self._last_s >= period_s - 1e-4
+            return time_s - self._last_s >= period_s - 1e-4
         return self._frames_since >= every_n
 
     def reset(self) -> None:

@@ -261,7 +261,7 @@ class Engine:
             state.refiner.propagator.mode = settings.propagation
             state.refiner.max_age_s = settings.max_age_s
             if demand.score:
-                refined = state.refiner.refine(image, detection.score, frame.stamp_s)
+                refined = state.refiner.refine(image, detection.score, state.time_s)
                 self._watch_masks(camera, state.refiner)
             else:
                 state.refiner.skip_frame()
@@ -272,7 +272,7 @@ class Engine:
         obstacles = None
         if demand.obstacles and settings.obstacles is not None:
             obstacles = state.obstacles.find(
-                detection, refined.score, frame.stamp_s, settings.obstacles
+                detection, refined.score, state.time_s, settings.obstacles
             )
 
         self._enter("publishing", camera)
@@ -294,7 +294,7 @@ class Engine:
 
     def _watch_clock(self, state: CameraState, frame: Frame) -> None:
         last = state.last_stamp_s
-        if state.clock_went_back(frame.stamp_s):
+        if state.advance(frame.stamp_s, frame.received_s):
             camera = f"camera {frame.camera!r}: " if frame.camera else ""
             self._sink.warn(
                 f"clock {frame.camera}",

@@ -18,7 +18,7 @@ class Keyframe:
         camera: name of the camera.
         epoch: counts the clock jumps of that camera, so that late masks of before are known.
         number: of the frame, counted per camera.
-        stamp_s: time of the image in seconds.
+        time_s: image time in seconds (`CameraState.time_s`).
         image: (H, W, 3) uint8 RGB.
         score: coarse score, (H, W) float32.
         track: what the mask propagator gave for it.
@@ -27,7 +27,7 @@ class Keyframe:
     camera: str
     epoch: int
     number: int
-    stamp_s: float
+    time_s: float
     image: Image
     score: ScoreMap
     track: int | None = None

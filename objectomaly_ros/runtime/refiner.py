@@ -62,27 +62,27 @@ class Refiner:
         self._number = 0
         self._idle = True
 
-    def refine(self, image: Image, coarse: ScoreMap, stamp_s: float) -> Refined:
+    def refine(self, image: Image, coarse: ScoreMap, time_s: float) -> Refined:
         """Refine the next frame.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             coarse: its coarse score, (H, W) float32.
-            stamp_s: its time in seconds.
+            time_s: its image time in seconds (`CameraState.time_s`).
         """
         self._idle = False
         self._number += 1
         began = self._clock()
         self.propagator.step(image)
-        self._take_masks(stamp_s)
+        self._take_masks(time_s)
         current = self.propagator.current(image)
-        if self.cadence.due(stamp_s):
-            self._submit(image, coarse, stamp_s)
+        if self.cadence.due(time_s):
+            self._submit(image, coarse, time_s)
         moved = self._clock()
         if current is None:
             return Refined(coarse, propagation_s=moved - began)
         age_frames = self._number - current.keyframe.number
-        age_s = stamp_s - current.keyframe.stamp_s
+        age_s = time_s - current.keyframe.time_s
         if age_s > self.max_age_s:
             return Refined(coarse, None, age_frames, age_s, propagation_s=moved - began)
         calibrated = current.calibrate(coarse, age_s)
@@ -110,21 +110,21 @@ class Refiner:
         self.cadence.reset()
         self.propagator.reset()
 
-    def _submit(self, image: Image, coarse: ScoreMap, stamp_s: float) -> None:
+    def _submit(self, image: Image, coarse: ScoreMap, time_s: float) -> None:
         self.keyframes += 1
         self._worker.submit(
             Keyframe(
                 self._camera,
                 self._epoch,
                 self._number,
-                stamp_s,
+                time_s,
                 image,
                 coarse,
                 self.propagator.start(),
             )
         )
 
-    def _take_masks(self, stamp_s: float) -> None:
+    def _take_masks(self, time_s: float) -> None:
         self.late_s = None
         for outcome in self._worker.poll(self._camera):
             keyframe, masks = outcome.keyframe, outcome.masks
@@ -134,6 +134,6 @@ class Refiner:
                 self.propagator.drop(keyframe)
                 continue
             self.last_generation_s = masks.seconds
-            age_s = stamp_s - keyframe.stamp_s
+            age_s = time_s - keyframe.time_s
             self.late_s = age_s if age_s > self.max_age_s else None
             self.propagator.adopt(keyframe, masks)

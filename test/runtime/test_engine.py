@@ -176,6 +176,26 @@ def test_masks_that_are_too_old_no_longer_refine_and_say_so(run):
     assert sink.results[-1].refined.mask_count == 4
 
 
+def test_with_frozen_stamps_masks_age_and_are_made_anew_by_arrival(run):
+    def arrive(received_s):
+        engine.submit(Frame("", 10.0, received_s, picture()))
+        assert sink.done.acquire(timeout=60)
+        return sink.results[-1].refined
+
+    masks = Masks()
+    settings = Settings(CadenceSettings(period_s=5.0), "hold", max_age_s=0.5)
+    engine, sink = run(masks=masks, settings=settings)
+    arrive(100.0)
+    settle(masks, 1)
+    assert arrive(100.4).age_s == pytest.approx(0.4)
+    old = arrive(100.6)
+    assert (old.mask_count, old.age_s) == (None, pytest.approx(0.6))
+    assert len(masks.images) == 1
+    arrive(105.1)
+    settle(masks, 2)
+    assert arrive(105.2).age_s == pytest.approx(0.1)
+
+
 def test_masks_that_come_too_late_to_refine_are_said(run):
     masks = Masks()
     masks.free.clear()
