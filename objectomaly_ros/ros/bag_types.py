@@ -19,32 +19,27 @@ def load_message_type(msgtype: str) -> Any:
     """Import the class of "package/msg/Name".
 
     Raises:
-        BagError: the package is not built or sourced here.
+        BagError: the package is not built or not sourced.
     """
     package, _, name = msgtype.rpartition("/")
     try:
         return getattr(import_module(package.replace("/", ".")), name)
     except (ImportError, AttributeError, ValueError):
         raise BagError(
-            f"message type {msgtype} is not there; source the workspace that holds the package "
+            f"message type {msgtype} is not installed; source the workspace of package "
             f"{msgtype.partition('/')[0]!r}"
         ) from None
 
 
 def offered_profile(recorded: Sequence[Qos]) -> QoSProfile:
-    """Return what a player offers: as the recorded publishers did, else reliable.
+    """Return the QoS of a player: that of the recorded publishers, reliable without any.
 
-    Depth is never below 10, since recorders note a depth of 0 where they could not see it.
+    Recorders write a depth of 0 if they do not know it, so the depth is at least 10.
     """
-    best_effort = any(q.reliability == QosReliability.BEST_EFFORT for q in recorded)
-    lasting = bool(recorded) and all(
-        q.durability == QosDurability.TRANSIENT_LOCAL for q in recorded
-    )
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=max([_MIN_DEPTH, *(min(q.depth, 1000) for q in recorded)]),
-        reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if lasting else DurabilityPolicy.VOLATILE,
+    return _profile(
+        any(q.reliability == QosReliability.BEST_EFFORT for q in recorded),
+        [q.durability == QosDurability.TRANSIENT_LOCAL for q in recorded],
+        max([_MIN_DEPTH, *(min(q.depth, 1000) for q in recorded)]),
     )
 
 
@@ -52,11 +47,18 @@ def matching_profile(offers: Sequence[QoSProfile], depth: int) -> QoSProfile:
     """Return the strictest QoS to subscribe with that still receives from every publisher.
 
     Args:
-        offers: QoS of the publishers there are; reliable and volatile is taken where there is none.
+        offers: QoS of the publishers; without any the result is reliable and volatile.
         depth: messages to keep.
     """
-    best_effort = any(q.reliability == ReliabilityPolicy.BEST_EFFORT for q in offers)
-    lasting = bool(offers) and all(q.durability == DurabilityPolicy.TRANSIENT_LOCAL for q in offers)
+    return _profile(
+        any(q.reliability == ReliabilityPolicy.BEST_EFFORT for q in offers),
+        [q.durability == DurabilityPolicy.TRANSIENT_LOCAL for q in offers],
+        depth,
+    )
+
+
+def _profile(best_effort: bool, transient_local: Sequence[bool], depth: int) -> QoSProfile:
+    lasting = bool(transient_local) and all(transient_local)
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
@@ -66,7 +68,7 @@ def matching_profile(offers: Sequence[QoSProfile], depth: int) -> QoSProfile:
 
 
 def recorded_qos(offer: QoSProfile) -> Qos:
-    """Return a publisher's QoS as a bag keeps it."""
+    """Return the QoS of a publisher in the form of a bag."""
     return offered_qos(
         reliable=offer.reliability == ReliabilityPolicy.RELIABLE,
         transient_local=offer.durability == DurabilityPolicy.TRANSIENT_LOCAL,

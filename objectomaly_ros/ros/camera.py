@@ -1,8 +1,7 @@
-"""The topics of one camera: its image comes in, everything known of it goes out."""
+"""Subscribes to the topics of one camera and publishes its results."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,9 +36,17 @@ OBSTACLES = ("mask", "overlay", "obstacles", "points")
 
 
 class Camera:
-    """One camera's subscriptions and publishers.
+    """Subscriptions and publishers of one camera.
 
-    Publishing happens in the engine's thread, the rest in the executor's.
+    The engine's thread publishes, the executor's thread does the rest.
+
+    Args:
+        node: owns the topics.
+        name: prefix of the topics, or "".
+        values: returns the node's parameters.
+        threshold: returns the threshold of obstacles, None without any.
+        poses: poses of the cameras.
+        log: takes warnings.
     """
 
     def __init__(
@@ -47,25 +54,24 @@ class Camera:
         node: LifecycleNode,
         name: str,
         values: Callable[[], Mapping[str, Any]],
-        detector_threshold: Callable[[], float | None],
+        threshold: Callable[[], float | None],
         poses: PoseSource,
         log: ThrottledLog,
     ) -> None:
         self._node = node
         self._name = name
         self._values = values
-        self._detector_threshold = detector_threshold
+        self._threshold = threshold
         self._log = log
         prefix = f"{name}/" if name else ""
         self._compressed = values()["image_transport"] == "compressed"
         self._max_pixels = values()["max_pixels"]
         self.topic = self._image_topic(f"{prefix}image")
         self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
-        self.scores = (
-            ScoreInput(node.resolve_topic_name(f"{prefix}score_in"), self._max_pixels, log.warn)
-            if comes_by_topic(values())
-            else None
-        )
+        self.scores: ScoreInput | None = None
+        if comes_by_topic(values()):
+            topic = node.resolve_topic_name(f"{prefix}score_in")
+            self.scores = ScoreInput(topic, self._max_pixels, log.warn)
         self._geometry = CameraGeometry(self._info_topic, poses, log.warn)
         self._poses = poses
         self._subscriptions: list[Any] = []
@@ -85,7 +91,7 @@ class Camera:
         remapped = self._node.resolve_topic_name(own)
         if remapped != self._node.resolve_topic_name(own, only_expand=True):
             return str(remapped)
-        # As image_transport does it: who remaps the image means its compressed topic too.
+        # As in image_transport, a remapping of the image holds for its compressed topic too.
         return f"{self._node.resolve_topic_name(base)}/compressed"
 
     def _publisher(self, kind: type, name: str) -> Any:
@@ -99,14 +105,13 @@ class Camera:
         )
 
     def subscribe(self, submit: Callable[[Frame], None]) -> None:
-        """Start to hand every image that comes in to `submit`."""
+        """Hand every image to `submit` from now on."""
         take = submit if self.scores is None else self.scores.start(submit)
 
         def image(message: Any) -> None:
-            stamp = message.header.stamp
-            received = time.monotonic()
+            stamp, received = message.header.stamp, time.monotonic()
             stamp_s = stamp.sec + stamp.nanosec * 1e-9
-            # A driver that does not stamp still needs a rhythm; the outputs copy its zeros.
+            # Drivers that do not stamp need a time too; the outputs copy their zeros.
             take(Frame(self._name, stamp_s or received, received, message))
 
         kind = CompressedImage if self._compressed else ImageMessage
@@ -132,7 +137,7 @@ class Camera:
 
         try:
             return create(self._count_lost)
-        except UnsupportedEventTypeError:  # not every middleware counts them
+        except UnsupportedEventTypeError:  # some middlewares do not count lost messages
             return create(None)
 
     def _count_lost(self, messages_lost: int) -> None:
@@ -145,7 +150,7 @@ class Camera:
         self._subscriptions = []
 
     def destroy(self) -> None:
-        """Take the topics away."""
+        """Unsubscribe and destroy the publishers."""
         self.unsubscribe()
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
@@ -153,22 +158,22 @@ class Camera:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The topics without which there is no score."""
+        """Topics that a score needs."""
         return (self.topic,) if self.scores is None else (self.topic, self.scores.topic)
 
     def publishers_of_image(self) -> int:
-        """Number of publishers on the image topic."""
+        """Return the number of publishers on the image topic."""
         return int(self._node.count_publishers(self.topic))
 
     def decode(self, frame: Frame) -> Image:
-        """Make the image of a frame; a BadImageError names the topic."""
+        """Return the image of a frame; a BadImageError names the topic."""
         try:
             return images.decode(frame.message, self._max_pixels)
         except BadImageError as error:
             raise BadImageError(f"an image on {self.topic} is skipped: {error}") from error
 
     def demand(self) -> Demand:
-        """What somebody listens to."""
+        """Return which results have subscribers."""
         obstacles = any(map(self._wanted, OBSTACLES))
         return Demand(score=obstacles or self._wanted("score"), obstacles=obstacles)
 
@@ -211,8 +216,7 @@ class Camera:
             if contacts is None:
                 self._log.warn(
                     f"points {self._name}",
-                    f"{self._info_topic} has not brought a usable CameraInfo yet: "
-                    "without it there are no points",
+                    f"no usable CameraInfo on {self._info_topic} yet: no ~/points without it",
                 )
             else:
                 self._publishers["points"].publish(
@@ -236,14 +240,11 @@ class Camera:
         )
 
     def _limits(self, score: ScoreMap) -> tuple[float, float] | None:
-        """Limits of the colours whose middle is the threshold, so that what is coloured counts."""
-        threshold = self._values()["threshold.high"]
-        own = self._detector_threshold()
-        if math.isnan(threshold) and own is not None:
-            threshold = own
+        """Return the limits of the colours, with the threshold in the middle."""
         low = float(np.nanmin(score))
         self._lowest = low if self._lowest is None else 0.95 * self._lowest + 0.05 * low
-        if not math.isfinite(threshold) or threshold <= self._lowest:
+        threshold = self._threshold()
+        if threshold is None or threshold <= self._lowest:
             return None
         return self._lowest, 2 * threshold - self._lowest
 

@@ -1,4 +1,4 @@
-"""The node's health as diagnostics."""
+"""Diagnostics of the node."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.engine import Engine
 
 SILENCE_S = 2.0
-"""A camera without images for longer is worth a warning."""
+"""A camera without images for longer is a warning."""
 
 RECENT_S = 10.0
-"""An error counts as present for this long."""
+"""An error counts for so long."""
 
 REPEATED = 3
 """So many exceptions of callbacks within RECENT_S are an error."""
@@ -25,7 +25,7 @@ REPEATED = 3
 
 @dataclass
 class Seen:
-    """Totals at the last report, to tell what is new."""
+    """Totals at the last report."""
 
     dropped: int = 0
     rejected: int = 0
@@ -36,14 +36,14 @@ class Seen:
 def camera_status(
     name: str, camera: Camera, state: CameraState, seen: Seen, *, now: float
 ) -> DiagnosticStatus:
-    """Health of one camera: ERROR while its images cannot be scored, WARN while some are missing.
+    """Report on a camera: ERROR if the detector fails on images, WARN if images are missing.
 
     Args:
-        name: of the diagnostic.
-        camera: whose health.
-        state: what the engine knows of it.
+        name: name of the status.
+        camera: the topics of the camera.
+        state: the engine's record of the camera.
         seen: its totals at the last report; updated.
-        now: on the engine's clock.
+        now: time on the engine's clock.
     """
     counters = state.counters
     dropped, rejected = counters.dropped - seen.dropped, counters.rejected - seen.rejected
@@ -67,7 +67,7 @@ def camera_status(
         level, message = DiagnosticStatus.WARN, f"{rejected} malformed images, see the log"
     elif dropped:
         level = DiagnosticStatus.WARN
-        message = f"{dropped} images dropped: they come faster than the detector is"
+        message = f"{dropped} images dropped: the detector is slower than the camera"
     cas, total, detector = (
         rolling.percentiles() for rolling in (state.cas_latency, state.latency, state.detector)
     )
@@ -113,7 +113,7 @@ def _silence(topic: str, publishers: int, last_s: float | None, now: float) -> s
 def engine_status(
     name: str, engine: Engine, seen: Seen, *, device: str, now: float
 ) -> DiagnosticStatus:
-    """Health of what the cameras share: detector and mask generator."""
+    """Report on the detector and the mask generator."""
     failures = engine.mask_failures - seen.mask_failures
     seen.mask_failures = engine.mask_failures
     error, problem = engine.last_error, engine.problem()
@@ -139,7 +139,7 @@ def engine_status(
 
 
 def idle_status(name: str, state: str, problem: str | None, device: str) -> DiagnosticStatus:
-    """Health of a node that is not active: ERROR if it could not become so."""
+    """Report on a node that is not active: ERROR if a transition failed."""
     level = DiagnosticStatus.OK if problem is None else DiagnosticStatus.ERROR
     return _status(level, name, problem or state, {"state": state, "device": device})
 

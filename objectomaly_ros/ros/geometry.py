@@ -1,4 +1,4 @@
-"""Where a camera's obstacles stand: intrinsics from CameraInfo, the pose from TF or parameters."""
+"""Ground points of obstacles: intrinsics from CameraInfo, the pose from TF or parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HUGE = 1e9  # pixels and coefficients of a calibration stay far below
 
 
 class PoseSource:
-    """Poses of cameras over the base frame: from TF where it knows them, else from parameters."""
+    """Poses of cameras in the base frame: from TF, else from parameters."""
 
     def __init__(self, node: Node, values: Callable[[], Mapping[str, Any]]) -> None:
         self._values = values
@@ -42,16 +42,16 @@ class PoseSource:
 
     @property
     def base_frame(self) -> str:
-        """Frame that ground points are in."""
+        """Frame of the ground points."""
         return str(self._values()["points.base_frame"])
 
     @property
     def max_range(self) -> float:
-        """Metres; contact points farther away are left out."""
+        """Largest distance of ground points, in metres."""
         return float(self._values()["points.max_range"])
 
     def pose(self, frame_id: str, stamp: Any) -> CameraPose | Transform:
-        """Pose of the camera whose optical frame is `frame_id`, at `stamp`."""
+        """Return the pose of the camera with the optical frame `frame_id` at `stamp`."""
         if self._buffer is not None and frame_id:
             for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
                 try:
@@ -71,7 +71,7 @@ class PoseSource:
 
 
 class CameraGeometry:
-    """Projects the contact edges of one camera's obstacles on the ground."""
+    """Projects the contact edges of one camera's obstacles onto the ground."""
 
     def __init__(self, topic: str, poses: PoseSource, warn: Callable[[str, str], None]) -> None:
         self._topic = topic
@@ -81,7 +81,7 @@ class CameraGeometry:
         self._model: CameraModel | None = None
 
     def take(self, info: CameraInfo) -> None:
-        """Take the camera's newest CameraInfo; one that no camera can have is logged."""
+        """Take a CameraInfo; warn of impossible ones."""
         if self._info is not None and self._same(info, self._info):
             return
         self._info = info
@@ -100,11 +100,11 @@ class CameraGeometry:
             )
 
     def contacts(self, obstacles: Obstacles, header: Any) -> list[Contact] | None:
-        """Where the obstacles meet the ground, one each; None as long as there is no CameraInfo.
+        """Return one contact for each obstacle; None without a CameraInfo.
 
         Args:
-            obstacles: the obstacles.
-            header: of the image.
+            obstacles: the obstacles of an image.
+            header: header of the image.
         """
         if self._model is None:
             return None

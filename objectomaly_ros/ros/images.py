@@ -1,7 +1,6 @@
-"""Between image messages and arrays: the one place that knows encodings.
+"""Converts between image messages and arrays.
 
-cv_bridge converts where it imports and works (built against another NumPy it does not), else
-rosbags-image.
+cv_bridge converts if it imports and works (built for another NumPy it fails), else rosbags-image.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ CHANNELS: dict[str, int] = {
     "bayer_rggb16": 1, "bayer_bggr16": 1, "bayer_gbrg16": 1, "bayer_grbg16": 1,
     "uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2, "nv12": 1, "nv21": 1,
 }  # fmt: skip
-# What drivers built on OpenCV call them.
+# Names of drivers that use OpenCV's.
 ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC3": "bgr16"}
 DEPTH = ("16UC1", "32FC1", "16SC1", "64FC1")
 PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
@@ -43,7 +42,7 @@ def decode(message: ImageMessage | CompressedImage, max_pixels: int) -> Image:
     Nothing is allocated for an image of more than `max_pixels` pixels.
 
     Raises:
-        BadImageError: the message holds no usable image; the message says what is wrong with it.
+        BadImageError: the message holds no usable image.
     """
     if isinstance(message, CompressedImage):
         return _decompress(message, max_pixels)
@@ -62,7 +61,7 @@ def decode(message: ImageMessage | CompressedImage, max_pixels: int) -> Image:
 
 
 def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
-    """The message's pixels as they lie in memory, checked; native byte order."""
+    """View the message's pixels, checked; native byte order."""
     height, width = message.height, message.width
     if encoding in DEPTH:
         raise BadImageError(
@@ -93,7 +92,7 @@ def decode_score(message: ImageMessage, max_pixels: int) -> ScoreMap:
     """Return the score map of a 32FC1 message, (H, W) float32.
 
     Raises:
-        BadImageError: the message holds no usable map; the message says what is wrong with it.
+        BadImageError: the message holds no usable map.
     """
     _check_size(message.width, message.height, max_pixels)
     if message.encoding != "32FC1":
@@ -101,7 +100,7 @@ def decode_score(message: ImageMessage, max_pixels: int) -> ScoreMap:
     score = _rows(message, message.height, 1, np.dtype(np.float32))
     if not np.isfinite(score).all():
         raise BadImageError("it holds values that are not finite")
-    return np.array(score)  # its own memory: the message's may be read-only
+    return np.array(score)  # the message's memory may be read-only
 
 
 def _rows(
@@ -114,7 +113,7 @@ def _rows(
         raise BadImageError(
             f"its step is {step} bytes, but {width} pixels of {message.encoding} take {line}"
         )
-    wanted = step * (rows - 1) + line  # some drivers leave the last row without its padding
+    wanted = step * (rows - 1) + line  # some drivers do not pad the last row
     if len(message.data) < wanted:
         raise BadImageError(
             f"its data is too short: {len(message.data)} bytes, but {rows} rows with step {step} "
@@ -134,7 +133,7 @@ def _decompress(message: CompressedImage, max_pixels: int) -> Image:
         raise BadImageError("it is empty: compressed data of 0 bytes")
     if "compressedDepth" in kind:
         raise BadImageError("it is a compressed depth image; give a colour or mono image")
-    # OpenCV fills what is missing with grey, which a detector would take for a scene.
+    # OpenCV fills missing rows with grey, which a detector would take for a scene.
     if (data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data) or (
         data.startswith(b"\x89PNG") and b"IEND" not in data
     ):
@@ -168,7 +167,7 @@ def _rgb(image: npt.NDArray[Any]) -> Image:
 
 @functools.cache
 def _cv_bridge() -> Any | None:
-    """A CvBridge that was seen to convert, or None."""
+    """Return a CvBridge that converts a sample, or None."""
     try:
         from cv_bridge import CvBridge
 
@@ -176,18 +175,18 @@ def _cv_bridge() -> Any | None:
         sample = ImageMessage(height=1, width=2, step=6, encoding="bgr8")
         sample.data = array.array("B", [1, 2, 3, 4, 5, 6])
         works = bridge.imgmsg_to_cv2(sample, "rgb8").tolist() == [[[3, 2, 1], [6, 5, 4]]]
-    except Exception:  # the wrong NumPy makes it fail in ways of its own
+    except Exception:  # the wrong NumPy makes it fail in many ways
         return None
     return bridge if works else None
 
 
 def fill(message: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> ImageMessage:
-    """Put an array into a message whose memory is used again if it has the right size.
+    """Copy pixels into a message, into the memory it has if the size fits.
 
     Args:
-        message: to fill; the header is left alone.
+        message: keeps its header.
         pixels: (H, W) or (H, W, C), of the encoding's type.
-        encoding: for example "32FC1", "mono8", "rgb8".
+        encoding: such as "32FC1", "mono8" or "rgb8".
     """
     pixels = np.ascontiguousarray(pixels)
     message.height, message.width = pixels.shape[:2]
@@ -195,7 +194,7 @@ def fill(message: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> Imag
     message.is_bigendian = 0
     message.step = pixels.strides[0]
     if len(message.data) != pixels.nbytes:
-        # Only an array.array goes into a message without a check of every byte.
+        # Messages take an array.array alone without a check of every byte.
         message.data = array.array("B", bytes(pixels.nbytes))
     np.frombuffer(message.data, np.uint8)[:] = pixels.reshape(-1).view(np.uint8)
     return message

@@ -1,4 +1,4 @@
-"""Loads what the parameters name: detector and mask generator."""
+"""Loads the detector and the mask generator that the parameters name."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WARM_UP_SHAPE = (360, 640, 3)
 
 
 def device_of(values: Mapping[str, Any]) -> str:
-    """The torch device that the parameter `device` means here.
+    """Return the torch device of the parameter `device`.
 
     Raises:
-        ValueError: it names CUDA and there is none.
+        ValueError: it names CUDA, and torch finds no CUDA device.
     """
     wanted = str(values["device"])
     if wanted == "cpu":
@@ -37,7 +37,7 @@ def device_of(values: Mapping[str, Any]) -> str:
 
 
 def load_detector(values: Mapping[str, Any], device: str) -> Detector:
-    """Load the detector and run it once, so that the first image does not pay for it."""
+    """Load the detector and warm it up."""
     from objectomaly_ros import detectors
 
     if comes_by_topic(values):
@@ -48,13 +48,13 @@ def load_detector(values: Mapping[str, Any], device: str) -> Detector:
         device,
         **options(values["detector.options"]),
     )
-    if values["detector.name"] != "precomputed":  # which would use up its first map
+    if values["detector.name"] != "precomputed":  # it would use up its first map
         detectors.detect(detector, np.zeros(WARM_UP_SHAPE, np.uint8))
     return detector
 
 
 def mask_process(values: Mapping[str, Any], device: str) -> MaskProcess | None:
-    """The process that generates masks, not yet started; None where none are wanted."""
+    """Return the process that generates masks, not yet started; None if `masks.name` is none."""
     if values["masks.name"] == "none":
         return None
     return MaskProcess(

@@ -1,7 +1,8 @@
-"""The node's log, where what repeats is said only now and then."""
+"""The node's log; repeated messages are throttled."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from objectomaly_ros.runtime.log_text import Throttle
@@ -10,20 +11,21 @@ PERIOD_S = 5.0
 
 
 class ThrottledLog:
-    """Warnings and errors with a key each; one key is heard at most every five seconds."""
+    """Logs each key at most once in five seconds. Safe from any thread."""
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
         self._throttle = Throttle(PERIOD_S)
 
     def warn(self, key: str, text: str) -> None:
-        """Log a warning. Safe from any thread."""
-        admitted = self._throttle.admit(key, text)
-        if admitted is not None:
-            self._logger.warning(admitted)
+        """Log a warning."""
+        self._log(self._logger.warning, key, text)
 
     def error(self, key: str, text: str) -> None:
-        """Log an error. Safe from any thread."""
+        """Log an error."""
+        self._log(self._logger.error, key, text)
+
+    def _log(self, log: Callable[[str], Any], key: str, text: str) -> None:
         admitted = self._throttle.admit(key, text)
         if admitted is not None:
-            self._logger.error(admitted)
+            log(admitted)

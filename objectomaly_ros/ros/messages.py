@@ -1,4 +1,4 @@
-"""From the engine's results to messages."""
+"""Makes messages of the engine's results."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ FIELDS = [
 
 @dataclass(frozen=True)
 class Contact:
-    """Where an obstacle meets the ground, in the base frame.
+    """The contact edge of an obstacle on the ground, in the base frame.
 
     Attributes:
-        points: its contact edge, (M, 3) float32 in metres; M may be 0.
-        range_m: metres along the ground to the nearest one, NaN without any.
-        nearest: that point x, y, z.
+        points: (M, 3) float32, metres; M may be 0.
+        range_m: metres along the ground to the nearest point, NaN without points.
+        nearest: x, y, z of the nearest point.
     """
 
     points: npt.NDArray[np.float32]
@@ -55,10 +55,10 @@ def obstacle_array(
     """Describe the obstacles of one frame.
 
     Args:
-        header: the image's.
+        header: header of the image.
         obstacles: the obstacles.
-        contacts: one an obstacle, or none at all where the camera's geometry is not known.
-        refined: whether masks refined the score behind it.
+        contacts: one for each obstacle, or empty without the camera's geometry.
+        refined: whether masks refined the score.
     """
     height, width = obstacles.mask.shape
     unknown = Contact(np.empty((0, 3), np.float32))
@@ -96,10 +96,7 @@ def _obstacle(region: Region, track_id: int, age: int, contact: Contact) -> Obst
 def point_cloud(
     stamp: Any, base_frame: str, obstacles: Obstacles, contacts: Sequence[Contact]
 ) -> PointCloud2:
-    """The obstacles' contact edges: x, y, z in metres, `intensity` the mean score, `id`.
-
-    The stamp is the image's; the frame is the one that the points are in.
-    """
+    """Make a cloud of the contact edges: x, y, z in metres, mean score as `intensity`, `id`."""
     header = Header(stamp=stamp, frame_id=base_frame)
     parts = []
     for region, track_id, contact in zip(obstacles.regions, obstacles.ids, contacts, strict=True):
@@ -134,13 +131,7 @@ def _cloud(header: Header, points: npt.NDArray[Any]) -> PointCloud2:
 
 
 def status(header: Header, result: Result, latency: float) -> RefinementStatus:
-    """Say how one image was processed.
-
-    Args:
-        header: the image's.
-        result: of the frame.
-        latency: seconds from arrival to publication.
-    """
+    """Describe the processing of one image, published `latency` seconds after its arrival."""
     refined, timings, counters = result.refined, result.timings, result.counters
     generation = result.mask_generation_s
     return RefinementStatus(

@@ -1,4 +1,4 @@
-"""The lifecycle node: declares, wires, and leaves the work to the engine."""
+"""The lifecycle node: connects parameters, cameras and diagnostics with the engine."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ from objectomaly_ros.runtime.mask_process import MaskProcess
 from objectomaly_ros.types import Detector
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # timers that run also while /clock stands still
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands still
 
 
 class ConfigurationError(ValueError):
-    """The node cannot be configured; the message says why and what to do."""
+    """The node cannot be configured; the message gives the reason and the remedy."""
 
 
 class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
-    """Scores camera images for anomaly and refines the scores; see the README for its topics.
+    """Scores camera images for anomaly and refines the scores; the README lists the topics.
 
-    configure loads the models, activate subscribes. Only `stop` may be called from another thread
-    than the executor's.
+    configure loads the models, activate subscribes. All but `stop` runs in the executor's thread.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -72,8 +71,8 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             self._problem = f"not configured: {describe(error)}"
             if not self._stopping:
                 self.get_logger().error(
-                    f"configure failed: {describe(error)} -- when that is put right, restart the "
-                    f"node or run: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
+                    f"configure failed: {describe(error)} -- set it right, then restart the node "
+                    f"or run: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
                 )
             return FAILURE
         self._problem = None
@@ -93,10 +92,11 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         if self._masks is not None:
             self._masks.start()
         self._cameras = {
-            name: Camera(self, name, lambda: self._params.values, self._threshold,
-                         self._poses, self._log)
+            name: Camera(
+                self, name, lambda: self._params.values, self._high, self._poses, self._log
+            )
             for name in parameters.cameras(values["camera_names"])
-        }  # fmt: skip
+        }
 
     def _step(self, text: str) -> None:
         if self._stopping:
@@ -107,7 +107,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         """Start the engine and subscribe."""
         try:
             self._engage()
-        except Exception as error:  # a topic name or QoS override that ROS does not take
+        except Exception as error:  # such as a topic name or QoS override that ROS refuses
             self._disengage()
             self._problem = f"not activated: {describe(error)}"
             self.get_logger().error(f"activate failed: {describe(error)}")
@@ -136,9 +136,9 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         if settings.obstacles is None:
             self._log.warn(
                 "threshold",
-                f"detector {values['detector.name']} brings no threshold and threshold.high is not "
-                "set: scores are published, but no mask, obstacles or points; see ~/score for its "
-                "range and set threshold.high between road and obstacles",
+                f"detector {values['detector.name']} has no threshold and threshold.high is not "
+                "set: there are scores, but no mask, obstacles or points. Look at ~/score and set "
+                "threshold.high between road and obstacles",
             )
         topics = ", ".join(t for camera in self._cameras.values() for t in camera.inputs)
         self.get_logger().info(f"active on {self._device}, waiting for images on {topics}")
@@ -150,25 +150,25 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
-        """Let go of the models."""
+        """Unload the models."""
         self._unload()
         self._label = "unconfigured"
         return SUCCESS
 
     def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
-        """Let go of everything."""
+        """Unload everything."""
         self._unload()
         self._label = "finalized"
         return SUCCESS
 
     def on_error(self, state: Any) -> TransitionCallbackReturn:
-        """Start over after a transition that failed unexpectedly."""
+        """Return to unconfigured after a transition that raised."""
         self._unload()
         self._label = "unconfigured"
         return SUCCESS
 
     def stop(self, timeout: float) -> bool:
-        """End all work for good, from any thread; tell whether it ended in `timeout` seconds."""
+        """End all work, from any thread; return whether it ended within `timeout` seconds."""
         self._stopping = True
         deadline = time.monotonic() + timeout
         if self._outputs is not None:
@@ -209,9 +209,12 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             self.trigger_activate()
 
     def _threshold(self) -> float | None:
-        """The detector's own threshold, if it brings one."""
+        """Return the detector's own threshold, None without one."""
         threshold = getattr(self._detector, "threshold", None)
         return None if threshold is None else float(threshold)
+
+    def _high(self) -> float | None:
+        return parameters.high_threshold(self._params.values, self._threshold())
 
     def _on_change(self, values: Mapping[str, Any]) -> None:
         settings = parameters.settings(values, self._threshold())
@@ -225,7 +228,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         elif not engine.refines:
             response.message = "there is no mask generator: masks.name is none"
         elif not any(camera.demand().score for camera in self._cameras.values()):
-            response.message = "nobody listens to ~/score or to anything made from it"
+            response.message = "nobody listens to ~/score or its derived outputs"
         else:
             engine.request_refinement()
             response.success = True
@@ -246,19 +249,10 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
 
     def _active_statuses(self, name: str, engine: Engine) -> list[Any]:
         now = time.monotonic()
-        statuses = [
-            diagnostics.engine_status(
-                name, engine, self._seen["engine"], device=self._device, now=now
-            )
-        ]
-        for camera_name, camera in self._cameras.items():
-            statuses.append(
-                diagnostics.camera_status(
-                    f"{name}: camera {camera_name}".removesuffix(" "),
-                    camera,
-                    engine.cameras[camera_name],
-                    self._seen[camera_name],
-                    now=now,
-                )
-            )
+        seen = self._seen["engine"]
+        statuses = [diagnostics.engine_status(name, engine, seen, device=self._device, now=now)]
+        for key, camera in self._cameras.items():
+            title = f"{name}: camera {key}".removesuffix(" ")
+            state, seen = engine.cameras[key], self._seen[key]
+            statuses.append(diagnostics.camera_status(title, camera, state, seen, now=now))
         return statuses

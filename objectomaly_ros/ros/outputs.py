@@ -1,4 +1,4 @@
-"""The engine's surroundings on the node: where frames come from and results go to."""
+"""Connects the engine with the publishers of the cameras."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from objectomaly_ros.types import Image, ScoreMap
 
 
 class Outputs:
-    """Hands the engine's results to the cameras' publishers, until it is closed."""
+    """Publishes the engine's results until it is closed; a `Sink`."""
 
     def __init__(self, cameras: Mapping[str, Camera], log: ThrottledLog) -> None:
         self._cameras = cameras
@@ -19,7 +19,7 @@ class Outputs:
         self._open = True
 
     def close(self) -> None:
-        """Publish nothing from now on; the engine may still be busy with a last frame."""
+        """Publish nothing more, though the engine may be busy with a last frame."""
         self._open = False
 
     def decode(self, frame: Frame) -> Image:
@@ -28,9 +28,8 @@ class Outputs:
 
     def demand(self, camera: str) -> Demand:
         """See `Sink`."""
-        return (
-            self._cameras[camera].demand() if self._open else Demand(score=False, obstacles=False)
-        )
+        nothing = Demand(score=False, obstacles=False)
+        return self._cameras[camera].demand() if self._open else nothing
 
     def coarse(self, frame: Frame, score: ScoreMap) -> None:
         """See `Sink`."""

@@ -1,4 +1,4 @@
-"""The parameters on the node: declared with descriptors, checked when they change."""
+"""Declares the node's parameters and checks their changes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from objectomaly_ros.ros.parameters import BY_NAME, SPECS, Spec, Value, checked,
 class ParameterServer:
     """Holds the checked values of all parameters.
 
-    A wrong value at start does not end the node: `problems` names it, the default stands in for it,
-    and the node does not configure until it is put right.
+    A wrong value at start does not end the node. It is replaced by the default and described in
+    `problems`, and the node does not configure before it is set right.
 
     Args:
-        node: whose parameters they are.
-        on_change: takes all values after a change at run time that is about to happen; a ValueError
-            from it rejects the change with its message.
+        node: declares the parameters.
+        on_change: takes all values of a change at run time; its ValueError rejects the change.
     """
 
     def __init__(self, node: Node, on_change: Callable[[Mapping[str, Any]], None]) -> None:
@@ -73,7 +72,7 @@ def _descriptor(spec: Spec) -> ParameterDescriptor:
         name=spec.name,
         description=spec.description,
         read_only=spec.read_only,
-        # `threshold.high: 1` is meant as 1.0: numbers are checked here, not by their type alone.
+        # `checked` takes 1 for 1.0; rclpy alone would refuse `threshold.high: 1`.
         dynamic_typing=True,
         additional_constraints=f"one of: {', '.join(spec.choices)}" if spec.choices else "",
     )

@@ -1,4 +1,4 @@
-"""The node's parameters: names, defaults, ranges, and what they mean. No rclpy in here."""
+"""Names, defaults, ranges and meanings of the node's parameters. Imports no rclpy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from objectomaly_ros.runtime.interface import Settings
 Value: TypeAlias = bool | int | float | str | list[str] | list[float]
 
 NAN = float("nan")
-UNSET = [""]  # ROS parameters know no empty list of a type
+UNSET = [""]  # an empty list of a ROS parameter has no type
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,11 @@ class Spec:
     """One parameter.
 
     Attributes:
-        name: with its dots.
-        default: its type is the parameter's.
-        description: one sentence for `ros2 param describe` and the parameter files.
-        low, high: limits of a number, inclusive.
-        choices: the words that a text may be.
-        read_only: read at start only (`read_only`).
+        default: also gives the type.
+        description: for `ros2 param describe` and config/embedded.yaml.
+        low, high: inclusive limits of a number.
+        choices: allowed texts.
+        read_only: read at start only.
     """
 
     name: str
@@ -48,81 +47,85 @@ class Spec:
 SPECS: tuple[Spec, ...] = (
     Spec("autostart", True, "Configure and activate at start, without a lifecycle manager.",
          read_only=True),
-    Spec("camera_names", UNSET, "Names of the cameras; topics become NAME/image and ~/NAME/score. "
+    Spec("camera_names", UNSET, "Names of the cameras: topics become NAME/image and ~/NAME/score. "
          "Empty for one camera without a name.", read_only=True),
-    Spec("image_transport", "raw", "raw: sensor_msgs/Image; compressed: sensor_msgs/"
-         "CompressedImage on the image's topic with /compressed.",
+    Spec("image_transport", "raw", "raw for sensor_msgs/Image; compressed for sensor_msgs/"
+         "CompressedImage on the image topic with /compressed.",
          choices=("raw", "compressed"), read_only=True),
-    Spec("queue_size", 4, "Images of one camera that may wait for the detector; beyond it the "
-         "oldest is dropped.", 1, 100, read_only=True),
-    Spec("max_pixels", MAX_PIXELS, "Larger images and score maps are refused before they take "
-         "memory.", 1, 1_000_000_000, read_only=True),
-    Spec("device", "auto", "Where detector and masks compute: cpu, cuda, cuda:1, or auto for CUDA "
-         "where there is one.", read_only=True),
-    Spec("detector.name", "embedded", "The detector: embedded, mask2anomaly, rba, uno, eam, "
-         "maskomaly, rpl, semantic, detectron2, precomputed, or module:Class for one of your own.",
+    Spec("queue_size", 4, "Images of a camera that may wait for the detector; a further one "
+         "replaces the oldest.", 1, 100, read_only=True),
+    Spec("max_pixels", MAX_PIXELS, "Images and score maps with more pixels are refused undecoded.",
+         1, 1_000_000_000, read_only=True),
+    Spec("device", "auto", "Device of detector and masks: cpu, cuda, cuda:1, or auto for CUDA if "
+         "present.", read_only=True),
+    Spec("detector.name", "embedded", "Detector: embedded, mask2anomaly, rba, uno, eam, maskomaly, "
+         "rpl, semantic, detectron2, precomputed, or module:Class of your own.", read_only=True),
+    Spec("detector.checkpoint", "", "Path of the detector's weights; empty for built-in ones. "
+         "Without a path, precomputed takes the score maps of another node from the topic "
+         "score_in: 32FC1, with the stamps of the images.", read_only=True),
+    Spec("detector.options", UNSET, "Options of the detector, each 'key=value': input_size=480 "
+         "(short side; also [height, width], published or null), flip=true, precision=float16, "
+         "compiled=true (torch.compile), rule=energy and others.", read_only=True),
+    Spec("masks.name", "regions", "Mask generator: regions, sam_vit_h, sam_vit_l, sam_vit_b, "
+         "mobile_sam, edgetam, sam2_hiera_*, module:Class of your own, or none for coarse scores "
+         "only.", read_only=True),
+    Spec("masks.checkpoint", "", "Path of the mask generator's weights; empty if it needs none.",
          read_only=True),
-    Spec("detector.checkpoint", "", "Path of its weights; empty for those that it brings along. "
-         "Left empty with precomputed, score maps of another node come on the topic score_in: "
-         "32FC1, with the stamps of the images.", read_only=True),
-    Spec("detector.options", UNSET, "Further options of the detector, each as 'key=value': "
-         "input_size=480 (short side; also [height, width], published or null), flip=true, "
-         "precision=float16, compiled=true (torch.compile), rule=energy, and what else it takes.",
-         read_only=True),
-    Spec("masks.name", "regions", "The mask generator, module:Class for one of your own, or none "
-         "for coarse scores only.", read_only=True),
-    Spec("masks.checkpoint", "", "Path of its weights; empty where it needs none.", read_only=True),
-    Spec("masks.options", UNSET, "Further options of the mask generator, each as 'key=value'.",
+    Spec("masks.options", UNSET, "Options of the mask generator, each 'key=value'.",
          read_only=True),
     Spec("masks.overlap", "auto", "Mean that a pixel under several masks takes: of the largest "
-         "mask (the paper's form), of the smallest, or auto for what suits the mask generator.",
+         "mask (as in the paper), of the smallest, or auto as the mask generator recommends.",
          choices=("auto", "largest", "smallest"), read_only=True),
     Spec("refine.every_n", 10, "Generate masks on every n-th image; 0 for never.", 0, 100000),
     Spec("refine.period_s", 0.0, "Seconds of image time between mask generations; above 0 it "
-         "takes the place of refine.every_n.", 0.0, 86400.0),
-    Spec("refine.propagation", "flow", "What masks do between generations: follow the image by "
-         "optical flow, hold still, or none: refine one image only.",
-         choices=("flow", "hold", "none")),
-    Spec("refine.max_age_s", 2.0, "Seconds of image time after which masks are too old to refine, "
-         "and scores stay coarse until newer ones are ready.", 0.0, 3600.0),
-    Spec("threshold.high", NAN, "A region is an obstacle if a pixel's score is above this; .nan "
+         "replaces refine.every_n.", 0.0, 86400.0),
+    Spec("refine.propagation", "flow", "Masks between generations: flow follows the image, hold "
+         "keeps them in place, none refines one image only.", choices=("flow", "hold", "none")),
+    Spec("refine.max_age_s", 2.0, "Largest age of masks that refine, in seconds of image time; "
+         "scores stay coarse until newer masks are ready.", 0.0, 3600.0),
+    Spec("threshold.high", NAN, "At least one pixel of an obstacle has a score above this; .nan "
          "for the detector's own threshold."),
-    Spec("threshold.low", NAN, "An obstacle's other pixels have a score above this; .nan for the "
-         "same as threshold.high."),
-    Spec("min_area", 50, "Obstacles with fewer pixels are left out.", 0, 100000000),
-    Spec("roi.mode", "road", "Where obstacles must stand: none for anywhere, road as the detector "
-         "sees it (anywhere with a detector that sees none), or polygon.",
+    Spec("threshold.low", NAN, "All pixels of an obstacle have a score above this; .nan for "
+         "threshold.high."),
+    Spec("min_area", 50, "Area of the smallest obstacle, in pixels.", 0, 100000000),
+    Spec("roi.mode", "road", "Region of the image in which obstacles count: none for all, road as "
+         "the detector segments it (all if it does not), or polygon.",
          choices=("none", "road", "polygon")),
     Spec("roi.polygon", [0.0, 1.0, 0.4, 0.5, 0.6, 0.5, 1.0, 1.0], "Corners x, y of the polygon as "
          "fractions of the image's width and height."),
     Spec("mask_value", 1, "Value of obstacle pixels in ~/mask; 0 is free and 255 is ignore.",
          1, 254),
-    Spec("tracking.min_iou", 0.2, "Boxes of two images are the same obstacle from this overlap "
-         "(intersection over union) on.", 0.01, 1.0),
-    Spec("tracking.max_missed", 5, "An obstacle keeps its id over this many images without it.",
+    Spec("tracking.min_iou", 0.2, "Smallest intersection over union of boxes in two images that "
+         "are the same obstacle.", 0.01, 1.0),
+    Spec("tracking.max_missed", 5, "Number of images over which an unseen obstacle keeps its id.",
          0, 1000),
     Spec("points.base_frame", "base_link", "Frame of ~/points: x forward, y left, z up, ground at "
          "z = 0."),
-    Spec("points.camera_height", 1.5, "Metres from the ground to the camera, used where TF does "
-         "not tell.", 0.01, 1000.0),
-    Spec("points.camera_pitch", 0.0, "Radians that the camera looks down.", -1.6, 1.6),
-    Spec("points.camera_roll", 0.0, "Radians that the camera leans to the right.", -3.2, 3.2),
-    Spec("points.max_range", 60.0, "Metres; contact points farther away are left out.",
-         0.1, 1000.0),
+    Spec("points.camera_height", 1.5, "Metres from the ground to the camera; TF comes first.",
+         0.01, 1000.0),
+    Spec("points.camera_pitch", 0.0, "Radians that the camera looks down; TF comes first.",
+         -1.6, 1.6),
+    Spec("points.camera_roll", 0.0, "Radians that the camera leans to the right; TF comes first.",
+         -3.2, 3.2),
+    Spec("points.max_range", 60.0, "Largest distance of ground points, in metres.", 0.1, 1000.0),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
 
-REMOVED = dict.fromkeys(
-    ("masks.residual", "masks.fade_s", "masks.memory_s"), "masks.overlap alone chooses the rule"
-)
-"""Parameters of earlier versions, and what to know about them."""
+REMOVED = ("masks.residual", "masks.fade_s", "masks.memory_s")
+
+_KINDS = {
+    bool: ("true or false", ""),
+    int: ("a whole number", ""),
+    float: ("a number", "a list of numbers"),
+    str: ("a text", "a list of texts"),
+}
 
 
 def unknown(name: str) -> str:
-    """Say that a parameter file sets a parameter which the node does not have."""
+    """Describe a parameter that a parameter file sets and the node does not have."""
     if name in REMOVED:
-        return f"{name} has no effect, it was removed: {REMOVED[name]}"
+        return f"{name} has no effect, it was removed: masks.overlap alone chooses the rule"
     near = difflib.get_close_matches(name, BY_NAME, n=1)
     return f"{name} has no effect, the node has no such parameter" + (
         f"; did you mean {near[0]}?" if near else ""
@@ -133,7 +136,7 @@ def checked(spec: Spec, value: object) -> Value:
     """Return `value` as the parameter's type.
 
     Raises:
-        ValueError: it is of another type or outside the limits; the message says which are allowed.
+        ValueError: its type is wrong or it is not allowed; the message says what is allowed.
     """
     value = _typed(spec, value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -154,34 +157,28 @@ def checked(spec: Spec, value: object) -> Value:
     return value
 
 
-def _typed(spec: Spec, value: object) -> Value:
-    default = spec.default
-    kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(
-        type(default), "a list"
-    )
-    right: bool
+def _typed(spec: Spec, value: Any) -> Value:
+    default: Any = spec.default
     if isinstance(default, list):
-        kind = "a list of texts" if isinstance(default[0], str) else "a list of numbers"
-        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-            right = False
-        elif isinstance(default[0], str):
-            right = all(isinstance(item, str) for item in value)
-            value = list(value)
-        else:
-            right = all(type(item) in (int, float) for item in value)
-            value = [float(item) for item in value] if right else value
-    elif isinstance(default, float):
-        right = type(value) in (int, float) and not math.isinf(value)  # type: ignore[arg-type]
-        value = float(value) if right else value  # type: ignore[arg-type]
+        kind, (_, wanted) = type(default[0]), _KINDS[type(default[0])]
+        listed = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+        if listed and all(_is(kind, item) for item in value):
+            return [kind(item) for item in value]
     else:
-        right = type(value) is type(default)
-    if not right:
-        raise ValueError(f"{spec.name} is {value!r}; it must be {kind}")
-    return value  # type: ignore[return-value]
+        kind, (wanted, _) = type(default), _KINDS[type(default)]
+        if _is(kind, value):
+            return kind(value)  # type: ignore[no-any-return]
+    raise ValueError(f"{spec.name} is {value!r}; it must be {wanted}")
+
+
+def _is(kind: type, value: Any) -> bool:
+    if kind is float:
+        return type(value) in (int, float) and not math.isinf(value)
+    return type(value) is kind
 
 
 def cameras(names: object) -> tuple[str, ...]:
-    """The cameras' names; one without a name where the parameter is left empty."""
+    """Return the names of the cameras; ("",) for one camera without a name."""
     assert isinstance(names, list)
     return tuple(name for name in names if name) or ("",)
 
@@ -198,10 +195,10 @@ def _check_camera_names(names: Sequence[str]) -> None:
 
 
 def options(entries: object) -> dict[str, Any]:
-    """Make keyword arguments of 'key=value' texts; values are read as YAML reads them.
+    """Make keyword arguments of 'key=value' texts with YAML values.
 
     Raises:
-        ValueError: an entry is not of that form.
+        ValueError: an entry has another form.
     """
     assert isinstance(entries, list)
     result: dict[str, Any] = {}
@@ -218,19 +215,23 @@ def options(entries: object) -> dict[str, Any]:
     return result
 
 
+def high_threshold(values: Mapping[str, Any], detector_threshold: float | None) -> float | None:
+    """Return the threshold of obstacles; None if neither the parameter nor the detector has one."""
+    high: float = values["threshold.high"]
+    return detector_threshold if math.isnan(high) else high
+
+
 def settings(values: Mapping[str, Any], detector_threshold: float | None) -> Settings:
-    """What the engine is to do with these parameters.
+    """Make the engine's settings of the checked values of all parameters.
 
     Args:
-        values: of all parameters, checked.
-        detector_threshold: what `threshold.high` stands for where it is not set.
+        values: by parameter name.
+        detector_threshold: replaces a `threshold.high` of NaN.
 
     Raises:
         ValueError: parameters contradict each other.
     """
-    high, low = values["threshold.high"], values["threshold.low"]
-    if math.isnan(high):
-        high = detector_threshold
+    high, low = high_threshold(values, detector_threshold), values["threshold.low"]
     if high is not None and not math.isnan(low) and low > high:
         raise ValueError(
             f"threshold.low is {low}; it must not be above threshold.high, which is {high}"

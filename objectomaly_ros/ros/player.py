@@ -24,23 +24,22 @@ from objectomaly_ros.bags.reader import Bag, Topic
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
 
 FOREVER = 0
-# Between the moment a publisher knows a subscriber and the moment that one knows the publisher.
-_SETTLE_S = 0.3
+_SETTLE_S = 0.3  # a subscriber knows of its publisher a little later than the other way round
 
 
 @dataclass(frozen=True)
 class PlayOptions:
-    """How to play; the defaults play everything once at its own pace.
+    """Options of a replay.
 
     Attributes:
-        rate: seconds of recording a second.
-        loop: how often, 0 for without end.
-        clock_hz: /clock messages a second, 0 for none.
-        delay: seconds to wait before the first message.
-        topics: what to play; nothing named plays all.
+        rate: seconds of recording per second.
+        loop: number of replays, 0 for no end.
+        clock_hz: /clock messages per second, 0 for none.
+        delay: seconds before the first message.
+        topics: topics to play; empty for all.
         remap: topic in the bag -> topic in the graph.
         waits: subscribers to wait for before the first message.
-        wait_timeout: seconds to wait for them.
+        wait_timeout: seconds to wait for subscribers.
     """
 
     rate: float = 1.0
@@ -55,8 +54,14 @@ class PlayOptions:
 
 @dataclass
 class PlayReport:
-    """What was played: messages a topic (names as in the graph), loops, and whether it was stopped
-    before its end.
+    """Report of a replay.
+
+    Attributes:
+        counts: messages by topic, as named in the graph.
+        loops: complete replays.
+        latest: largest delay of a message in seconds.
+        stopped: whether the replay was stopped.
+        damage: description of the bag's damage, None without any.
     """
 
     counts: dict[str, int]
@@ -67,10 +72,18 @@ class PlayReport:
 
 
 class BagPlayer:
-    """Publishes the messages of a bag as they were recorded, byte by byte.
+    """Publishes the recorded bytes of a bag.
 
-    Publishers exist from construction on, so that subscribers can find them; `play` blocks until
-    the end. Another thread (or a signal handler) ends it by setting `stop`.
+    Construction creates the publishers; `play` blocks until the end.
+
+    Args:
+        node: owns the publishers; it need not spin.
+        bag: an open bag.
+        options: of the replay.
+        stop: ends the replay when set, from a thread or a signal handler.
+
+    Raises:
+        BagError: a topic is not in the bag, or no message type of the bag is installed.
     """
 
     def __init__(
@@ -80,17 +93,6 @@ class BagPlayer:
         options: PlayOptions | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        """Create the publishers.
-
-        Args:
-            node: the node to publish from; it need not spin.
-            bag: an open bag.
-            options: how to play.
-            stop: set it to end the replay.
-
-        Raises:
-            BagError: a topic is not in the bag, or no message type of it is built here.
-        """
         self.options = options or PlayOptions()
         self.stop = stop or threading.Event()
         self._node, self._bag = node, bag
@@ -99,9 +101,7 @@ class BagPlayer:
         for topic in select_topics(bag, self.options.topics, self.options.remap):
             self._publish_topic(topic)
         if not self._publishers:
-            raise BagError(
-                f"nothing to play in {bag.path}: no topic whose message type is built here"
-            )
+            raise BagError(f"nothing to play in {bag.path}: no message type of it is installed")
         self._clock: Publisher | None = None
         self._next_tick = 0.0
         if self.options.clock_hz > 0:
@@ -111,7 +111,7 @@ class BagPlayer:
         """Play to the end, or until `stop` is set.
 
         Raises:
-            BagError: the subscribers to wait for did not come.
+            BagError: there are too few subscribers after `wait_timeout`.
         """
         report = PlayReport({publisher.topic_name: 0 for publisher in self._publishers.values()})
         self._wait_for_subscribers()
@@ -144,7 +144,7 @@ class BagPlayer:
         return started
 
     def _wait_until(self, log_time: int) -> bool:
-        """Sleep until the message is due, showing the time meanwhile; False if stopped."""
+        """Sleep until the message is due, publishing /clock meanwhile; False if stopped."""
         while not self.stop.is_set():
             left = self._pacer.remaining(log_time)
             if self._clock is not None:
@@ -155,7 +155,7 @@ class BagPlayer:
         return False
 
     def _tick(self) -> float:
-        """Publish /clock if it is time for it; seconds until the next time."""
+        """Publish /clock if it is due; return the seconds until the next time."""
         now = time.monotonic()
         if now >= self._next_tick:
             seconds, nanoseconds = divmod(self._pacer.now(), 1_000_000_000)
@@ -225,50 +225,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="play_bag", description="Play a bag into the ROS graph at its own pace."
     )
-    parser.add_argument("bag", type=Path, help="bag folder, or one .mcap or .db3 file")
-    parser.add_argument(
-        "-r", "--rate", type=float, default=1.0, help="speed (default: %(default)s)"
-    )
-    parser.add_argument(
-        "-l",
-        "--loop",
-        type=_loops,
-        nargs="?",
-        const=FOREVER,
-        default=1,
-        metavar="N|forever",
-        help="how often (default: once; without a number: forever); stamps start over each time",
-    )
-    parser.add_argument(
-        "--clock",
-        type=float,
-        nargs="?",
-        const=40.0,
-        default=0.0,
-        metavar="HZ",
-        help="publish /clock (default: not; without a number: 40 Hz)",
-    )
-    parser.add_argument(
-        "-d", "--delay", type=float, default=0.0, metavar="S", help="wait before the start"
-    )
-    parser.add_argument("--topics", nargs="+", default=[], metavar="TOPIC", help="only these")
-    parser.add_argument(
-        "-m", "--remap", nargs="+", default=[], metavar="OLD:=NEW", help="rename topics"
-    )
-    parser.add_argument(
-        "--wait-for-subscribers",
-        action="append",
-        default=[],
-        metavar="[N][/TOPIC]",
-        help="start when N (default 1) subscribers listen to the topic, or to each one; repeatable",
-    )
-    parser.add_argument(
-        "--wait-timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="how long to wait for them (default: %(default)s)",
-    )
+    # fmt: off
+    add = parser.add_argument
+    add("bag", type=Path, help="bag folder, or one .mcap or .db3 file")
+    add("-r", "--rate", type=float, default=1.0, help="speed (default: %(default)s)")
+    add("-l", "--loop", type=_loops, nargs="?", const=FOREVER, default=1, metavar="N|forever",
+        help="number of replays (default: 1; without a number: forever); stamps repeat")
+    add("--clock", type=float, nargs="?", const=40.0, default=0.0, metavar="HZ", dest="clock_hz",
+        help="publish /clock (default: not; without a number: 40 Hz)")
+    add("-d", "--delay", type=float, default=0.0, metavar="S", help="wait before the start")
+    add("--topics", nargs="+", default=[], metavar="TOPIC", help="only these")
+    add("-m", "--remap", nargs="+", default=[], metavar="OLD:=NEW", help="rename topics")
+    add("--wait-for-subscribers", action="append", default=[], metavar="[N][/TOPIC]", dest="waits",
+        help="start when N (default 1) subscribers listen to the topic, or to each; repeatable")
+    add("--wait-timeout", type=float, default=60.0, metavar="S",
+        help="longest wait for subscribers (default: %(default)s)")
+    # fmt: on
     return parser
 
 
@@ -276,31 +248,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run play_bag.
 
     Returns:
-        The exit status: 0 played to the end, 1 something is wrong with bag, topics or subscribers,
-        130 stopped by Ctrl-C.
+        The exit status: 0 played to the end, 1 error in bag, topics or subscribers, 130 stopped.
     """
     arguments = list(sys.argv if argv is None else ["play_bag", *argv])
-    # Not remove_ros_args: that takes the rules of our own --remap for ROS arguments.
+    # remove_ros_args would take the rules of our own --remap for ROS arguments.
     own = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
-    options = _parser().parse_args(arguments[1:own])
+    given = vars(_parser().parse_args(arguments[1:own]))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     rclpy.init(args=arguments[own:], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        how = PlayOptions(
-            rate=options.rate,
-            loop=options.loop,
-            clock_hz=options.clock,
-            delay=options.delay,
-            topics=tuple(options.topics),
-            remap=parse_remap(options.remap),
-            waits=tuple(parse_wait(text) for text in options.wait_for_subscribers),
-            wait_timeout=options.wait_timeout,
-        )
-        with Bag(options.bag) as bag:
+        with Bag(given.pop("bag")) as bag:
+            options = PlayOptions(
+                **given
+                | {
+                    "topics": tuple(given["topics"]),
+                    "remap": parse_remap(given["remap"]),
+                    "waits": tuple(map(parse_wait, given["waits"])),
+                }
+            )
             node = rclpy.create_node("play_bag", start_parameter_services=False)
-            report = BagPlayer(node, bag, how, stop).play()
+            report = BagPlayer(node, bag, options, stop).play()
     except BagError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

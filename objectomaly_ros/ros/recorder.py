@@ -28,18 +28,28 @@ from objectomaly_ros.ros.bag_types import load_message_type, matching_profile, r
 
 _LOOK_S = 0.2
 _DEPTH = 50
-# What was received before the stop but not yet taken: until nothing came for a while.
+# After a stop, queued messages are taken until none came for _QUIET_S, at most for _DRAIN_S.
 _QUIET_S, _DRAIN_S = 0.3, 3.0
 
 
 class BagRecorder:
-    """Subscribes to topics as they appear and writes what comes, byte by byte.
+    """Subscribes to topics as they appear and writes the bytes of their messages.
 
-    The log time is the time of reception, or the time of /clock where the node uses simulated time.
-    The node must be spun by the caller.
+    The log time is the time of reception, or that of /clock if the node uses simulated time.
+
+    Args:
+        node: subscribes; the caller spins it.
+        path: the bag folder to create.
+        topics: topics to record.
+        namespace: also record all topics below it ("/" for all but hidden ones).
+        storage: mcap or sqlite3.
+        max_queue_bytes: size of the queue for the disk; further messages are dropped.
 
     Attributes:
-        last_received: when the newest message came, in seconds of the monotonic clock; 0 before.
+        last_received: time of the newest message on the monotonic clock, 0 before the first.
+
+    Raises:
+        BagError: there is nothing to record, or the bag exists.
     """
 
     def __init__(
@@ -52,19 +62,6 @@ class BagRecorder:
         storage: str = "mcap",
         max_queue_bytes: int = 256 * 2**20,
     ) -> None:
-        """Create the bag and begin to look for the topics.
-
-        Args:
-            node: the node to subscribe with.
-            path: the bag folder to make.
-            topics: names of topics to record.
-            namespace: record every topic below it as well ("/" for all but hidden ones).
-            storage: mcap or sqlite3.
-            max_queue_bytes: how much may wait for the disk before messages are dropped.
-
-        Raises:
-            BagError: nothing to record, or the bag exists already.
-        """
         if not topics and namespace is None:
             raise BagError("nothing to record: name topics, or a namespace to record all below it")
         self._node = node
@@ -80,17 +77,14 @@ class BagRecorder:
 
     @property
     def missing(self) -> list[str]:
-        """The named topics that nobody has published so far."""
+        """Named topics without a publisher so far."""
         return [topic for topic in self._topics if topic not in self._subscriptions]
 
     def close(self) -> dict[str, int]:
-        """Stop, write what is queued, close the bag.
-
-        Returns:
-            The number of messages by topic.
+        """Stop, write the queue, close the bag; return the number of messages by topic.
 
         Raises:
-            BagError: the bag could not be written whole.
+            BagError: the bag is not complete.
         """
         self._timer.cancel()
         for subscription, _ in self._subscriptions.values():
@@ -99,7 +93,7 @@ class BagRecorder:
         return self.recording.counts
 
     def _look(self) -> None:
-        """Subscribe to what is new in the graph, anew where the publishers' QoS asks for it."""
+        """Subscribe to new topics, and again to those with publishers of a new QoS."""
         there = dict(self._node.get_topic_names_and_types())
         wanted = [topic for topic in self._topics if topic in there]
         if self._namespace is not None:
@@ -121,7 +115,7 @@ class BagRecorder:
             if len(types) > 1:
                 raise BagError(f"it has several message types: {', '.join(types)}")
             msgtype = load_message_type(types[0])
-            register_type(self._store, types[0])  # so that only topics that can be written get on
+            register_type(self._store, types[0])  # fails for types that cannot be written
         except BagError as error:
             self._refused.add(topic)
             self._node.get_logger().error(f"topic {topic} is not recorded: {error}")
@@ -145,7 +139,7 @@ class BagRecorder:
             elif not (log_time := self._node.get_clock().now().nanoseconds):
                 self.recording.dropped[topic] += 1
                 log.warning(
-                    f"{topic} is not recorded before /clock runs", throttle_duration_sec=5.0
+                    f"{topic} is not recorded before /clock starts", throttle_duration_sec=5.0
                 )
                 return
             if not self.recording.put(topic, log_time, data):
@@ -160,38 +154,22 @@ class BagRecorder:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="record_bag",
-        description="Record topics into a bag until Ctrl-C. A killed recording lacks its index: "
-        "the tools of this package read it as it is; for others run `mcap recover` (MCAP) or "
-        "`ros2 bag reindex` (SQLite).",
+        description="Record topics into a bag until Ctrl-C. A killed recording has no index: this "
+        "package reads it all the same; other tools need `mcap recover` (MCAP) or `ros2 bag "
+        "reindex` (SQLite) first.",
     )
-    parser.add_argument("topics", nargs="*", metavar="TOPIC", help="topics to record")
-    parser.add_argument(
-        "-a",
-        "--all",
-        nargs="?",
-        const="/",
-        metavar="NAMESPACE",
-        dest="namespace",
-        help="record all topics, or all below a namespace",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="BAG",
-        help="bag folder to make (default: rosbag2_ and the time)",
-    )
-    parser.add_argument(
-        "-s", "--storage", choices=tuple(STORAGES), default="mcap", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--max-queue",
-        type=int,
-        default=256,
-        metavar="MB",
-        help="how much may wait for the disk (default: %(default)s)",
-    )
-    parser.add_argument("--use-sim-time", action="store_true", help="log by the time of /clock")
+    # fmt: off
+    add = parser.add_argument
+    add("topics", nargs="*", metavar="TOPIC", help="topics to record")
+    add("-a", "--all", nargs="?", const="/", metavar="NAMESPACE", dest="namespace",
+        help="record all topics, or all below a namespace")
+    add("-o", "--output", type=Path, metavar="BAG",
+        help="bag folder to make (default: rosbag2_ and the time)")
+    add("-s", "--storage", choices=tuple(STORAGES), default="mcap", help="default: %(default)s")
+    add("--max-queue", type=int, default=256, metavar="MB",
+        help="size of the queue for the disk (default: %(default)s)")
+    add("--use-sim-time", action="store_true", help="log by the time of /clock")
+    # fmt: on
     return parser
 
 
@@ -199,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run record_bag until SIGINT or SIGTERM.
 
     Returns:
-        The exit status: 0 the bag is whole, 1 it is not or nothing was to be recorded.
+        The exit status: 0 the bag is complete, 1 it is not, or there is nothing to record.
     """
     arguments = list(sys.argv if argv is None else ["record_bag", *argv])
     options = _parser().parse_args(remove_ros_args(arguments)[1:])

@@ -1,7 +1,4 @@
-"""The executable `refine_node`.
-
-Ctrl-C and SIGTERM end it within two seconds, at any moment, with exit code 0.
-"""
+"""The executable `refine_node`. Ctrl-C and SIGTERM end it within two seconds with exit code 0."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ from objectomaly_ros.runtime.environment import set_defaults
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 PATIENCE_S = 1.4
-"""What is still busy this long after the signal (a model that loads) is not waited for."""
+"""Longest wait for busy threads after a signal; a model may be loading."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until a signal comes, and end the process.
+    """Run the node until a signal, and end the process.
 
     Exit codes: 0 after a signal, 1 if the node ended by itself, 2 if it could not start.
     """
-    # Signals are waited for below, never handled: nothing is interrupted half-way, no traceback.
-    # All threads to come inherit this, so it comes before the imports that start some.
+    # A handler would interrupt the work half-way, so signals are blocked and waited for. Threads
+    # inherit the block, so it comes before the imports that start threads.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     set_defaults()
     import rclpy
@@ -65,8 +62,7 @@ def _end(node: Any, executor: Any, spinning: threading.Thread, code: int) -> NoR
     if ended and not spinning.is_alive():
         node.destroy_node()
         rclpy.try_shutdown()
-    # Not through the interpreter's own end: it takes torch apart for seconds on a busy machine, and
-    # it would wait for a library that loads or computes and cannot be interrupted.
+    # The interpreter's own end would take seconds for torch, and wait for libraries that compute.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

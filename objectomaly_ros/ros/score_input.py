@@ -1,7 +1,6 @@
-"""Coarse scores from another node: `detector.name: precomputed` with no checkpoint.
+"""Coarse scores of another node: `detector.name: precomputed` without a checkpoint.
 
-The other node publishes a 32FC1 image with the stamp of the camera image that it scored; our node
-refines it.
+The other node publishes a 32FC1 image with the stamp of the camera image that it scored.
 """
 
 from __future__ import annotations
@@ -16,29 +15,29 @@ from objectomaly_ros.runtime.score_sync import ScoreSynchronizer
 from objectomaly_ros.types import Image, ScoreMap
 
 WAITING = 30
-"""Images and maps of one camera that may wait for each other: three seconds at 10 Hz."""
+"""Images and maps of one camera that may wait for each other: 3 s at 10 Hz."""
 
 
 def comes_by_topic(values: Mapping[str, Any]) -> bool:
-    """Whether the parameters ask for scores from a topic."""
+    """Return whether scores come from a topic."""
     return bool(values["detector.name"] == "precomputed" and not values["detector.checkpoint"])
 
 
 class TopicScores:
-    """Stands in the detector's place where every frame brings its score along."""
+    """Replaces the detector if every frame carries its score."""
 
     def score(self, image: Image) -> ScoreMap:
-        """Never asked."""
+        """Is never called."""
         raise RuntimeError("a frame came without its score map")
 
 
 class ScoreInput:
-    """Holds a camera's images back until their score maps are there; for one thread.
+    """Holds the images of a camera until their score maps arrive; for one thread.
 
     Args:
-        topic: of the score maps.
+        topic: topic of the score maps.
         max_pixels: larger maps are refused.
-        warn: takes a key for what may repeat, and the text.
+        warn: takes a throttling key and the text.
     """
 
     def __init__(self, topic: str, max_pixels: int, warn: Callable[[str, str], None]) -> None:
@@ -50,31 +49,31 @@ class ScoreInput:
         self._submit: Callable[[Frame], None] = lambda frame: None
 
     def start(self, submit: Callable[[Frame], None]) -> Callable[[Frame], None]:
-        """Hand frames that are complete to `submit` from now on; return what takes the others."""
+        """Start to hand frames with scores to `submit`; return a function that takes frames."""
         self._matcher.clear()
         self._submit = submit
         return lambda frame: self._go(self._matcher.image(_stamp(frame.message), frame))
 
     def take_score(self, message: Any) -> None:
-        """Take a message of the topic."""
+        """Take a score map."""
         self._go(self._matcher.score(_stamp(message), message))
 
     def problem(self) -> str | None:
-        """Say, and log, for how many images no map came since the last call; None if for all."""
+        """Log and return the number of images without a map since the last call; None for 0."""
         alone = self._matcher.images_alone - self._reported
         self._reported = self._matcher.images_alone
         if not alone:
             return None
         text = (
             f"{alone} images had no score map on {self.topic}: it must have the image's stamp and "
-            f"come before {WAITING} more images"
+            f"arrive before {WAITING} more images"
         )
         self._warn(f"scores {self.topic}", text)
         return text
 
     @property
     def waiting(self) -> int:
-        """Number of images whose maps have not come yet."""
+        """Number of images that wait for their maps."""
         return len(self._matcher)
 
     def counts(self) -> dict[str, int]:

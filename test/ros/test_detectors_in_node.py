@@ -77,7 +77,7 @@ def test_mask2anomaly_in_the_node_gives_the_offline_score(start, tmp_path, name,
     )
     pipeline = Objectomaly(load_detector(name, checkpoint, input_size=96), BandMasks())
     node.wait_log("active on cpu")
-    node.wait_log(f"detector {name} brings no threshold and threshold.high is not set")
+    node.wait_log(f"detector {name} has no threshold and threshold.high is not set")
     coarse = graph.listen(Image, f"{g.NODE}/coarse_score")
     scores = graph.listen(Image, f"{g.NODE}/score")
     publisher = graph.publisher("/image")
