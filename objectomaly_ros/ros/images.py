@@ -1,18 +1,13 @@
-"""Converts between image messages and arrays.
-
-cv_bridge converts if it imports and works (built for another NumPy it fails), else rosbags-image.
-"""
+"""Converts between image messages and arrays."""
 
 from __future__ import annotations
 
 import array
-import functools
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from rosbags.image import image as rosbags_image
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
@@ -20,19 +15,22 @@ from objectomaly_ros.files.picture_size import check_pixels, picture_size
 from objectomaly_ros.runtime.interface import BadImageError
 from objectomaly_ros.types import Image, ScoreMap
 
-# Encoding -> channels in memory; 16-bit ones end in "16".
-CHANNELS: dict[str, int] = {
-    "mono8": 1, "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4,
-    "mono16": 1, "rgb16": 3, "bgr16": 3, "rgba16": 4, "bgra16": 4,
-    "bayer_rggb8": 1, "bayer_bggr8": 1, "bayer_gbrg8": 1, "bayer_grbg8": 1,
-    "bayer_rggb16": 1, "bayer_bggr16": 1, "bayer_gbrg16": 1, "bayer_grbg16": 1,
-    "uyvy": 2, "yuv422": 2, "yuyv": 2, "yuv422_yuy2": 2, "nv12": 1, "nv21": 1,
+# Encoding -> values per pixel in memory, OpenCV's conversion to RGB.
+ENCODINGS: dict[str, tuple[int, int | None]] = {
+    "mono8": (1, cv2.COLOR_GRAY2RGB), "rgb8": (3, None), "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB), "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    # OpenCV names a Bayer pattern by its second row.
+    "bayer_rggb8": (1, cv2.COLOR_BayerBG2RGB), "bayer_bggr8": (1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": (1, cv2.COLOR_BayerGR2RGB), "bayer_grbg8": (1, cv2.COLOR_BayerGB2RGB),
 }  # fmt: skip
-# Names of drivers that use OpenCV's.
-ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC3": "bgr16"}
+ENCODINGS |= {f"{name[:-1]}16": how for name, how in ENCODINGS.items()}
+PACKED = dict.fromkeys(("uyvy", "yuv422"), (2, cv2.COLOR_YUV2RGB_UYVY)) | dict.fromkeys(
+    ("yuyv", "yuv422_yuy2"), (2, cv2.COLOR_YUV2RGB_YUYV)
+)
+PLANAR = {"nv12": (1, cv2.COLOR_YUV2RGB_NV12), "nv21": (1, cv2.COLOR_YUV2RGB_NV21)}
+ENCODINGS |= PACKED | PLANAR
+ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC3": "bgr16"}  # OpenCV's names
 DEPTH = ("16UC1", "32FC1", "16SC1", "64FC1")
-PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
-PACKED = ("uyvy", "yuv422", "yuyv", "yuv422_yuy2")
 
 
 def decode(message: ImageMessage | CompressedImage, max_pixels: int) -> Image:
@@ -50,14 +48,16 @@ def decode(message: ImageMessage | CompressedImage, max_pixels: int) -> Image:
     _check_size(message.width, message.height, max_pixels)
     pixels = _pixels(message, encoding)
     try:
-        if encoding in PLANAR:
-            return _rgb(cv2.cvtColor(np.ascontiguousarray(pixels), PLANAR[encoding]))
-        bridge = _cv_bridge()
-        if bridge is not None and message.encoding == encoding:
-            return _rgb(bridge.imgmsg_to_cv2(message, "rgb8"))
-        return _rgb(_convert(np.ascontiguousarray(pixels), encoding))
-    except (cv2.error, rosbags_image.ImageError, ValueError, TypeError) as error:
-        raise BadImageError(f"its {message.encoding} data does not convert: {error}") from error
+        return _rgb(pixels, encoding)
+    except cv2.error as error:
+        raise BadImageError(f"its {encoding} data does not convert: {error}") from error
+
+
+def _rgb(pixels: npt.NDArray[Any], encoding: str) -> Image:
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    pixels, code = np.ascontiguousarray(pixels), ENCODINGS[encoding][1]
+    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
 
 
 def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
@@ -67,13 +67,13 @@ def _pixels(message: ImageMessage, encoding: str) -> npt.NDArray[Any]:
         raise BadImageError(
             f"its encoding {encoding!r} is that of a depth image; give a colour or mono image"
         )
-    if encoding not in CHANNELS:
+    if encoding not in ENCODINGS:
         raise BadImageError(
-            f"its encoding {encoding[:40]!r} is not supported; supported: {', '.join(CHANNELS)}"
+            f"its encoding {encoding[:40]!r} is not supported; supported: {', '.join(ENCODINGS)}"
         )
     if (encoding in PACKED and width % 2) or (encoding in PLANAR and (width % 2 or height % 2)):
         raise BadImageError(f"{encoding} has no odd sizes, but it is {width} x {height}")
-    channels = CHANNELS[encoding]
+    channels = ENCODINGS[encoding][0]
     dtype = np.dtype(np.uint16 if encoding.endswith("16") else np.uint8)
     rows = height * 3 // 2 if encoding in PLANAR else height
     return _rows(message, rows, channels, dtype)
@@ -144,7 +144,7 @@ def _decompress(message: CompressedImage, max_pixels: int) -> Image:
         raise BadImageError(damaged)
     _check_size(*size, max_pixels)
     original = kind.split(";")[0].strip()
-    bayer = original.startswith("bayer_") and original in CHANNELS
+    bayer = original.startswith("bayer_") and original in ENCODINGS
     how = cv2.IMREAD_GRAYSCALE if bayer else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
@@ -152,32 +152,7 @@ def _decompress(message: CompressedImage, max_pixels: int) -> Image:
         raise BadImageError(f"its {kind!r} data does not decode: {error}") from error
     if image is None or not image.size:
         raise BadImageError(damaged)
-    if bayer:
-        return _rgb(_convert(np.asarray(image), original.replace("16", "8")))
-    return _rgb(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-
-
-def _convert(pixels: npt.NDArray[Any], encoding: str) -> npt.NDArray[Any]:
-    return np.asarray(rosbags_image.convert_color(pixels, encoding, "rgb8"))
-
-
-def _rgb(image: npt.NDArray[Any]) -> Image:
-    return np.ascontiguousarray(image, np.uint8)
-
-
-@functools.cache
-def _cv_bridge() -> Any | None:
-    """Return a CvBridge that converts a sample, or None."""
-    try:
-        from cv_bridge import CvBridge
-
-        bridge = CvBridge()
-        sample = ImageMessage(height=1, width=2, step=6, encoding="bgr8")
-        sample.data = array.array("B", [1, 2, 3, 4, 5, 6])
-        works = bridge.imgmsg_to_cv2(sample, "rgb8").tolist() == [[[3, 2, 1], [6, 5, 4]]]
-    except Exception:  # the wrong NumPy makes it fail in many ways
-        return None
-    return bridge if works else None
+    return _rgb(np.asarray(image), original if bayer else "bgr8")
 
 
 def fill(message: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> ImageMessage:

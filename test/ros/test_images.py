@@ -11,7 +11,7 @@ from malformed import MALFORMED, jpeg, png, smooth
 from sensor_msgs.msg import Image
 
 from objectomaly_ros.ros import images
-from objectomaly_ros.ros.images import CHANNELS, decode_score, fill
+from objectomaly_ros.ros.images import ENCODINGS, decode_score, fill
 from objectomaly_ros.runtime.interface import BadImageError
 
 pytestmark = pytest.mark.ros
@@ -79,7 +79,7 @@ def message_of(encoding, pixels, image, padding=0, big_endian=False):
 
 
 @pytest.mark.parametrize("padding", [0, 10])
-@pytest.mark.parametrize("encoding", sorted(CHANNELS))
+@pytest.mark.parametrize("encoding", sorted(ENCODINGS))
 def test_every_encoding_gives_the_picture(encoding, padding):
     image = smooth()
     message = message_of(encoding, encoded(encoding, image), image, padding)
@@ -95,7 +95,7 @@ def test_every_encoding_gives_the_picture(encoding, padding):
     assert difference <= (1 if exact and "16" in encoding else 0 if exact else 8)
 
 
-@pytest.mark.parametrize("encoding", [name for name in sorted(CHANNELS) if name.endswith("16")])
+@pytest.mark.parametrize("encoding", [name for name in sorted(ENCODINGS) if name.endswith("16")])
 def test_byte_order_is_minded(encoding):
     image = smooth()
     pixels = encoded(encoding, image)
@@ -148,7 +148,7 @@ def test_malformed_images_say_what_is_wrong(case):
     assert text in str(error.value)
 
 
-@pytest.mark.parametrize("encoding", [*sorted(CHANNELS), *images.ALIASES])
+@pytest.mark.parametrize("encoding", [*sorted(ENCODINGS), *images.ALIASES])
 def test_larger_raw_images_than_allowed_are_refused(encoding):
     image = smooth()
     message = message_of(encoding, encoded(images.ALIASES.get(encoding, encoding), image), image)
@@ -174,37 +174,6 @@ def test_larger_score_maps_than_allowed_are_refused():
     assert decode_score(message, 48).shape == (6, 8)
     with pytest.raises(BadImageError, match="8 x 6 pixels, which is 48; the limit is 47 "):
         decode_score(message, 47)
-
-
-def test_without_a_working_cv_bridge_there_is_none(monkeypatch):
-    class Broken:
-        def imgmsg_to_cv2(self, message, encoding):
-            raise AttributeError("_ARRAY_API not found")
-
-    module = type(images)("cv_bridge")
-    module.CvBridge = Broken
-    monkeypatch.setitem(__import__("sys").modules, "cv_bridge", module)
-    assert images._cv_bridge.__wrapped__() is None
-
-
-def test_a_working_cv_bridge_is_used(monkeypatch):
-    class Working:
-        used = 0
-
-        def imgmsg_to_cv2(self, message, encoding):
-            self.used += 1
-            data = np.frombuffer(message.data, np.uint8)
-            return data.reshape(message.height, message.width, 3)[..., ::-1]
-
-    module = type(images)("cv_bridge")
-    module.CvBridge = Working
-    monkeypatch.setitem(__import__("sys").modules, "cv_bridge", module)
-    bridge = images._cv_bridge.__wrapped__()
-    monkeypatch.setattr(images, "_cv_bridge", lambda: bridge)
-    picture = smooth()
-    message = message_of("bgr8", encoded("bgr8", picture), picture)
-    np.testing.assert_array_equal(decode(message), picture)
-    assert bridge.used == 2  # once to try it, once for the message
 
 
 @pytest.mark.parametrize(
