@@ -1,4 +1,4 @@
-"""Starts the node on camera topics, and RViz if wanted.
+"""Starts the node on camera topics, with rviz:=true also RViz.
 
 ros2 launch objectomaly_ros refine.launch.py image_topic:=/camera/image_raw rviz:=true
 """
@@ -16,64 +16,37 @@ from launch_ros.actions import Node
 SHARE = Path(__file__).resolve().parents[1]
 FASTDDS_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 BOOLEANS = ["true", "false"]
-# What config/objectomaly.rviz shows, under the node's default name.
-SHOWN = ("overlay", "score", "mask", "points")
+SHOWN = ("overlay", "score", "mask", "points")  # by config/objectomaly.rviz
 
-# Where the default is empty, the parameter file decides.
+
+def _argument(
+    name: str, default: str, description: str, choices: list[str] | None = None
+) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(
+        name, default_value=default, description=description, choices=choices
+    )
+
+
+# An empty value leaves the decision to the parameter file.
 ARGUMENTS = [
-    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
-    DeclareLaunchArgument("name", default_value="objectomaly", description="Name of the node."),
-    DeclareLaunchArgument(
-        "profile",
-        default_value="embedded",
-        choices=["embedded", "paper"],
-        description="Parameter file of the package to use: no downloads, or the paper's models.",
-    ),
-    DeclareLaunchArgument(
-        "params_file",
-        default_value="",
-        description="Parameter file of your own, in place of the profile's.",
-    ),
-    DeclareLaunchArgument(
-        "image_topic",
-        default_value="",
-        description="Image topic; with several cameras one for each, divided by commas, in the "
-        "order of camera_names. Empty: 'image', or 'NAME/image'.",
-    ),
-    DeclareLaunchArgument(
-        "camera_info_topic",
-        default_value="",
-        description="Like image_topic, for sensor_msgs/CameraInfo. Empty: 'camera_info' beside the "
-        "image topic.",
-    ),
-    DeclareLaunchArgument(
-        "camera_names",
-        default_value="",
-        description="Names of several cameras, divided by commas, such as front,left.",
-    ),
-    DeclareLaunchArgument(
-        "image_transport",
-        default_value="",
-        choices=["", "raw", "compressed"],
-        description="compressed subscribes to the image topic with /compressed.",
-    ),
-    DeclareLaunchArgument(
-        "use_sim_time", default_value="false", choices=BOOLEANS, description="Follow /clock."
-    ),
-    DeclareLaunchArgument(
-        "autostart",
-        default_value="",
-        choices=["", *BOOLEANS],
-        description="Go to active without a lifecycle manager.",
-    ),
-    DeclareLaunchArgument(
-        "respawn", default_value="false", choices=BOOLEANS, description="Restart a node that died."
-    ),
-    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, ..."),
-    DeclareLaunchArgument(
-        "rviz", default_value="false", choices=BOOLEANS, description="Show the outputs in RViz."
-    ),
-]
+    _argument("namespace", "", "Namespace of the node."),
+    _argument("name", "objectomaly", "Name of the node."),
+    _argument("profile", "embedded", "Parameter file of the package: no downloads, or the paper's "
+              "models.", ["embedded", "paper"]),
+    _argument("params_file", "", "Parameter file of your own, instead of the profile's."),
+    _argument("image_topic", "", "Image topic; one for each of camera_names, divided by commas. "
+              "Empty: 'image', or 'NAME/image'."),
+    _argument("camera_info_topic", "", "Like image_topic, for sensor_msgs/CameraInfo. Empty: "
+              "'camera_info' in the namespace of the image topic."),
+    _argument("camera_names", "", "Names of several cameras, divided by commas: front,left."),
+    _argument("image_transport", "", "compressed subscribes to the image topic with /compressed.",
+              ["", "raw", "compressed"]),
+    _argument("use_sim_time", "false", "Follow /clock.", BOOLEANS),
+    _argument("autostart", "", "Go to active without a lifecycle manager.", ["", *BOOLEANS]),
+    _argument("respawn", "false", "Restart a node that died.", BOOLEANS),
+    _argument("log_level", "info", "debug, info, warn, ..."),
+    _argument("rviz", "false", "Show the outputs in RViz.", BOOLEANS),
+]  # fmt: skip
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -136,7 +109,7 @@ def _remappings(values: dict[str, str], cameras: list[str]) -> list[tuple[str, s
     rules = []
     for index, prefix in enumerate(prefixes):
         if images:
-            # The node adds /compressed itself, as image_transport does.
+            # The node adds /compressed itself, like image_transport.
             image = images[index].removesuffix("/compressed")
             if image != images[index] and values["image_transport"] == "raw":
                 raise ValueError(

@@ -1,8 +1,8 @@
-"""Replays a bag beside the node, by the clock of the recording, with RViz.
+"""Replays a bag to the node with the clock of the recording, and shows the outputs in RViz.
 
 ros2 launch objectomaly_ros replay.launch.py bag:=PATH image_topic:=/camera/image_raw
 
-All arguments of refine.launch.py may be given as well.
+It takes all arguments of refine.launch.py too.
 """
 
 from __future__ import annotations
@@ -25,22 +25,18 @@ from launch.substitutions import LaunchConfiguration
 REFINE = Path(__file__).resolve().parent / "refine.launch.py"
 CLOCK_HZ = "100"
 
+BOOLEANS = ["true", "false"]
+
 ARGUMENTS = [
     DeclareLaunchArgument("bag", description="Bag folder, or one .mcap or .db3 file."),
     DeclareLaunchArgument("rate", default_value="1.0", description="Speed of the replay."),
-    DeclareLaunchArgument(
-        "loop",
-        default_value="false",
-        choices=["true", "false"],
-        description="Start over at the end.",
-    ),
-    DeclareLaunchArgument(
-        "start_offset", default_value="0.0", description="Seconds to leave out at the beginning."
-    ),
-    DeclareLaunchArgument(
-        "rviz", default_value="true", choices=["true", "false"], description="Show the outputs."
-    ),
-]
+    DeclareLaunchArgument("loop", default_value="false", choices=BOOLEANS,
+                          description="Start over at the end."),
+    DeclareLaunchArgument("start_offset", default_value="0.0",
+                          description="Seconds to skip at the beginning."),
+    DeclareLaunchArgument("rviz", default_value="true", choices=BOOLEANS,
+                          description="Show the outputs."),
+]  # fmt: skip
 
 
 def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -58,10 +54,7 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         command.append("--loop")
     player = ExecuteProcess(cmd=command, output="screen")
     ended = LogInfo(msg="The bag has ended; the node stays up. Ctrl-C ends it.")
-    return [
-        player,
-        RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[ended])),
-    ]
+    return [player, RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[ended]))]
 
 
 def _check_number(name: str, text: str) -> None:
@@ -78,5 +71,5 @@ def generate_launch_description() -> LaunchDescription:
         PythonLaunchDescriptionSource(str(REFINE)),
         launch_arguments={"use_sim_time": "true", "rviz": LaunchConfiguration("rviz")}.items(),
     )
-    # The bag is checked first: nothing starts if it is not there.
+    # First the bag, so that nothing starts without it.
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=play), refine])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from objectomaly_ros.runtime.log_text import Throttle
@@ -19,13 +18,11 @@ class ThrottledLog:
 
     def warn(self, key: str, text: str) -> None:
         """Log a warning."""
-        self._log(self._logger.warning, key, text)
+        if (admitted := self._throttle.admit(key, text)) is not None:
+            self._logger.warning(admitted)
 
     def error(self, key: str, text: str) -> None:
         """Log an error."""
-        self._log(self._logger.error, key, text)
-
-    def _log(self, log: Callable[[str], Any], key: str, text: str) -> None:
-        admitted = self._throttle.admit(key, text)
-        if admitted is not None:
-            log(admitted)
+        # rclpy refuses two severities on one line of code.
+        if (admitted := self._throttle.admit(key, text)) is not None:
+            self._logger.error(admitted)

@@ -161,11 +161,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._label = "finalized"
         return SUCCESS
 
-    def on_error(self, state: Any) -> TransitionCallbackReturn:
-        """Return to unconfigured after a transition that raised."""
-        self._unload()
-        self._label = "unconfigured"
-        return SUCCESS
+    on_error = on_cleanup
 
     def stop(self, timeout: float) -> bool:
         """End all work, from any thread; return whether it ended within `timeout` seconds."""

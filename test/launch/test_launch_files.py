@@ -132,20 +132,22 @@ def test_namespace_name_and_log_level():
 
 
 def test_fast_dds_gets_the_profile_unless_the_user_has_one(monkeypatch):
-    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    context, _ = load("refine.launch.py")
-    profile = context.environment["FASTDDS_DEFAULT_PROFILES_FILE"]
-    assert Path(profile).samefile(CONFIG / "fastdds.xml")
-    assert context.environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == profile
-    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/mine.xml")
-    context, _ = load("refine.launch.py")
-    assert context.environment["FASTDDS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
-    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in context.environment
-    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
-    context, _ = load("refine.launch.py")
-    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in context.environment
+    variables = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+    def profiles(**chosen):
+        for name in (*variables, "FASTDDS_BUILTIN_TRANSPORTS"):
+            monkeypatch.setenv(name, "to be restored")
+            monkeypatch.delenv(name)
+        for name, value in chosen.items():
+            monkeypatch.setenv(name, value)
+        context, _ = load("refine.launch.py")
+        return [context.environment.get(name) for name in variables]
+
+    ours, the_same = profiles()
+    assert Path(ours).samefile(CONFIG / "fastdds.xml")
+    assert the_same == ours
+    assert profiles(FASTDDS_DEFAULT_PROFILES_FILE="/mine.xml") == ["/mine.xml", None]
+    assert profiles(FASTDDS_BUILTIN_TRANSPORTS="UDPv4") == [None, None]
 
 
 def test_rviz_is_asked_for_and_shows_this_node(tmp_path, monkeypatch):
