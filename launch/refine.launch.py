@@ -19,33 +19,33 @@ BOOLEANS = ["true", "false"]
 SHOWN = ("overlay", "score", "mask", "points")  # by config/objectomaly.rviz
 
 
-def _argument(
-    name: str, default: str, description: str, choices: list[str] | None = None
-) -> DeclareLaunchArgument:
-    return DeclareLaunchArgument(
-        name, default_value=default, description=description, choices=choices
-    )
-
-
 # An empty value leaves the decision to the parameter file.
 ARGUMENTS = [
-    _argument("namespace", "", "Namespace of the node."),
-    _argument("name", "objectomaly", "Name of the node."),
-    _argument("profile", "embedded", "Parameter file of the package: no downloads, or the paper's "
-              "models.", ["embedded", "paper"]),
-    _argument("params_file", "", "Parameter file of your own, instead of the profile's."),
-    _argument("image_topic", "", "Image topic; one for each of camera_names, divided by commas. "
-              "Empty: 'image', or 'NAME/image'."),
-    _argument("camera_info_topic", "", "Like image_topic, for sensor_msgs/CameraInfo. Empty: "
-              "'camera_info' in the namespace of the image topic."),
-    _argument("camera_names", "", "Names of several cameras, divided by commas: front,left."),
-    _argument("image_transport", "", "compressed subscribes to the image topic with /compressed.",
-              ["", "raw", "compressed"]),
-    _argument("use_sim_time", "false", "Follow /clock.", BOOLEANS),
-    _argument("autostart", "", "Go to active without a lifecycle manager.", ["", *BOOLEANS]),
-    _argument("respawn", "false", "Restart a node that died.", BOOLEANS),
-    _argument("log_level", "info", "debug, info, warn, ..."),
-    _argument("rviz", "false", "Show the outputs in RViz.", BOOLEANS),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+    DeclareLaunchArgument("name", default_value="objectomaly", description="Name of the node."),
+    DeclareLaunchArgument("profile", default_value="embedded", choices=["embedded", "paper"],
+        description="Parameter file of the package: no downloads, or the paper's models."),
+    DeclareLaunchArgument("params_file", default_value="",
+        description="Parameter file of your own, instead of the profile's."),
+    DeclareLaunchArgument("image_topic", default_value="",
+        description="Image topic; one for each of camera_names, divided by commas. Empty: 'image', "
+        "or 'NAME/image'."),
+    DeclareLaunchArgument("camera_info_topic", default_value="",
+        description="Like image_topic, for sensor_msgs/CameraInfo. Empty: 'camera_info' in the "
+        "namespace of the image topic."),
+    DeclareLaunchArgument("camera_names", default_value="",
+        description="Names of several cameras, divided by commas: front,left."),
+    DeclareLaunchArgument("image_transport", default_value="", choices=["", "raw", "compressed"],
+        description="compressed subscribes to the image topic with /compressed."),
+    DeclareLaunchArgument("use_sim_time", default_value="false", choices=BOOLEANS,
+        description="Follow /clock."),
+    DeclareLaunchArgument("autostart", default_value="", choices=["", *BOOLEANS],
+        description="Go to active without a lifecycle manager."),
+    DeclareLaunchArgument("respawn", default_value="false", choices=BOOLEANS,
+        description="Restart a node that died."),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, ..."),
+    DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEANS,
+        description="Show the outputs in RViz."),
 ]  # fmt: skip
 
 
