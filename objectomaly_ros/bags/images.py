@@ -15,6 +15,7 @@ from rosbags.image.image import ImageError, convert_color, image_to_cvimage, to_
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.files.picture_size import check_pixels, picture_size
 from objectomaly_ros.types import Image, ScoreMap
 
 ArrayT = TypeVar("ArrayT", bound=npt.NDArray[Any])
@@ -100,13 +101,12 @@ def decode_image(message: Any, want: str = "rgb8") -> Any:
     Raises:
         BagError: an empty or cut image, or an encoding that cannot be turned into that.
     """
-    if hasattr(message, "format"):
-        array, encoding = _decompress(message)
-    else:
-        array, encoding = _unpack(message), message.encoding
+    compressed = hasattr(message, "format")
+    encoding = message.format if compressed else message.encoding
     try:
+        array, encoding = _decompress(message) if compressed else (_unpack(message), encoding)
         return np.ascontiguousarray(convert_color(array, encoding, want))
-    except (ImageError, cv2.error) as error:
+    except (ImageError, cv2.error, ValueError, TypeError) as error:
         raise BagError(
             f"an image with encoding {encoding!r} cannot be read as {want}: {error}"
         ) from error
@@ -116,7 +116,10 @@ def _decompress(message: Any) -> tuple[npt.NDArray[Any], str]:
     if "compressedDepth" in message.format:
         raise BagError(f"a depth image (format {message.format!r}) is no camera image")
     data = np.frombuffer(message.data, np.uint8)
-    array = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if data.size else None
+    size = picture_size(data.tobytes())
+    if size:
+        check_pixels(*size)
+    array = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if size else None
     if array is None:
         raise BagError(
             f"a compressed image ({message.format!r}, {data.size} bytes) cannot be decoded"
@@ -132,6 +135,7 @@ def _unpack(message: Any) -> npt.NDArray[Any]:
     height, width, step = message.height, message.width, message.step
     if not height or not width:
         raise BagError(f"an empty image ({width} x {height})")
+    check_pixels(width, height)
     row = width * channels * bits // 8
     # NV12 and NV21 carry their colour in further rows, half as many as the image has.
     rows = height * 3 // 2 if message.encoding in ("nv12", "nv21") else height

@@ -14,10 +14,10 @@ import numpy as np
 
 from objectomaly_ros.bags.storage import (
     MAX_BYTES,
+    MSG_FORM,
     Connection,
     RawMessage,
     inflate,
-    make_definition,
     merge_by_time,
     read_qos,
 )
@@ -146,7 +146,7 @@ class McapFile:
     def _clear(self) -> None:
         self.connections: dict[int, Connection] = {}
         self.start, self.end = 2**64, -1
-        self._schemas: dict[int, tuple[str, str, str]] = {}
+        self._schemas: dict[int, tuple[str, str]] = {}
         self._chunks: list[_Chunk] = []
         self._definition_bytes = 0
 
@@ -246,10 +246,11 @@ class McapFile:
         if opcode == _SCHEMA:
             name, at = _string(content, 2)
             encoding, at = _string(content, at)
-            self._schemas[key] = (name, encoding, _string(content, at)[0])
+            text, _ = _string(content, at)
+            self._schemas[key] = (name, text if encoding == MSG_FORM else "")
         elif key not in self.connections:
             (schema,) = struct.unpack_from("<H", content, 2)
-            msgtype, encoding, text = self._schemas.get(schema, ("", "", ""))
+            msgtype, definition = self._schemas.get(schema, ("", ""))
             topic, at = _string(content, 4)
             _, at = _string(content, at)  # of messages
             qos, stop = "", at + 4 + struct.unpack_from("<I", content, at)[0]
@@ -258,9 +259,7 @@ class McapFile:
                 name, at = _string(content, at)
                 value, at = _string(content, at)
                 qos = value if name == "offered_qos_profiles" else qos
-            self.connections[key] = Connection(
-                topic, msgtype, make_definition(encoding, text), read_qos(qos), 0
-            )
+            self.connections[key] = Connection(topic, msgtype, definition, read_qos(qos), 0)
 
     def _set_counts(self, counts: dict[int, int]) -> None:
         for key, connection in self.connections.items():

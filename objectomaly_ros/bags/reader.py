@@ -12,8 +12,6 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from rosbags.interfaces import MessageDefinitionFormat
-
 from objectomaly_ros.bags.errors import BagError, list_names
 from objectomaly_ros.bags.mcap import McapFile
 from objectomaly_ros.bags.sqlite import SqliteFile
@@ -174,7 +172,8 @@ class Bag:
             return store.deserialize_cdr(message.data, message.msgtype)
         except Exception as error:
             raise BagError(
-                f"a message of {message.topic} ({message.msgtype}) cannot be decoded: {error}"
+                f"a message of {message.topic} ({message.msgtype}) cannot be decoded: "
+                f"{str(error)[:300]}"
             ) from error
 
     def _store(self, msgtype: str) -> Any:
@@ -183,8 +182,7 @@ class Bag:
                 connection.definition
                 for file in self._files
                 for connection in file.connections.values()
-                if connection.msgtype == msgtype
-                and connection.definition.format != MessageDefinitionFormat.NONE
+                if connection.msgtype == msgtype and connection.definition
             ]
             self._stores[msgtype] = (
                 store_from_definition(definitions[0], msgtype)

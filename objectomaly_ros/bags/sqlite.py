@@ -16,20 +16,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from objectomaly_ros.bags.storage import Connection, RawMessage, make_definition, read_qos
+from objectomaly_ros.bags.storage import MSG_FORM, Connection, RawMessage, read_qos
 from objectomaly_ros.files.reading import regular_file
 
 _REQUIRED = {
     "topics": {"id", "name", "type", "serialization_format"},
     "messages": {"id", "topic_id", "timestamp", "data"},
+    "message_definitions": {"id", "topic_type", "encoding", "encoded_message_definition"},
 }
-_COLUMNS = {
-    "topics": _REQUIRED["topics"] | {"offered_qos_profiles", "type_description_hash"},
-    "messages": _REQUIRED["messages"],
-    "message_definitions": {
-        "id", "topic_type", "encoding", "encoded_message_definition", "type_description_hash",
-    },
-}  # fmt: skip
+_OPTIONAL = {"offered_qos_profiles", "type_description_hash"}
 _PLAIN = re.compile(r"CREATE (TABLE|(UNIQUE )?INDEX)\s", re.IGNORECASE)
 _GIVE_UP_AFTER = 10_000  # unreadable rows one after the other
 _TICK = 100_000  # steps of SQLite's machine between two looks at the budget
@@ -174,31 +169,31 @@ class SqliteFile:
                 raise sqlite3.DatabaseError(
                     f"its schema has more than tables and indexes: {str(sql)[:80]!r}"
                 )
-        self._columns = {name: self._columns_of(name) for name in _COLUMNS}
+        self._columns = {name: self._columns_of(name) for name in _REQUIRED}
         if not self._columns["topics"] or not self._columns["messages"]:
             raise sqlite3.DatabaseError("it has no tables 'topics' and 'messages'")
-        for name, required in _REQUIRED.items():
-            if lacking := required - self._columns[name]:
-                raise sqlite3.DatabaseError(f"its table {name} lacks {', '.join(sorted(lacking))}")
 
     def _columns_of(self, table: str) -> set[str]:
         columns = set()
         for _, name, _, _, _, _, hidden in self._query(f"PRAGMA table_xinfo({table})"):
-            if hidden or name not in _COLUMNS[table]:
+            if hidden or name not in _REQUIRED[table] | _OPTIONAL:
                 raise sqlite3.DatabaseError(f"its table {table} has a column {name!r} of its own")
             columns.add(name)
+        if columns and (lacking := _REQUIRED[table] - columns):
+            raise sqlite3.DatabaseError(f"its table {table} lacks {', '.join(sorted(lacking))}")
         return columns
 
     def _read_topics(self, counts: Mapping[int, int]) -> None:
-        definitions: dict[str, tuple[str, str]] = {}
-        if {"topic_type", "encoding", "encoded_message_definition"} <= self._columns[
-            "message_definitions"
-        ]:
-            for msgtype, encoding, text in self._query(
-                "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions "
-                "ORDER BY id"
-            ):
-                definitions.setdefault(msgtype, (encoding, text))
+        definitions: dict[str, str] = {}
+        if self._columns["message_definitions"]:
+            definitions = {
+                msgtype: text
+                for msgtype, encoding, text in self._query(
+                    "SELECT topic_type, encoding, encoded_message_definition "
+                    "FROM message_definitions ORDER BY id DESC"
+                )
+                if encoding == MSG_FORM and isinstance(text, str)
+            }
         qos = "offered_qos_profiles" if "offered_qos_profiles" in self._columns["topics"] else "''"
         for key, topic, msgtype, profiles in self._query(
             f"SELECT id, name, type, {qos} FROM topics ORDER BY id"
@@ -207,9 +202,8 @@ class SqliteFile:
                 raise sqlite3.DatabaseError(
                     f"its topic {topic!r} has a name or type that is no text"
                 )
-            definition = make_definition(*definitions.get(msgtype, ("", "")))
             self.connections[key] = Connection(
-                topic, msgtype, definition, read_qos(profiles), counts.get(key, 0)
+                topic, msgtype, definitions.get(msgtype, ""), read_qos(profiles), counts.get(key, 0)
             )
 
     def _message(self, row: int) -> tuple[int, int, bytes] | None:
@@ -241,7 +235,7 @@ def _authorize(action: int, first: str | None, second: str | None, _: Any, inner
     """Allow what our own queries do; `inner` is the view or trigger that asks for more."""
     allowed = inner is None and (
         action == sqlite3.SQLITE_SELECT
-        or (action == sqlite3.SQLITE_READ and first in (*_COLUMNS, "sqlite_master"))
+        or (action == sqlite3.SQLITE_READ and first in (*_REQUIRED, "sqlite_master"))
         or (action == sqlite3.SQLITE_FUNCTION and second in ("count", "min", "max"))
         or (action == sqlite3.SQLITE_PRAGMA and first == "table_xinfo")
     )

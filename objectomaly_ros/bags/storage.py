@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lz4.frame  # type: ignore[import-untyped]
-from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2.metadata import parse_qos
 
 from objectomaly_ros.files.reading import parse_yaml, regular_file
@@ -20,25 +19,29 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+MSG_FORM = "ros2msg"
 MAX_BYTES = 512 * 2**20  # of one record, chunk or message, also when decompressed
 # A compressed file may hold 1 GiB, or so many times its size.
 _SMALL_BYTES, _RATIO = 2**30, 100
 _PART_BYTES = 2**20
 _MAX_QOS_BYTES = 2**16
-_FORMATS = {
-    "ros2msg": MessageDefinitionFormat.MSG,
-    "ros2idl": MessageDefinitionFormat.IDL,
-    "omgidl": MessageDefinitionFormat.IDL,
-}
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A topic of one file: type as "package/msg/Name", definition and offered QoS as of rosbags."""
+    """A topic of one file.
+
+    Attributes:
+        topic: its name.
+        msgtype: "package/msg/Name".
+        definition: of the type, in msg form; empty if the file has none or has it in IDL.
+        qos: what its publishers offered, as of rosbags.
+        count: of its messages.
+    """
 
     topic: str
     msgtype: str
-    definition: MessageDefinition
+    definition: str
     qos: tuple[Any, ...]
     count: int
 
@@ -51,12 +54,6 @@ class RawMessage:
     msgtype: str
     log_time: int
     data: bytes
-
-
-def make_definition(encoding: str, text: str) -> MessageDefinition:
-    """Return the definition of a type, or one of format NONE if its encoding is not known."""
-    kind = _FORMATS.get(encoding, MessageDefinitionFormat.NONE)
-    return MessageDefinition(kind, text if kind != MessageDefinitionFormat.NONE else "")
 
 
 def read_qos(text: str) -> tuple[Any, ...]:

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import MessageDefinitionFormat, Nodetype
+from rosbags.interfaces import Nodetype
 from rosbags.typesys import (
     Stores,
     TypesysError,
-    get_types_from_idl,
     get_types_from_msg,
     get_typestore,
 )
@@ -25,6 +24,7 @@ from rosbags.typesys import (
 from objectomaly_ros.bags.errors import BagError
 
 PACKAGE = "objectomaly_ros"
+MAX_DEFINITION, MAX_FIELDS = 2**18, 2000
 OWN_TYPES = ("Obstacle", "ObstacleArray", "RefinementStatus")
 
 
@@ -40,22 +40,35 @@ def make_typestore() -> Any:
     return store
 
 
-def store_from_definition(definition: Any, msgtype: str) -> Any:
+def store_from_definition(text: str, msgtype: str) -> Any:
     """Return a Typestore made from the definition that a bag carries for one of its types.
 
     Args:
-        definition: rosbags MessageDefinition with all nested types, in msg or IDL form.
+        text: the definition in msg form, with those of all nested types.
         msgtype: "package/msg/Name".
+
+    Raises:
+        BagError: the definition is too large. rosbags compiles code for each field, and for each
+            element of a fixed array of strings or messages.
+        TypesysError: the definition cannot be parsed.
     """
+    if len(text) > MAX_DEFINITION:
+        raise BagError(f"its definition has {len(text)} characters; the limit is {MAX_DEFINITION}")
+    types = get_types_from_msg(text, msgtype)
+    fields = sum(_compiled(field) for _, fields in types.values() for _, field in fields)
+    if fields > MAX_FIELDS:
+        raise BagError(f"its definition has {fields} fields; the limit is {MAX_FIELDS}")
     store = get_typestore(Stores.EMPTY)
-    if definition.format == MessageDefinitionFormat.MSG:
-        store.register(get_types_from_msg(definition.data, msgtype))
-        return store
-    for part in definition.data.split("=" * 80 + "\n"):
-        idl = part.split("\n", 1)[1] if part.startswith("IDL: ") else part
-        if idl.strip():
-            store.register(get_types_from_idl(idl))
+    store.register(types)
     return store
+
+
+def _compiled(field: Any) -> int:
+    kind, content = field
+    if kind != Nodetype.ARRAY:
+        return 1
+    (inner, name), length = content
+    return 1 if inner == Nodetype.BASE and name[0] != "string" else int(length)
 
 
 def register_type(store: Any, msgtype: str) -> None:

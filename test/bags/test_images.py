@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import sqlite3
+import struct
+from contextlib import closing
+
 import cv2
 import numpy as np
 import pytest
@@ -115,3 +119,31 @@ def test_a_grey_jpeg_is_an_image_too(tmp_path):
 def test_arrays_that_do_not_fit_the_encoding_are_refused(array, encoding):
     with pytest.raises(BagError, match=encoding):
         image_message(STORE, array, 0, "camera", encoding)
+
+
+def test_pixels_are_limited_before_anything_is_decoded(tmp_path):
+    header = struct.pack(">IIBBBBB", 40_000, 30_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header
+    kind = STORE.types["sensor_msgs/msg/CompressedImage"]
+    message = kind(
+        header=image("rgb8", PIXELS.tobytes()).header,
+        format="png",
+        data=np.frombuffer(png, np.uint8),
+    )
+    with pytest.raises(BagError, match=r"'png'.*40000 x 30000 pixels.*the limit is 50000000"):
+        decode_image(message)
+    with pytest.raises(BagError, match="4000000000 x 6 pixels"):
+        decode_image(image("mono8", bytes(60), width=4_000_000_000))
+
+
+def test_an_image_is_read_by_the_standard_definition_whatever_the_bag_says(tmp_path):
+    with BagWriter(tmp_path / "bag", storage="sqlite3") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        writer.write("/image", image_message(writer.store, PIXELS, 5, "camera"), 9)
+    with closing(sqlite3.connect(tmp_path / "bag" / "bag.db3")) as database:
+        database.execute(
+            "UPDATE message_definitions SET encoded_message_definition = 'string[999999] x'"
+        )
+        database.commit()
+    (frame,) = read_images(tmp_path / "bag")
+    np.testing.assert_array_equal(frame.array, PIXELS)

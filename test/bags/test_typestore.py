@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.typestore import make_typestore, register_type
+from objectomaly_ros.bags.typestore import make_typestore, register_type, store_from_definition
 
 
 def test_the_packages_own_messages_round_trip_through_cdr():
@@ -56,3 +56,23 @@ def test_an_unknown_type_names_the_type_and_the_places_looked_at(tmp_path, monke
         register_type(make_typestore(), "moon_msgs/msg/Dust")
     assert str(tmp_path) in str(info.value)
     assert "source the workspace" in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        ("string[1000000000] names\n", "1000000000 fields; the limit is 2000"),
+        ("farm_msgs/Cow[5000] cows\n", "5000 fields"),
+        ("".join(f"int8 a{i}\n" for i in range(2001)), "2001 fields"),
+        ("# " + "moo " * 100_000, r"400002 characters; the limit is 262144"),
+    ],
+)
+def test_a_definition_that_would_take_long_to_compile_is_refused(definition, words):
+    with pytest.raises(BagError, match=words):
+        store_from_definition(definition, "farm_msgs/msg/Herd")
+
+
+def test_long_arrays_of_numbers_are_no_effort():
+    store = store_from_definition("uint8[1000000] cows\n", "farm_msgs/msg/Herd")
+    message = store.deserialize_cdr(bytes([0, 1, 0, 0]) + bytes(1_000_000), "farm_msgs/msg/Herd")
+    assert len(message.cows) == 1_000_000
