@@ -112,18 +112,25 @@ def decode_image(message: Any, want: str = "rgb8") -> Any:
         ) from error
 
 
+def decode_picture(data: bytes, flags: int) -> npt.NDArray[Any]:
+    """Decode a PNG, JPEG, WebP, BMP or TIFF with `cv2.imdecode`.
+
+    Raises:
+        ValueError: it is none of these, damaged, or has too many pixels.
+    """
+    size = picture_size(data)
+    if size:
+        check_pixels(*size)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if picture is not None:
+            return picture
+    raise ValueError(f"its {len(data)} bytes are no PNG, JPEG, WebP, BMP or TIFF, or damaged")
+
+
 def _decompress(message: Any) -> tuple[npt.NDArray[Any], str]:
     if "compressedDepth" in message.format:
         raise BagError(f"a depth image (format {message.format!r}) is no camera image")
-    data = np.frombuffer(message.data, np.uint8)
-    size = picture_size(data.tobytes())
-    if size:
-        check_pixels(*size)
-    array = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if size else None
-    if array is None:
-        raise BagError(
-            f"a compressed image ({message.format!r}, {data.size} bytes) cannot be decoded"
-        )
+    array = decode_picture(bytes(message.data), cv2.IMREAD_ANYCOLOR)
     return array, "mono8" if array.ndim == 2 else "bgr8"
 
 

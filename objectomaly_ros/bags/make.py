@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from objectomaly_ros.bags import frames as folder_frames
 from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.images import decode_picture
 from objectomaly_ros.bags.messages import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
@@ -24,9 +25,12 @@ from objectomaly_ros.bags.messages import (
     image_message,
     jpeg,
 )
+from objectomaly_ros.bags.storage import MAX_BYTES
 from objectomaly_ros.bags.writer import STORAGES, BagWriter
+from objectomaly_ros.files.reading import read_bytes
 from objectomaly_ros.types import Image
 
+JPEG_START = b"\xff\xd8\xff"
 ENCODINGS = ("rgb8", "bgr8", "jpeg")
 
 
@@ -64,7 +68,8 @@ def write_frames_bag(
         The number of frames written.
 
     Raises:
-        BagError: no frames, an unreadable frame, wrong arguments, or the bag exists.
+        BagError: no frames, an unreadable frame, wrong arguments, the bag exists or cannot be
+            written; no bag is made then.
     """
     files = folder_frames.find_frames(frames) if isinstance(frames, Path) else list(frames)
     if encoding not in ENCODINGS:
@@ -79,21 +84,21 @@ def write_frames_bag(
     base = topic.removesuffix("/compressed")
     info_topic = f"{base.rpartition('/')[0]}/camera_info"
     name = f"{base}/compressed" if encoding == "jpeg" else topic
-    with BagWriter(bag, storage=storage) as writer:
+    with BagWriter(bag, storage=storage, whole=True) as writer:
         writer.add_topic(name, COMPRESSED_IMAGE if encoding == "jpeg" else IMAGE)
         if camera is not None:
             writer.add_topic(info_topic, CAMERA_INFO)
         pairs = zip(files, stamps, strict=True)
         for file, stamp in tqdm(pairs, total=len(files), unit="frame", disable=not progress):
-            image = _read_frame(file)
+            data, image = _read_frame(file)
             if camera is not None and image.shape[:2] != (camera.height, camera.width):
                 raise BagError(
                     f"{file} has {image.shape[1]} x {image.shape[0]} pixels, "
                     f"the intrinsics are for {camera.width} x {camera.height}"
                 )
             if encoding == "jpeg":
-                as_is = file.suffix.lower() in (".jpg", ".jpeg")
-                data = file.read_bytes() if as_is else jpeg(image)
+                if not data.startswith(JPEG_START):
+                    data = jpeg(image)
                 message = compressed_message(writer.store, data, stamp, frame_id)
             else:
                 message = image_message(writer.store, image, stamp, frame_id, encoding)
@@ -104,15 +109,14 @@ def write_frames_bag(
     return len(files)
 
 
-def _read_frame(file: Path) -> Image:
+def _read_frame(file: Path) -> tuple[bytes, Image]:
+    """Return a frame as it is in its file, and decoded."""
     try:
-        data = np.frombuffer(file.read_bytes(), np.uint8)
-    except OSError as error:
+        data = read_bytes(file, MAX_BYTES)
+        image = decode_picture(data, cv2.IMREAD_COLOR)
+    except (OSError, ValueError) as error:
         raise BagError(f"the frame {file} cannot be read: {error}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise BagError(f"the frame {file} is no image that can be decoded ({data.size} bytes)")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return data, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _intrinsics(text: str) -> Intrinsics:

@@ -117,9 +117,9 @@ class BagRecording:
         try:
             self._write_all(self._writer)
             self._writer.close()
-        except Exception as error:  # sqlite3, rosbags and the file system have each their own
+        except Exception as error:  # whatever it is, `close` must tell it
             with self._changed:
-                self._failure = BagError(f"{self._writer.path} cannot be written: {error}")
+                self._failure = BagError(f"the recording ended: {error}")
                 self._queue.clear()
             with suppress(Exception):  # whatever can still be saved
                 self._writer.close()

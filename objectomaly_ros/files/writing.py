@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -68,6 +69,40 @@ def open_replacing(
         yield file
 
 
+@contextmanager
+def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder that appears at `path` when the block ends without an exception.
+
+    Yields:
+        a path of the same name in a temporary folder beside, where the block makes the folder.
+
+    Raises:
+        FileExistsError: there is something at `path`.
+        OSError: as of `replacing`.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "it exists already", str(path))
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        made = temporary / path.name
+        yield made
+        for part in (*made.rglob("*"), made):
+            _sync(part)
+        made.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        inside = temporary is not None and str(error.filename).startswith(str(temporary))
+        if not inside and error.filename not in (None, str(path), str(path.parent)):
+            raise  # another file's, which the block used
+        raise _explained(error, path, temporary) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def is_full(error: BaseException) -> bool:
     """Tell whether an error is that of a full disk or an exhausted quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -97,7 +132,8 @@ def _explained(error: OSError, path: Path, temporary: Path | None) -> OSError:
     words = error.strerror or str(error)
     if is_full(error):
         written = 0
-        with suppress(OSError, AttributeError):
-            written = temporary.stat().st_size  # type: ignore[union-attr]
+        if temporary is not None:
+            files = (temporary, *temporary.rglob("*"))
+            written = sum(file.stat().st_size for file in files if file.is_file())
         words = f"no space left for it (more than {written} bytes are needed); free some and repeat"
     return OSError(error.errno or errno.EIO, f"cannot write {path}: {words}")

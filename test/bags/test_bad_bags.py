@@ -216,7 +216,7 @@ def compressed_image_that_is_none(folder, make_bag):
         compressed = writer.store.types["sensor_msgs/msg/CompressedImage"]
         junk = compressed(header=header, format="jpeg", data=np.arange(50, dtype=np.uint8))
         writer.write("/image/compressed", junk, 1)
-    return lambda: list(read_images(folder / "odd")), ["50 bytes) cannot be decoded"]
+    return lambda: list(read_images(folder / "odd")), ["50 bytes are no PNG, JPEG"]
 
 
 def bytes_of_another_type(folder, make_bag):

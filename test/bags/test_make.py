@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
+import os
+import struct
+
 import cv2
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import Bag, BagError, Intrinsics, read_images, write_frames_bag
+from objectomaly_ros.bags import Bag, BagError, BagWriter, Intrinsics, read_images, write_frames_bag
 from objectomaly_ros.bags.make import main
 
 START = 1_700_000_000_000_000_000
@@ -120,6 +124,45 @@ def test_the_command_says_what_is_wrong_and_returns_1(tmp_path, frames, capsys):
     assert "there is no such folder" in capsys.readouterr().err
     assert main([str(frames[0]), str(tmp_path / "bag"), "--stamps-from-names"]) == 1
     assert "frame0.png is no time stamp" in capsys.readouterr().err
+
+
+class FullDisk(BagWriter):
+    """A bag on a disk that is full from the third frame on."""
+
+    def write_raw(self, topic, data, log_time):
+        if self.counts[topic] == 2:
+            self._writer.storage.bio = io.BufferedWriter(io.FileIO("/dev/full", "w"))
+        super().write_raw(topic, data, log_time)
+        self.checkpoint()
+
+
+def test_a_full_disk_ends_the_command_with_one_line_and_leaves_nothing(
+    tmp_path, frames, capsys, monkeypatch
+):
+    monkeypatch.setattr("objectomaly_ros.bags.make.BagWriter", FullDisk)
+    assert main([str(frames[0]), str(tmp_path / "bags" / "bag")]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {tmp_path / 'bags' / 'bag'} cannot be written: no space left")
+    assert list((tmp_path / "bags").iterdir()) == []
+
+
+def test_frames_that_cannot_be_read_are_named(tmp_path, frames):
+    bad = tmp_path / "bad.png"
+    for make, words in (
+        (lambda: os.mkfifo(bad), "it is a named pipe"),
+        (lambda: bad.write_text("no image"), "8 bytes are no PNG, JPEG"),
+        (lambda: bad.write_bytes(too_large()), "40000 x 30000 pixels.*the limit is"),
+    ):
+        bad.unlink(missing_ok=True)
+        make()
+        with pytest.raises(BagError, match=rf"bad\.png cannot be read: .*{words}"):
+            write_frames_bag([bad], tmp_path / "bag")
+        assert not (tmp_path / "bag").exists()
+
+
+def too_large():
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"
+    return start + struct.pack(">IIBBBBB", 40_000, 30_000, 8, 2, 0, 0, 0)
 
 
 def test_real_frames(tmp_path, shared_dir):

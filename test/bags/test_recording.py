@@ -61,8 +61,9 @@ class FullDisk(BagWriter):
     """A bag on a disk with room for three messages."""
 
     def write_raw(self, topic, data, log_time):
-        if self.counts[topic] == 3:
-            raise OSError(28, "No space left on device")
+        with self._errors():
+            if self.counts[topic] == 3:
+                raise OSError(28, "No space left on device")
         super().write_raw(topic, data, log_time)
 
 
@@ -71,7 +72,10 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_written(tmp_path):
     recording.add_topic("/words", "std_msgs/msg/String")
     for index in range(5):
         recording.put("/words", index, cdr(str(index)))
-    with pytest.raises(BagError, match=r"cannot be written: .*No space left"):
+    with pytest.raises(
+        BagError,
+        match=r"the recording ended: .*bag cannot be written: no space left after \d+ bytes",
+    ):
         recording.close()
     assert recording.failure is not None
     assert not recording.put("/words", 9, cdr("late"))

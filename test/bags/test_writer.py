@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sqlite3
 from contextlib import closing
 
@@ -90,5 +91,64 @@ def test_the_folder_must_be_new_and_writable(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BagError, match="exists already"):
         BagWriter(tmp_path / "file")
-    with pytest.raises(BagError, match="cannot be made"):
+    with pytest.raises(BagError, match="cannot be written: Not a directory"):
         BagWriter(tmp_path / "file" / "bag")
+
+
+def start_bag(path, **options):
+    writer = BagWriter(path, **options)
+    writer.add_topic("/words", "std_msgs/msg/String")
+    return writer
+
+
+def word(writer, text="hello"):
+    return writer.store.types["std_msgs/msg/String"](data=text)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_that_must_be_whole_appears_when_it_is_closed(tmp_path, storage):
+    path = tmp_path / "sub" / "bag"
+    with start_bag(path, storage=storage, whole=True) as writer:
+        writer.write("/words", word(writer), 1)
+        writer.checkpoint()
+        assert not path.exists()
+    assert [file.name for file in path.parent.iterdir()] == ["bag"]
+    with Reader(path) as reader:
+        assert reader.message_count == 1
+    assert {file.stem for file in path.iterdir()} == {"bag", "metadata"}
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_of_a_bag_that_must_be_whole_nothing_stays_after_an_error(tmp_path, storage):
+    def write_and_fail():
+        with start_bag(tmp_path / "bag", storage=storage, whole=True) as writer:
+            writer.write("/words", word(writer), 1)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_and_fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def fill_disk(writer):
+    """Let what the writer writes from now on meet a full disk."""
+    storage = writer._writer.storage
+    if writer.storage == "mcap":
+        storage.bio = io.BufferedWriter(io.FileIO("/dev/full", "w"))
+    else:
+        storage.conn.execute("PRAGMA max_page_count = 12")
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_full_disk_is_told_with_the_bag_and_how_far_it_came(tmp_path, storage, whole):
+    def write_too_much():
+        with start_bag(tmp_path / "bag", storage=storage, whole=whole) as writer:
+            fill_disk(writer)
+            for stamp in range(30):
+                writer.write("/words", word(writer, "x" * 10_000), stamp)
+
+    with pytest.raises(BagError, match=r"bag cannot be written: no space left after \d+ bytes"):
+        write_too_much()
+    assert (tmp_path / "bag").exists() != whole
+    assert len(list(tmp_path.iterdir())) == (not whole)

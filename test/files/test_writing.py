@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from objectomaly_ros.files.writing import open_replacing, replacing
+from objectomaly_ros.files.writing import making_folder, open_replacing, replacing
 
 
 def names(folder):
@@ -84,3 +84,39 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_the_error_of_another_file_is_left_alone(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"), replacing(tmp_path / "out"):
         (tmp_path / "absent").read_bytes()
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "sub" / "folder"
+    with making_folder(path) as made:
+        assert made.name == "folder"
+        (made / "inner").mkdir(parents=True)
+        (made / "inner" / "file").write_text("text")
+        assert not path.exists()
+    assert (path / "inner" / "file").read_text() == "text"
+    assert names(path.parent) == ["folder"]
+
+
+def make_then_raise(path, error):
+    with making_folder(path) as made:
+        made.mkdir()
+        (made / "file").write_text("123")
+        raise error
+
+
+def test_of_a_folder_that_is_not_whole_nothing_stays(tmp_path):
+    with pytest.raises(RuntimeError):
+        make_then_raise(tmp_path / "folder", RuntimeError())
+    with pytest.raises(FileNotFoundError, match="absent"):
+        make_then_raise(tmp_path / "folder", FileNotFoundError(2, "", "absent"))
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match=r"folder: no space left for it \(more than 3 bytes"):
+        make_then_raise(tmp_path / "folder", full)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_exists_is_kept(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileExistsError, match="folder"), making_folder(tmp_path / "folder"):
+        pass
+    assert names(tmp_path) == ["folder"]
