@@ -11,7 +11,7 @@ class CadenceSettings:
     """How often to refine.
 
     Attributes:
-        every_n: every n-th frame is a keyframe; 0 switches this off.
+        every_n: every n-th image of the camera is a keyframe; 0 switches this off.
         period_s: seconds of image time between keyframes; above 0 it takes the place of `every_n`.
 
     With both 0, frames are refined on request only.
@@ -30,36 +30,37 @@ class Cadence:
 
     def __init__(self, settings: CadenceSettings) -> None:
         self.settings = settings  # may be replaced at any time
-        self._frames_since: int | None = None  # None: no keyframe yet
-        self._last_s = 0.0
+        self._last: tuple[int, float] | None = None  # number and time of the last keyframe
         self._requested = threading.Event()
 
     def request(self) -> None:
         """Make the next frame a keyframe, whatever the rhythm says. Safe from any thread."""
         self._requested.set()
 
-    def due(self, time_s: float) -> bool:
-        """Count one frame with its image time in seconds; return whether it is a keyframe."""
-        if self._frames_since is not None:
-            self._frames_since += 1
-        if not (self._requested.is_set() or self._rhythm_says(time_s)):
+    def due(self, number: int, time_s: float) -> bool:
+        """Return whether a frame is a keyframe.
+
+        Args:
+            number: of the image since the camera's first, images that were dropped included.
+            time_s: its image time in seconds.
+        """
+        if not (self._requested.is_set() or self._rhythm_says(number, time_s)):
             return False
         self._requested.clear()
-        self._frames_since = 0
-        self._last_s = time_s
+        self._last = number, time_s
         return True
 
-    def _rhythm_says(self, time_s: float) -> bool:
+    def _rhythm_says(self, number: int, time_s: float) -> bool:
         every_n, period_s = self.settings.every_n, self.settings.period_s
         if every_n <= 0 and period_s <= 0:
             return False
-        if self._frames_since is None:
+        if self._last is None:
             return True
         if period_s > 0:
             # A tenth of a millisecond for stamps that floating point rounds below the period.
-            return time_s - self._last_s >= period_s - 1e-4
-        return self._frames_since >= every_n
+            return time_s - self._last[1] >= period_s - 1e-4
+        return number - self._last[0] >= every_n
 
     def reset(self) -> None:
         """Forget the past, for a new recording or a clock that jumped; a request is kept."""
-        self._frames_since = None
+        self._last = None

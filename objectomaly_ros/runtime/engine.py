@@ -95,7 +95,7 @@ class Engine:
         self._generate = generate
         self._sink = sink
         self._clock = clock
-        self._queue: FrameQueue[Frame] = FrameQueue(queue_size)
+        self._queue: FrameQueue[tuple[int, Frame]] = FrameQueue(queue_size)
         self._masks_failing: _Failing | None = None
         self._worker = (
             MaskWorker(self._timed_masks, self._masks_failed, clock) if generate else None
@@ -117,7 +117,7 @@ class Engine:
         state.counters.received += 1
         state.last_received_s = frame.received_s
         state.rate_in.add()
-        if self._queue.put(frame.camera, frame) is not None:
+        if self._queue.put(frame.camera, (state.counters.received, frame)) is not None:
             state.counters.dropped += 1
 
     def request_refinement(self) -> None:
@@ -210,12 +210,12 @@ class Engine:
                 self._enter(None)
                 self.detector = detector
             while (taken := self._queue.get()) is not None:
-                self._serve(taken[1])
+                self._serve(*taken[1])
 
-    def _serve(self, frame: Frame) -> None:
+    def _serve(self, number: int, frame: Frame) -> None:
         state, began = self.cameras[frame.camera], self._clock()
         try:
-            self._process(state, frame)
+            self._process(state, number, frame)
         except _ReplacedError:
             raise
         except BaseException as error:  # nothing that one frame does may end the others
@@ -230,7 +230,7 @@ class Engine:
             self._enter(None)
             self.service.add(self._clock() - began)
 
-    def _process(self, state: CameraState, frame: Frame) -> None:
+    def _process(self, state: CameraState, number: int, frame: Frame) -> None:
         camera, started = frame.camera, self._clock()
         self._enter("decoding", camera)
         image = self._sink.decode(frame)
@@ -261,7 +261,7 @@ class Engine:
             state.refiner.propagator.mode = settings.propagation
             state.refiner.max_age_s = settings.max_age_s
             if demand.score:
-                refined = state.refiner.refine(image, detection.score, state.time_s)
+                refined = state.refiner.refine(image, detection.score, number, state.time_s)
                 self._watch_masks(camera, state.refiner)
             else:
                 state.refiner.skip_frame()

@@ -17,7 +17,7 @@ class Keyframe:
     Attributes:
         camera: name of the camera.
         epoch: counts the clock jumps of that camera, so that late masks of before are known.
-        number: of the frame, counted per camera.
+        number: of the image since the camera's first, images that were dropped included.
         time_s: image time in seconds (`CameraState.time_s`).
         image: (H, W, 3) uint8 RGB.
         score: coarse score, (H, W) float32.

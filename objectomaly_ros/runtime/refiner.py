@@ -24,11 +24,11 @@ class Refined:
 
     Attributes:
         score: refined with masks if `mask_count` is not None, else coarse.
-        mask_count: number of masks, None if there were none at hand, or only too old ones.
-        age_frames: frames since the keyframe of the masks at hand, too old or not; None without.
-        age_s: seconds since it, None likewise.
-        propagation_s, oasc_s, mbp_s: seconds that the stages took; quick masks of the frame itself
-            count as OASC.
+        mask_count: number of masks; None if there are none, or only too old ones.
+        age_frames: images of the camera since the masks' keyframe, also if they are too old; None
+            without masks.
+        age_s: seconds of image time since then; None without masks.
+        propagation_s, oasc_s, mbp_s: seconds that the stages took; superpixels count as OASC.
     """
 
     score: ScoreMap
@@ -59,29 +59,28 @@ class Refiner:
         self._worker = worker
         self._clock = clock
         self._epoch = next(_EPOCHS)
-        self._number = 0
         self._idle = True
 
-    def refine(self, image: Image, coarse: ScoreMap, time_s: float) -> Refined:
+    def refine(self, image: Image, coarse: ScoreMap, number: int, time_s: float) -> Refined:
         """Refine the next frame.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             coarse: its coarse score, (H, W) float32.
+            number: of the image since the camera's first, images that were dropped included.
             time_s: its image time in seconds (`CameraState.time_s`).
         """
         self._idle = False
-        self._number += 1
         began = self._clock()
         self.propagator.step(image)
         self._take_masks(time_s)
         current = self.propagator.current(image)
-        if self.cadence.due(time_s):
-            self._submit(image, coarse, time_s)
+        if self.cadence.due(number, time_s):
+            self._submit(image, coarse, number, time_s)
         moved = self._clock()
         if current is None:
             return Refined(coarse, propagation_s=moved - began)
-        age_frames = self._number - current.keyframe.number
+        age_frames = number - current.keyframe.number
         age_s = time_s - current.keyframe.time_s
         if age_s > self.max_age_s:
             return Refined(coarse, None, age_frames, age_s, propagation_s=moved - began)
@@ -110,13 +109,13 @@ class Refiner:
         self.cadence.reset()
         self.propagator.reset()
 
-    def _submit(self, image: Image, coarse: ScoreMap, time_s: float) -> None:
+    def _submit(self, image: Image, coarse: ScoreMap, number: int, time_s: float) -> None:
         self.keyframes += 1
         self._worker.submit(
             Keyframe(
                 self._camera,
                 self._epoch,
-                self._number,
+                number,
                 time_s,
                 image,
                 coarse,
