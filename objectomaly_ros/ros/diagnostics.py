@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.engine import Engine
+from objectomaly_ros.runtime.statistics import Rolling
 
 SILENCE_S = 2.0
 """A camera without images for longer is a warning."""
@@ -64,13 +65,10 @@ def camera_status(
         level = DiagnosticStatus.WARN
         message = _silence(topic, camera.publishers_of_image(), state.last_received_s, now)
     elif rejected:
-        level, message = DiagnosticStatus.WARN, f"{rejected} malformed images, see the log"
+        level, message = DiagnosticStatus.WARN, f"{rejected} images refused, see the log"
     elif dropped:
         level = DiagnosticStatus.WARN
         message = f"{dropped} images dropped: the detector is slower than the camera"
-    cas, total, detector = (
-        rolling.percentiles() for rolling in (state.cas_latency, state.latency, state.detector)
-    )
     return _status(
         level,
         name,
@@ -79,12 +77,9 @@ def camera_status(
             "topic": topic,
             "rate in (Hz)": f"{state.rate_in.per_second():.1f}",
             "rate out (Hz)": f"{state.rate_out.per_second():.1f}",
-            "CAS latency p50 (ms)": _ms(cas.p50),
-            "CAS latency p95 (ms)": _ms(cas.p95),
-            "total latency p50 (ms)": _ms(total.p50),
-            "total latency p95 (ms)": _ms(total.p95),
-            "detector p50 (ms)": _ms(detector.p50),
-            "detector p95 (ms)": _ms(detector.p95),
+            **_percentiles("CAS latency", state.cas_latency),
+            **_percentiles("total latency", state.latency),
+            **_percentiles("detector", state.detector),
             "images received": counters.received,
             "images scored": counters.scored,
             "images refined": counters.refined,
@@ -122,15 +117,13 @@ def engine_status(
         level, message = DiagnosticStatus.ERROR, problem
     elif failures or (error is not None and now - error[0] < RECENT_S):
         level, message = DiagnosticStatus.WARN, error[1] if error is not None else "masks fail"
-    masks = engine.mask_generation.percentiles()
     return _status(
         level,
         name,
         message,
         {
             "device": device,
-            "mask generation p50 (ms)": _ms(masks.p50),
-            "mask generation p95 (ms)": _ms(masks.p95),
+            **_percentiles("mask generation", engine.mask_generation),
             "mask generation in progress (s)": f"{engine.mask_generation_busy_s():.1f}",
             "mask generation failures": engine.mask_failures,
             "last error": "none" if error is None else f"{error[1]} ({now - error[0]:.0f} s ago)",
@@ -151,8 +144,8 @@ def add_faults(
 
     Args:
         status: the node's.
-        faults: the times and texts of at most REPEATED latest exceptions.
-        now: on the clock of those times.
+        faults: times and texts of the latest exceptions, at most REPEATED.
+        now: on the clock of the times.
     """
     recent = [text for time_s, text in faults if now - time_s < RECENT_S]
     level = DiagnosticStatus.ERROR if len(recent) >= REPEATED else DiagnosticStatus.WARN
@@ -160,8 +153,12 @@ def add_faults(
         status.level, status.message = level, recent[-1]
 
 
-def _ms(seconds: float) -> str:
-    return "-" if math.isnan(seconds) else f"{1000 * seconds:.1f}"
+def _percentiles(name: str, seconds: Rolling) -> dict[str, str]:
+    found = seconds.percentiles()
+    return {
+        f"{name} {key} (ms)": "-" if math.isnan(value) else f"{1000 * value:.1f}"
+        for key, value in (("p50", found.p50), ("p95", found.p95))
+    }
 
 
 def _status(level: Any, name: str, message: str, values: dict[str, Any]) -> DiagnosticStatus:

@@ -15,7 +15,7 @@ from rclpy.node import Node
 
 from objectomaly_ros.runtime.log_text import describe
 
-PAUSE_S = 0.1  # between two failures of the executor itself, which may come without end
+PAUSE_S = 0.1  # after an error of the executor itself, which may recur at once
 
 
 class ResilientExecutor(SingleThreadedExecutor):  # type: ignore[misc]  # rclpy is not typed
@@ -37,32 +37,29 @@ class ResilientExecutor(SingleThreadedExecutor):  # type: ignore[misc]  # rclpy 
             except ExternalShutdownException:
                 return
             except Exception as error:
-                if not self._is_shutdown:  # which takes the executor's guard conditions away
+                if not self._is_shutdown:  # shutdown destroys the executor's guard conditions
                     self._on_error("executor", _described(error))
                     time.sleep(PAUSE_S)
 
     def _make_handler(self, entity: Any, node: Any, take_from_wait_list: Any) -> Any:
-        """Catch what taking a message and its callback raise, as long as the origin is known.
+        """Catch the errors of a callback with its origin, and those of taking its message.
 
-        rclpy never waits again for an entity whose message could not be taken.
+        After an error of taking, rclpy would never wait for the entity again.
         """
 
         def take(entity: Any) -> Any:
             try:
                 execute = take_from_wait_list(entity)
             except Exception as error:
-                self._on_error(_origin(entity), _described(error))
-                return None
-            return None if execute is None else guarded(execute)
+                return self._on_error(_origin(entity), _described(error))
 
-        def guarded(execute: Any) -> Any:
             async def run() -> None:
                 try:
                     await execute()
                 except Exception as error:
                     self._on_error(_origin(entity), _described(error))
 
-            return run
+            return execute and run
 
         return super()._make_handler(entity, node, take)
 
@@ -78,10 +75,9 @@ def _described(error: Exception) -> str:
 
 
 def refuse_bad_requests(node: Node, warn: Callable[[str, str], None]) -> None:
-    """Let ROS's own services answer success=false to requests on which rclpy raises.
+    """Refuse requests on which rclpy raises, in the answers of ROS's own services.
 
-    Those are transitions that the state does not allow (before Kilted) and parameters of an unknown
-    type.
+    rclpy raises on parameters of an unknown type; on Jazzy also on transitions not allowed now.
     """
     for service in node.services:
         if service.srv_type in (ChangeState, SetParameters, SetParametersAtomically):

@@ -95,9 +95,8 @@ class CameraGeometry:
             )
         except ValueError as error:
             self._model = None
-            self._warn(
-                f"info {self._topic}", f"{self._topic}: {error}; ranges and points stay unknown"
-            )
+            text = f"{self._topic}: {error}; ranges and points stay unknown"
+            self._warn(f"info {self._topic}", text)
 
     def contacts(self, obstacles: Obstacles, header: Any) -> list[Contact] | None:
         """Return one contact for each obstacle; None without a CameraInfo.
@@ -108,24 +107,19 @@ class CameraGeometry:
         """
         if self._model is None:
             return None
-        try:
-            return self._contacts(self._model, obstacles, header)
-        except (ValueError, ArithmeticError, cv2.error) as error:
-            self._warn(
-                f"contacts {self._topic}", f"{self._topic} and the pose give no ranges: {error}"
-            )
-            return None
-
-    def _contacts(self, model: CameraModel, obstacles: Obstacles, header: Any) -> list[Contact]:
         height, width = obstacles.mask.shape
-        model = model.resized(width, height)
-        pose = self._poses.pose(header.frame_id, header.stamp)
-        limit = self._poses.max_range
-        contacts = []
-        for region in obstacles.regions:
-            points = ground_points(region.contact, model, pose, max_range=limit)
-            nearest = nearest_contact(region.contact, model, pose, max_range=limit)
-            contacts.append(Contact(points, *nearest) if nearest is not None else Contact(points))
+        limit, contacts = self._poses.max_range, []
+        try:
+            model = self._model.resized(width, height)
+            pose = self._poses.pose(header.frame_id, header.stamp)
+            for region in obstacles.regions:
+                points = ground_points(region.contact, model, pose, max_range=limit)
+                nearest = nearest_contact(region.contact, model, pose, max_range=limit)
+                contacts.append(Contact(points, *nearest) if nearest else Contact(points))
+        except (ValueError, ArithmeticError, cv2.error) as error:
+            text = f"{self._topic} and the pose give no ranges: {error}"
+            self._warn(f"contacts {self._topic}", text)
+            return None
         return contacts
 
     @staticmethod

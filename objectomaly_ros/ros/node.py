@@ -29,10 +29,6 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands still
 
 
-class ConfigurationError(ValueError):
-    """The node cannot be configured; the message gives the reason and the remedy."""
-
-
 class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
     """Scores camera images for anomaly and refines the scores; the README lists the topics.
 
@@ -68,20 +64,18 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             self._configure()
         except (Exception, SystemExit) as error:  # a user's module may call sys.exit
             self._unload()
-            self._problem = f"not configured: {describe(error)}"
-            if not self._stopping:
-                self.get_logger().error(
-                    f"configure failed: {describe(error)} -- set it right, then restart the node "
-                    f"or run: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
-                )
-            return FAILURE
+            command = f"ros2 lifecycle set {self.get_fully_qualified_name()} configure"
+            return self._failed(
+                "configure",
+                f"{describe(error)} -- set it right, then restart the node or run: {command}",
+            )
         self._problem = None
         self._label = "inactive"
         return super().on_configure(state)
 
     def _configure(self) -> None:
         if self._params.problems:
-            raise ConfigurationError("; ".join(self._params.problems.values()))
+            raise ValueError("; ".join(self._params.problems.values()))
         values = self._params.values
         self._device = models.device_of(values)
         self._step(f"loading detector {values['detector.name']} on {self._device}")
@@ -100,7 +94,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
 
     def _step(self, text: str) -> None:
         if self._stopping:
-            raise ConfigurationError("interrupted")
+            raise ValueError("interrupted")
         self.get_logger().info(text)
 
     def on_activate(self, state: Any) -> TransitionCallbackReturn:
@@ -109,12 +103,16 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             self._engage()
         except Exception as error:  # such as a topic name or QoS override that ROS refuses
             self._disengage()
-            self._problem = f"not activated: {describe(error)}"
-            self.get_logger().error(f"activate failed: {describe(error)}")
-            return FAILURE
+            return self._failed("activate", describe(error))
         self._problem = None
         self._label = "active"
         return super().on_activate(state)
+
+    def _failed(self, transition: str, text: str) -> TransitionCallbackReturn:
+        self._problem = f"{transition} failed: {text}"
+        if not self._stopping:
+            self.get_logger().error(self._problem)
+        return FAILURE
 
     def _engage(self) -> None:
         assert self._detector is not None

@@ -178,14 +178,8 @@ class BagPlayer:
         )
 
     def _wait_for_subscribers(self) -> None:
-        if not self.options.waits:
-            return
         deadline = time.monotonic() + self.options.wait_timeout
-        while not self.stop.is_set():
-            lacking = self._lacking()
-            if not lacking:
-                self.stop.wait(_SETTLE_S)
-                return
+        while not self.stop.is_set() and (lacking := self._lacking()):
             if time.monotonic() > deadline:
                 raise BagError(
                     f"no subscriber came within {self.options.wait_timeout:g} s to "
@@ -193,23 +187,21 @@ class BagPlayer:
                     "(ros2 topic info --verbose TOPIC)?"
                 )
             self.stop.wait(0.05)
+        if self.options.waits:
+            self.stop.wait(_SETTLE_S)
 
     def _lacking(self) -> list[str]:
-        by_name: dict[str, Publisher] = {
-            name: publisher
-            for source, publisher in self._publishers.items()
-            for name in (source, publisher.topic_name)
-        }
+        """Return the topics that have fewer subscribers than `waits` asks for."""
         lacking = []
         for wait in self.options.waits:
-            if wait.topic is not None and wait.topic not in by_name:
-                raise BagError(f"cannot wait for subscribers of {wait.topic}: it is not played")
-            chosen = self._publishers.values() if wait.topic is None else [by_name[wait.topic]]
-            lacking += [
-                publisher.topic_name
-                for publisher in chosen
-                if publisher.get_subscription_count() < wait.count
+            chosen = [
+                publisher
+                for source, publisher in self._publishers.items()
+                if wait.topic in (None, source, publisher.topic_name)
             ]
+            if not chosen:
+                raise BagError(f"cannot wait for subscribers of {wait.topic}: it is not played")
+            lacking += [p.topic_name for p in chosen if p.get_subscription_count() < wait.count]
         return lacking
 
 

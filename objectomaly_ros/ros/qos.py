@@ -42,32 +42,31 @@ def subscription_events(
     topic: str, warn: Log, lost: Callable[[int], None] | None
 ) -> SubscriptionEventCallbacks:
     """Warn of publishers that do not match, and count messages that the middleware lost."""
-
-    def incompatible(event: Any) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        warn(
-            f"qos {topic}",
-            f"a publisher on {topic} offers incompatible QoS ({policy}): nothing is received from "
-            f"it. Set the parameter qos_overrides.{topic}.subscription."
-            f"{policy.lower()} to its value; `ros2 topic info -v {topic}` shows both ends",
-        )
-
     return SubscriptionEventCallbacks(
-        incompatible_qos=incompatible,
+        incompatible_qos=_warning(
+            topic,
+            warn,
+            "a publisher on {topic} offers incompatible QoS ({policy}): nothing is received from "
+            "it. Set the parameter qos_overrides.{topic}.subscription.{name} to its value; "
+            "`ros2 topic info -v {topic}` shows both ends",
+        ),
         message_lost=(lambda event: lost(event.total_count_change)) if lost else None,
     )
 
 
 def publisher_events(topic: str, warn: Log) -> PublisherEventCallbacks:
     """Warn of subscribers that do not match."""
+    text = (
+        "a subscriber of {topic} asks for incompatible QoS ({policy}): it receives nothing. Set "
+        "its {name} to that of the node (reliable, volatile), or the parameter "
+        "qos_overrides.{topic}.publisher.{name} to its value"
+    )
+    return PublisherEventCallbacks(incompatible_qos=_warning(topic, warn, text))
 
+
+def _warning(topic: str, warn: Log, text: str) -> Callable[[Any], None]:
     def incompatible(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
-        warn(
-            f"qos {topic}",
-            f"a subscriber of {topic} asks for incompatible QoS ({policy}): it receives nothing. "
-            f"Set its {policy.lower()} to that of the node (reliable, volatile), or the parameter "
-            f"qos_overrides.{topic}.publisher.{policy.lower()} to its value",
-        )
+        warn(f"qos {topic}", text.format(topic=topic, policy=policy, name=policy.lower()))
 
-    return PublisherEventCallbacks(incompatible_qos=incompatible)
+    return incompatible

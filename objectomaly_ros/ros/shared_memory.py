@@ -1,7 +1,7 @@
-"""Moves Fast DDS from shared memory to UDP on machines where its shared memory cannot work.
+"""Moves Fast DDS from shared memory to UDP if its shared memory cannot work.
 
-Fast DDS takes shared memory between all processes of a host, and loses every image in silence where
-one cannot write into the other's: processes of two users, or containers. Needs no ROS.
+Fast DDS uses shared memory between all processes of a host. If one process cannot write into the
+memory of another, because of its user or a small /dev/shm, images are lost without a word.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ def avoid_broken_shared_memory(
     socket_limit: Path = Path("/proc/sys/net/core/rmem_max"),
     uid: int | None = None,
 ) -> str | None:
-    """Choose UDP in `environment` where shared memory cannot work; call it before `rclpy.init`.
+    """Choose UDP if shared memory cannot work; to be called before `rclpy.init`.
 
-    A transport or a profile that the user chose is left alone.
+    A transport or a profile of the user's own is kept.
 
     Args:
         environment: `os.environ`.
-        folder: where Fast DDS keeps its segments.
+        folder: Fast DDS's segments.
         socket_limit: file with the largest receive buffer of a socket.
-        uid: of this process.
+        uid: user of this process.
 
     Returns:
-        What to log: the reason and the remedy; None if nothing changed.
+        A warning with the reason and the remedy; None if shared memory is kept.
     """
     if environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")[:12] != "rmw_fastrtps":
         return None
