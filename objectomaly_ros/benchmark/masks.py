@@ -1,4 +1,4 @@
-"""Times mask generation stage by stage: ours beside the official generator, same weights."""
+"""Times the stages of mask generation: ours and the official generator on the same weights."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _OFFICIAL_OPTIONS = frozenset(inspect.signature(SamAutomaticMaskGenerator).param
 
 @dataclass(frozen=True)
 class RunLimits:
-    """How often a benchmark repeats itself.
+    """How often a benchmark repeats.
 
     Attributes:
         repeat: counted runs of each side, at least 1.
-        seconds: after this time no further runs are begun; one of each is always counted.
-        slow_s: where the official generator's first run takes longer, the first runs count as well:
-            what they warm up is little beside that. Infinite where ours compiles in its first run.
+        seconds: no run starts after this time; one of each side is always counted.
+        slow_s: the first runs, which warm up, count if the official generator takes longer than
+            this. Infinite if ours compiles in its first run.
     """
 
     repeat: int
@@ -52,13 +52,13 @@ class RunLimits:
 
 @dataclass
 class Result:
-    """What one of the two generators took.
+    """The times and masks of one generator.
 
     Attributes:
-        seconds: of each stage, one number a run.
-        masks: found, of the last run.
-        peak_mb: highest memory of a run: on a GPU what tensors took, on the CPU the process; None
-            where the system does not tell.
+        seconds: of each stage, one number for each run.
+        masks: of the last run, (N, H, W) bool.
+        peak_mb: highest memory of a run, of tensors on a GPU or of the process on a CPU; None if
+            the system does not tell it.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
@@ -66,7 +66,7 @@ class Result:
     peak_mb: float | None = None
 
     def add(self, seconds: dict[str, float]) -> None:
-        """Add what stages of a run took."""
+        """Add the seconds of stages of a run."""
         for stage, value in seconds.items():
             self.seconds[stage].append(value)
 
@@ -76,21 +76,20 @@ class Result:
 
     @property
     def runs(self) -> int:
-        """How many were counted."""
+        """The number of counted runs."""
         return len(self.seconds[STAGES[0]])
 
     @property
     def total_ms(self) -> float:
-        """Median of whole runs."""
+        """The median of whole runs."""
         return 1e3 * median(map(sum, zip(*self.seconds.values(), strict=True)))
 
 
 def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, float]:
-    """Return filter options for a network without meaningful weights.
+    """Return filter options for a network with random weights.
 
-    40 % of its masks pass the predicted quality and a third of these the stability. Of what is left
-    the suppression of overlapping boxes keeps at most about 100, which is what a trained SAM finds
-    in a street scene.
+    40 % of its masks pass the predicted quality, and a third of these the stability. Suppression of
+    overlapping boxes then keeps at most about 100, as many as a trained SAM finds in a street.
     """
     everything = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
     found = mask_generator(sam, **{**options, **everything}).segment(image)
@@ -109,10 +108,10 @@ def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, flo
 
 
 def accelerated(sam: Any, *, fused_attention: bool, compiled: Compiled) -> Any:
-    """Return `sam`, or a copy of it whose image encoder has these options of `load_sam`."""
+    """Return `sam`, or a copy of it with these options of `load_sam` in its image encoder."""
     if not (fused_attention or compiled):
         return sam
-    sam = copy.deepcopy(sam)  # the official generator keeps the plain one
+    sam = copy.deepcopy(sam)  # the official generator runs the plain encoder
     if fused_attention:
         fuse_attention(sam.image_encoder)
     if compiled:
@@ -129,17 +128,16 @@ def compare(
     limits: RunLimits,
     progress: Callable[[str], object],
 ) -> tuple[Result, Result]:
-    """Time ours and the official generator in turns, after one run of each that is not counted
-    unless `limits` says so.
+    """Time ours and the official generator in turns.
 
     Args:
         ours: from `accelerated`.
         sam: a `segment_anything.modeling.Sam` on its device, for the official generator.
         image: (H, W, 3) RGB uint8.
         score: (H, W) float32 that OASC and MBP refine.
-        options: of `sam.loading.mask_generator`; the official generator gets those that it knows.
-        limits: how often.
-        progress: called before each run with whose it is, at most 2 repeat + 2 times in all.
+        options: of `sam.loading.mask_generator`; the official generator takes those it knows.
+        limits: how often to run.
+        progress: called with "ours" or "official" before each run, at most 2 repeat + 2 times.
 
     Returns:
         ours, official.
@@ -193,7 +191,7 @@ def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Result) 
 def _run_official(
     generator: SamAutomaticMaskGenerator, image: Image, score: ScoreMap, side: Result
 ) -> None:
-    """Run the official generator, then OASC and MBP on the host, where its masks are."""
+    """Run the official generator, then OASC and MBP on the host, which holds its masks."""
     predictor = generator.predictor
     watch = Stopwatch("encoder", "decoder", "whole", device=predictor.device)
     with (

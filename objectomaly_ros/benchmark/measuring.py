@@ -32,18 +32,18 @@ def timed_calls(owner: Any, method: str, watch: Stopwatch, stage: str) -> Iterat
 
 
 class PeakMemory:
-    """The highest memory since it was made: of a GPU's tensors, or of this process."""
+    """The peak memory since its construction: of the tensors on a GPU, or of this process."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            with suppress(OSError):  # Linux only; elsewhere the peak is that of the process's life
+            with suppress(OSError):  # not Linux: the peak is that of the whole process
                 (_PROCESS / "clear_refs").write_text("5")
 
     def megabytes(self) -> float | None:
-        """Return it in MB (10^6 bytes), None where the system does not tell."""
+        """Return the peak in MB (10^6 bytes), None if the system does not tell it."""
         if self._device.type == "cuda":
             return float(torch.cuda.max_memory_allocated(self._device) / 1e6)
         try:

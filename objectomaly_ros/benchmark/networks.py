@@ -1,4 +1,4 @@
-"""SAM networks to time when there is no checkpoint: right in size and speed, wrong in content."""
+"""SAM networks with random weights, to time without a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from objectomaly_ros.masks import mobile_sam
 TINY = "tiny"
 NETWORKS = ("sam_vit_b", "sam_vit_l", "sam_vit_h", "mobile_sam", TINY)
 
-# Pattern in a tensor's name -> scale and centre of its normal numbers. Queries and keys of the
-# decoder are alike, so that attention is local and masks are blobs and not noise everywhere.
+# Pattern in a tensor's name -> scale and centre of its normal distribution. Queries and keys of the
+# decoder get the same weights, so that attention is local and masks are blobs instead of noise.
 _SPREAD = (
     (r"gaussian_matrix$", 1.0, 0.0),
     (r"pos_embed$", 0.5, 0.0),
@@ -33,7 +33,7 @@ _SPREAD = (
     (r"hypernetworks_mlps\.\d\.layers\.2\.bias$", 0.1, -8.0),
     (r"iou_prediction_head\.layers\.2\.bias$", 0.02, 0.9),
 )
-# Pattern -> gain of a matrix; the numbers are divided by the root of its inputs.
+# Pattern -> gain of a matrix, over the square root of its number of inputs.
 _GAINS = (
     (r"hypernetworks_mlps\.\d\.layers\.2\.weight$", 16.0),
     (r"iou_prediction_head\.layers\.2\.weight$", 0.1),
@@ -50,7 +50,7 @@ def build(name: str) -> Sam:
     """Return one of `NETWORKS` on the CPU, without meaningful weights.
 
     Raises:
-        ValueError: another name.
+        ValueError: the name is unknown.
     """
     if name == "mobile_sam":
         return mobile_sam.build()
@@ -63,7 +63,7 @@ def build(name: str) -> Sam:
 
 
 def fill(network: nn.Module) -> None:
-    """Give every tensor numbers that depend on its name and shape alone."""
+    """Give every tensor values that depend on its name and shape alone."""
     tensors = network.state_dict()
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
@@ -88,7 +88,7 @@ def _values(name: str, shape: torch.Size) -> torch.Tensor:
 
 
 def _tiny() -> Sam:
-    """A SAM of the package's modules that takes milliseconds; for tests and a first look."""
+    """Return a SAM that takes milliseconds."""
     side, width = 256, 64
     return Sam(
         ImageEncoderViT(

@@ -1,4 +1,4 @@
-"""`objectomaly benchmark`: how fast mask generation is, stage by stage, beside the official one."""
+"""`objectomaly benchmark`: times mask generation against the official generator, by stage."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectomaly_ros.cli.options import MODEL, positive
+
 if TYPE_CHECKING:
     from objectomaly_ros.benchmark.masks import Result
-    from objectomaly_ros.types import Image
 
 SIZES = {"480x360": (360, 480), "720p": (720, 1280), "1080p": (1080, 1920)}
-_ENOUGH_S = 120.0  # without --repeat no further runs are begun after this
+_ENOUGH_S = 120.0  # after this, runs start only with --repeat
 _TITLES = {
     "encoder": "image encoder",
     "decoder": "mask decoder",
@@ -25,55 +26,54 @@ _TITLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what can be measured, and its options."""
+    """Add the subjects of measurement and their options."""
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
     masks = subjects.add_parser(
         "masks",
-        help="SAM's mask generation, ours beside the official generator, then OASC and MBP",
+        help="mask generation with SAM, ours and the official one, then OASC and MBP",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Both generators run in turns on the same weights; figures are medians. Without a\n"
-        "checkpoint the weights are stand-ins: times are right, masks mean nothing, and the\n"
-        "thresholds are chosen so that of the full grid about 100 masks survive, as of a trained\n"
-        "SAM's. Where a run takes over 15 s the first ones count too, and without --repeat no\n"
-        "further ones are begun after two minutes: on two CPU cores two to four minutes in all.\n\n"
-        "Exit codes: 0 measured; 1 a checkpoint or device is not there; 2 usage.\n\n"
+        "checkpoint the weights are random: the times are right, the masks mean nothing. The\n"
+        "thresholds are then set for about 100 masks, as a trained SAM finds with the full grid.\n"
+        "The first runs warm up, unless one takes over 15 s. Without --repeat no run starts after\n"
+        "two minutes; two CPU cores need two to four minutes in all.\n\n"
+        "Exit codes: 0 measured; 1 a checkpoint or device is missing; 2 usage.\n\n"
         "  objectomaly benchmark masks --generator sam_vit_h=sam_vit_h.pth --device cuda\n"
         "  objectomaly benchmark masks --generator sam_vit_b,precision=bfloat16 --size 1080p",
     )
     masks.add_argument(
         "--generator",
         default="sam_vit_b",
-        metavar="NAME[=CHECKPOINT][,OPTION=VALUE...]",
-        help="sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam, with options of the generator; "
-        "default: sam_vit_b",
+        metavar=MODEL,
+        help="sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam; default: %(default)s",
     )
-    masks.add_argument("--checkpoint", metavar="FILE", help="the same as after NAME=")
-    masks.add_argument("--tiny", action="store_true", help="a tiny network: works? and how fast?")
-    masks.add_argument("--image", type=Path, help="an image of your own, at its size")
+    masks.add_argument("--checkpoint", metavar="FILE", help="the same as in NAME=FILE")
+    masks.add_argument("--tiny", action="store_true", help="a tiny network, for a quick try")
+    masks.add_argument("--image", type=Path, help="an image of yours, at its size")
     masks.add_argument(
-        "--size", choices=SIZES, default="720p", help="of the image drawn; default: %(default)s"
+        "--size", choices=SIZES, default="720p", help="of the drawn image; default: %(default)s"
     )
     masks.add_argument(
         "--points-per-side",
-        type=_positive,
+        type=positive,
         metavar="N",
-        help="default: 32, the official one, on a GPU; 6 on the CPU",
+        help="default: 32, as the official one, on a GPU; 6 on the CPU",
     )
     masks.add_argument(
         "--repeat",
-        type=_positive,
+        type=positive,
         metavar="N",
-        help="counted runs; default: 7 on a GPU, else 2, or as many as are begun in two minutes",
+        help="counted runs; default: 7 on a GPU, else 2, or as many as start within two minutes",
     )
     masks.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
     masks.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure; the table goes to stdout, progress and remarks to stderr."""
+    """Measure; print the table to stdout, progress and notes to stderr."""
     try:
         report = _masks(args)
-    except TypeError as error:  # an option that the generator does not know
+    except TypeError as error:  # the generator does not know an option
         raise ValueError(str(error)) from error
     print(json.dumps(report, indent=1) if args.json else _as_text(report))
     return 0
@@ -85,6 +85,8 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
     from objectomaly_ros.benchmark import masks, networks
+    from objectomaly_ros.benchmark.street import draw_street
+    from objectomaly_ros.evaluation.frame_files import read_image
     from objectomaly_ros.evaluation.model_spec import ModelSpec
     from objectomaly_ros.masks.sam.loading import load_weights
     from objectomaly_ros.models.devices import device_of
@@ -99,7 +101,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     else:
         networks.fill(sam)
     sam = sam.eval().requires_grad_(False).to(device)
-    image = _image(args)
+    image = read_image(args.image) if args.image else draw_street(*SIZES[args.size])
     score = np.linspace(0, 1, image.shape[0] * image.shape[1], dtype=np.float32)
     score = np.sin(40 * score.reshape(image.shape[:2])) ** 2
     on_gpu = device.type == "cuda"
@@ -118,7 +120,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
             bar.update()
 
         if not checkpoint:
-            print("no checkpoint: stand-in weights, the masks mean nothing", file=sys.stderr)
+            print("no checkpoint: random weights, the masks mean nothing", file=sys.stderr)
             begin("thresholds")
             options = {**masks.thresholds(sam, image, options), **options}
         fast = masks.accelerated(sam, **encoder)
@@ -153,7 +155,7 @@ def _figures(side: Result) -> dict[str, Any]:
 def _as_text(report: dict[str, Any]) -> str:
     ours, official = report["ours"], report["official"]
     height, width = report["image"]
-    of = Path(report["checkpoint"]).name if report["checkpoint"] else "stand-in weights"
+    of = Path(report["checkpoint"]).name if report["checkpoint"] else "random weights"
     lines = [
         f"{report['generator']} ({of}), {width}x{height}, "
         f"{report['options']['points_per_side']}x{report['options']['points_per_side']} points, "
@@ -173,38 +175,11 @@ def _as_text(report: dict[str, Any]) -> str:
         lines.append(f"{'peak memory, MB':18}{ours['peak_mb']:12.0f}{official['peak_mb']:14.0f}")
     differ = report["differing_pixels"]
     lines.append(
-        "The masks are not as many, so they are not compared."
+        "The numbers of masks differ, so the masks are not compared."
         if differ is None
         else f"{differ} pixels of all masks differ."
     )
-    lines.append("OASC and MBP beside the official generator are ours, on the host.")
+    lines.append("OASC and MBP of the official generator's masks are ours, on the host.")
     if report["masks_mean_nothing"]:
-        lines.append("Stand-in weights: times are right, the masks mean nothing.")
+        lines.append("Random weights: the times are right, the masks mean nothing.")
     return "\n".join(lines)
-
-
-def _image(args: argparse.Namespace) -> Image:
-    """Return the image to segment: given, or drawn of gradients, rectangles and noise."""
-    import numpy as np
-
-    if args.image is not None:
-        from objectomaly_ros.evaluation.frame_files import read_image
-
-        return read_image(args.image)
-    height, width = SIZES[args.size]
-    random = np.random.default_rng(11)
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    image = np.stack([60 + 120 * x, 50 + 130 * y, 90 + 60 * np.sin(6 * (x + 2 * y))], -1)
-    for _ in range(40):
-        top, left = random.integers(0, height), random.integers(0, width)
-        tall, wide = random.integers(height // 40, height // 4, 2)
-        image[top : top + tall, left : left + wide] = random.integers(0, 256, 3)
-    noisy = image + random.normal(0, 6, image.shape)
-    return np.clip(noisy, 0, 255).round().astype(np.uint8)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
-    return value

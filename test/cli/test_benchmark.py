@@ -1,4 +1,4 @@
-"""`objectomaly benchmark masks`: a table or JSON of both generators, and plain words on errors."""
+"""`objectomaly benchmark masks` prints a table or JSON of both generators, and clear errors."""
 
 import json
 
@@ -121,7 +121,7 @@ def test_peak_memory_sees_a_large_array():
 
 @pytest.fixture
 def timed_sides(monkeypatch):
-    """Let runs of both generators take no time but say that they took as long as asked."""
+    """Replace the runs of both generators by ones that only report a time."""
 
     def take(first_s, later_s=0.1):
         begun, now = [], [0.0]
