@@ -1,30 +1,25 @@
-"""Times every detector on one frame, beside its plain float32 form in the same run.
+"""Time every detector on one frame, against its plain float32 form in the same run.
 
-    python -m tools.benchmarks.detectors --detector rba uno
+    scripts/env python -m tools.benchmarks.detectors --detector rba uno
 
-Each form of a detector runs in a process of its own, so that memory is its own, and the forms take
-turns frame by frame, so that a busy machine slows all alike. The weights are drawn from the
-tensors' names: no checkpoint is needed, and the time does not depend on what was learned.
+Forms, each in a process of its own, in turns frame by frame, so that a busy machine slows all:
 
-* plain: float32, deformable attention as transformers has it, all masks enlarged at once;
+* plain: float32, deformable attention as in transformers, all masks enlarged at once;
 * ours: float32 as `load_detector` gives it;
 * half: bfloat16 on a CPU that computes in it; float16 with torch.compile on CUDA.
 
-The ratio is plain's time over the form's: on a CPU of processor time, all threads, which other work
-on the machine disturbs less, on CUDA of the wall clock. Memory is what loading and running add to
-the process (resident, peak), on CUDA the most that torch allocated. `attention` is deformable
-attention's share of the time, `off` the mean difference of the score from the plain one as a share
-of that one's range.
+Weights are drawn from the names of the tensors: no checkpoint is needed. Columns: `ratio` is the
+time of plain over that of the form, processor time on a CPU and wall clock on CUDA; `MB` is the
+peak memory that loading and running add (on CUDA what torch allocated); `attention` is the share of
+deformable attention in the time; `off` is the mean difference of the score from plain's, as a share
+of its range.
 
-Rows come as they are measured. A detector that fails, for want of memory for instance, is left out
-and named, the others go on, and the exit code is 1. The first frame warms up and does not count;
-but where it takes long and --repeat is 1, the default, it is the only one, so that the whole table
-takes minutes and not hours on a few CPU cores.
+A detector that fails is named, the others go on, and the exit code is 1. The first frame warms up
+and does not count, unless it takes long and --repeat is 1 (the default).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -46,16 +41,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from objectomaly_ros.benchmark.measuring import timed_calls
+from objectomaly_ros.benchmark.measuring import PeakMemory, timed_calls
+from objectomaly_ros.benchmark.street import draw_street
 from objectomaly_ros.detectors import load_detector
 from objectomaly_ros.models.timing import Stopwatch
-from objectomaly_ros.types import Detector, Image, ScoreMap
+from objectomaly_ros.types import Detector, ScoreMap
+from tools.command import parser, run
 
 DETECTORS = ("embedded", "semantic", "mask2anomaly", "rba", "uno", "eam", "maskomaly", "rpl")
 FORMS = ("plain", "ours", "half")
 QUICK_S, SLOW_S = 2.0, 10.0
-"""Every detector runs for QUICK_S of processor time at least; with --repeat 1 one whose frame takes
-more than SLOW_S is not warmed up first."""
+"""Every detector runs for at least QUICK_S of processor time; with --repeat 1 one whose frame takes
+more than SLOW_S is not warmed up."""
 
 
 class FormError(RuntimeError):
@@ -64,7 +61,7 @@ class FormError(RuntimeError):
 
 @dataclass(frozen=True)
 class Row:
-    """One form of one detector; ratios and differences are against the plain form."""
+    """One form of one detector, against the plain form."""
 
     detector: str
     form: str
@@ -77,13 +74,11 @@ class Row:
 
 
 def forms(detector: str, device: str) -> tuple[str, ...]:
-    """Return the forms that a detector comes in on a device."""
-    if (
-        device == "cpu"
-    ):  # without such arithmetic bfloat16 takes minutes where float32 takes seconds
-        halves = detector != "embedded" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    else:
-        halves = True
+    """Return the forms of a detector on a device."""
+    # A CPU without bfloat16 arithmetic takes minutes for what takes seconds in float32.
+    halves = device != "cpu" or (
+        detector != "embedded" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
     return FORMS if halves and detector != "semantic" else FORMS[:2]
 
 
@@ -100,7 +95,7 @@ def fill(network: nn.Module) -> None:
 
 
 def build(name: str, form: str, device: str) -> Detector:
-    """Make a detector at its authors' size, in one of its `FORMS`."""
+    """Return a detector of the authors' size, in one of its `FORMS`."""
     if name == "embedded":
         precision = "float16" if form == "half" else "float32"
         return load_detector(name, device=device, fuse=form != "plain", precision=precision)
@@ -146,7 +141,7 @@ def _rpl(options: dict[str, Any]) -> Any:
 
 
 def _semantic(device: str) -> Detector:
-    """One convolution of 19 classes at stride 8: what is measured is all around the network."""
+    """One convolution of 19 classes at stride 8: everything but the network is measured."""
     network = nn.Conv2d(3, 19, 8, stride=8)
     fill(network)
     with tempfile.TemporaryDirectory() as folder:
@@ -156,33 +151,22 @@ def _semantic(device: str) -> Detector:
         return load_detector("semantic", checkpoint=path, device=device)
 
 
-def street(height: int, width: int) -> Image:
-    """Return an RGB frame of gradients, rectangles and noise."""
-    random = np.random.default_rng(9)
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    image = np.stack([60 + 120 * x, 50 + 130 * y, 90 + 60 * np.sin(6 * (x + 2 * y))], -1)
-    for _ in range(14):
-        top, left = random.integers(0, height - 40), random.integers(0, width - 40)
-        rows, columns = random.integers(20, height // 2, 2)
-        image[top : top + rows, left : left + columns] = random.integers(0, 256, 3)
-    return np.clip(image + random.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
-
-
 @dataclass(frozen=True)
 class Frame:
-    """What one form of a detector answers: seconds, attention's share of them, bytes, score."""
+    """What one form of a detector answers; `attention_share` is of `wall_s`."""
 
     wall_s: float
     cpu_s: float
     attention_share: float | None
-    memory: int
+    memory_mb: float
     score: ScoreMap
 
 
 def serve(pipe: Connection, name: str, form: str, device: str, shape: tuple[int, int]) -> None:
-    """Score the frame whenever asked, in a process of its own, until it is ended."""
-    warnings.simplefilter("ignore")  # torch would rather see TorchScript gone
-    image, before = street(*shape), _peak_bytes("cpu")
+    """Score the frame for every request, until the process is ended."""
+    warnings.simplefilter("ignore")  # torch warns that TorchScript is deprecated
+    image, memory = draw_street(*shape), PeakMemory(torch.device(device))
+    before = memory.megabytes() or 0.0
     detector = build(name, form, device)
     compiled = form == "half" and device != "cpu"  # hooks would break the compiled graph apart
     network = None if compiled else getattr(detector, "_network", None)
@@ -202,17 +186,7 @@ def serve(pipe: Connection, name: str, form: str, device: str, shape: tuple[int,
         seconds = watch.seconds()
         wall = seconds["frame"]
         share = seconds["attention"] / wall if attention else None
-        memory = _peak_bytes(device) - (before if device == "cpu" else 0)
-        pipe.send(Frame(wall, cpu, share, memory, score))
-
-
-def _peak_bytes(device: str) -> int:
-    if device != "cpu":
-        return int(torch.cuda.max_memory_allocated(device))
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit("memory is read from /proc/self/status, which this system does not have")
+        pipe.send(Frame(wall, cpu, share, (memory.megabytes() or before) - before, score))
 
 
 def bench(name: str, device: str, shape: tuple[int, int], repeat: int) -> list[Row]:
@@ -224,7 +198,7 @@ def bench(name: str, device: str, shape: tuple[int, int], repeat: int) -> list[R
     ):
         while not _enough(frames["plain"], repeat):
             for form, pipe in pipes.items():
-                # Which form runs is news where a frame takes long; else it would flood a log.
+                # Name the running form only if a frame takes long, else logs fill up.
                 bar.set_postfix_str(form, refresh=not frames[form] or frames[form][0].wall_s > 1)
                 pipe.send(True)
                 frames[form].append(_answer(pipe, f"{name} ({form})"))
@@ -237,7 +211,7 @@ def bench(name: str, device: str, shape: tuple[int, int], repeat: int) -> list[R
 def _served(
     name: str, wanted: tuple[str, ...], device: str, shape: tuple[int, int]
 ) -> Iterator[dict[str, Connection]]:
-    """Run the forms of a detector in a process each, and end them all whatever happens."""
+    """Run each form of a detector in a process, and end the processes in any case."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     processes = []
@@ -248,7 +222,7 @@ def _served(
                 target=serve, args=(theirs, name, form, device, shape), daemon=True
             )
             process.start()
-            theirs.close()  # so that the end of the process is the end of the pipe
+            theirs.close()  # the pipe then ends with the process
             processes.append(process)
             _answer(pipes[form], f"{name} ({form})")
         yield pipes
@@ -259,11 +233,11 @@ def _served(
 
 
 def _enough(frames: list[Frame], repeat: int) -> bool:
-    """Whether `repeat` frames after a first one are there, of quick detectors more."""
+    """Tell whether `repeat` frames follow the first one; quick detectors run longer."""
     if not frames:
         return False
     if repeat == 1 and frames[0].cpu_s > SLOW_S:
-        return True  # one frame is all that is wanted of it, and none to warm up
+        return True
     return len(frames) > repeat and sum(frame.cpu_s for frame in frames) > QUICK_S
 
 
@@ -282,7 +256,7 @@ def _rows(name: str, device: str, frames: dict[str, list[Frame]]) -> list[Row]:
                 round(wall[form], 1),
                 round(cpu[form], 1),
                 round(time["plain"] / time[form], 2),
-                round(taken[-1].memory / 2**20),
+                round(taken[-1].memory_mb),
                 round(median(shares), 3) if shares else None,
                 float(np.abs(taken[-1].score - plain).mean() / max(np.ptp(plain), 1e-9)),
             )
@@ -294,23 +268,21 @@ def _answer(pipe: Connection, whose: str) -> Any:
     try:
         return pipe.recv()
     except EOFError:
-        raise FormError(f"{whose} ended before it answered; what it said is above") from None
+        raise FormError(f"{whose} ended before it answered; its output is above") from None
 
 
 def main() -> int:
-    """Bench the detectors asked for and print the table; 1 where one could not be measured."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--detector", nargs="+", choices=DETECTORS, default=list(DETECTORS))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--size", type=int, nargs=2, default=(720, 1280), metavar=("H", "W"))
-    parser.add_argument("--repeat", type=int, default=1, help="frames; their median is shown")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    arguments = parser.parse_args()
+    """Measure and print; return 1 if a detector could not be measured."""
+    options = parser(__doc__)
+    options.add_argument("--detector", nargs="+", choices=DETECTORS, default=list(DETECTORS))
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--size", type=int, nargs=2, default=(720, 1280), metavar=("H", "W"))
+    options.add_argument("--repeat", type=int, default=1, help="frames; their median is shown")
+    options.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    arguments = options.parse_args()
     height, width = arguments.size
     if arguments.repeat < 1 or min(height, width) < 80:
-        parser.error("--repeat must be at least 1, both sides of --size at least 80")
+        options.error("--repeat must be at least 1, both sides of --size at least 80")
     about = {
         "device": arguments.device,
         "threads": torch.get_num_threads(),
@@ -321,15 +293,8 @@ def main() -> int:
     }
     if not arguments.json:
         print("  ".join(f"{key} {value}" for key, value in about.items()))
-        heads = (
-            ("wall ms", 10),
-            ("cpu ms", 10),
-            ("ratio", 8),
-            ("MB", 8),
-            ("attention", 11),
-            ("off", 10),
-        )
-        print(" " * 21 + "".join(f"{head:>{width}}" for head, width in heads), flush=True)
+        heads = f"{'wall ms':>10}{'cpu ms':>10}{'ratio':>8}{'MB':>8}{'attention':>11}{'off':>10}"
+        print(f"{'':21}{heads}", flush=True)
     rows: list[Row] = []
     failed: dict[str, str] = {}
     try:
@@ -338,12 +303,12 @@ def main() -> int:
                 found = bench(name, arguments.device, (height, width), arguments.repeat)
             except FormError as error:
                 failed[name] = str(error)
-                print(f"bench_detectors: {error}", file=sys.stderr)
+                print(f"detectors: {error}", file=sys.stderr)
                 continue
             rows += found
             if not arguments.json:
                 print("\n".join(map(_line, found)), flush=True)
-    finally:  # also what an interrupted run has measured is worth its time
+    finally:  # an interrupted run prints what it has measured
         if arguments.json:
             measured = [asdict(row) for row in rows]
             print(json.dumps({"machine": about, "rows": measured, "failed": failed}, indent=2))
@@ -359,4 +324,4 @@ def _line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,9 +1,9 @@
-"""Prints how far every detector is from the original code's numbers: one line a golden and output.
+"""Print the difference of every detector from the numbers of the original code.
 
-    OBJECTOMALY_SHARED=../shared python -m tools.benchmarks.golden_errors
+    scripts/env python -m tools.benchmarks.golden_errors
 
-Errors are the greatest absolute difference, and that over the reference's greatest magnitude. The
-networks are the authors' full-size ones, so this takes some ten minutes of one core.
+One line for each golden and output: the largest absolute difference, and its ratio to the largest
+magnitude of the reference. The networks have the authors' size: this takes ten minutes of a core.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from objectomaly_ros.detectors import load_detector, pixel_rules, score_rules
 from objectomaly_ros.detectors.score_rules import Geometry
 from tools import SHARED
 from tools.benchmarks.golden_files import write_golden_file
+from tools.command import need, parser, run
 
 GOLDENS = SHARED / "golden"
 LOW = Geometry((48, 96), (48, 96), (48, 96))
 Data = Mapping[str, Any]
 Compared = Iterator[tuple[str, Any, Any]]
-"""What is compared, ours, theirs."""
+"""Name of an output, ours, theirs."""
 
 
 def rules() -> Compared:
-    """The score rules alone, on logits that the goldens hold."""
+    """Compare the score rules alone, on the goldens' logits."""
     for detector, folder, prefix in (
         ("rba", "rba", ""),
         ("uno", "uno", ""),
@@ -47,7 +48,7 @@ def rules() -> Compared:
 
 
 def swin(name: str) -> Compared:
-    """RbA, UNO and Maskomaly, whose goldens are alike."""
+    """Compare RbA, UNO or Maskomaly, whose goldens have one form."""
     detector, data = _detector(name, name, input_size=None), _golden(name, "network_golden")
     classes, masks, _ = detector.predict(data["image"])
     yield f"{name} class logits", classes, data["pred_logits"]
@@ -62,7 +63,7 @@ def swin(name: str) -> Compared:
 
 
 def rpl() -> Compared:
-    """RPL, both rules and an odd size."""
+    """Compare RPL with both rules and an odd image size."""
     detector, data = _detector("rpl", "rpl"), _golden("rpl", "network_golden")
     vanilla, anomaly = detector._logits(data["image"])
     yield "rpl closed-set logits", vanilla[:, ::2, ::2], data["logits_vanilla"]
@@ -74,7 +75,7 @@ def rpl() -> Compared:
 
 
 def mask2anomaly(*cases: str, **options: Any) -> Compared:
-    """Mask2Anomaly, flip averaging included."""
+    """Compare Mask2Anomaly, with flip averaging."""
     detector = _detector("mask2anomaly", "mask2anomaly", **options)
     for case in cases:
         data = _golden("mask2anomaly", case)
@@ -101,9 +102,9 @@ def _detector(name: str, folder: str, **options: Any) -> Any:
 
 
 def main() -> None:
-    """Print the table, line by line as it is found."""
-    if not GOLDENS.is_dir():
-        raise SystemExit(f"no goldens at {GOLDENS}; set OBJECTOMALY_SHARED")
+    """Print the table line by line."""
+    parser(__doc__).parse_args()
+    need(GOLDENS)
     print(f"{'':40}{'max abs':>10}{'relative':>10}")
     for compared in (
         rules(),
@@ -120,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

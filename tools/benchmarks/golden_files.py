@@ -1,4 +1,4 @@
-"""Official-format files of the weights that the goldens were made with."""
+"""The weights behind the goldens, as files in the official format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def write_golden_file(goldens: Path, folder: str, path: Path) -> None:
-    """Write the file whose tensors the README of `goldens/folder` describes."""
+    """Write the weights that the README of `goldens/folder` describes."""
     spec = importlib.util.spec_from_file_location("formula", goldens / "deterministic_weights.py")
     formula = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(formula)

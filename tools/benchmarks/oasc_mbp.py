@@ -1,13 +1,14 @@
-"""`make bench`: the stages timed against the published loops, in the same run.
+"""Time OASC and MBP against the published loops in the same run (`make bench`).
 
-Every section first checks that both sides give the same result, then times them in turns, so
-that a busy machine slows both. Figures are medians; the ratio is loop over ours, of the wall
-clock and of processor time (all threads), which other work on the machine disturbs less.
+    scripts/env python -m tools.benchmarks.oasc_mbp [oasc] [mbp]
+
+Every section first checks that all sides give the same result, then times them in turns, so that a
+busy machine slows all. Figures are medians. Ratios are loop over ours, of the wall clock and of
+processor time (all threads), which other programs disturb less.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -29,6 +30,7 @@ from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.types import Masks, ScoreMap
 from objectomaly_ros.video.cells import Cells
 from tools.benchmarks import published_loops
+from tools.command import parser, run
 
 HEIGHT, WIDTH, N_MASKS, COVERED = 720, 1280, 120, 0.75
 TOLERANCE = 1e-6
@@ -36,7 +38,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; milliseconds, ratios against the section's reference."""
+    """One line of the table; ratios are against the published loop."""
 
     section: str
     name: str
@@ -83,7 +85,7 @@ def compare(
     ours: dict[str, Callable[[], object]],
     repeat: int,
 ) -> list[Row]:
-    """Time `reference` and all of `ours` in turns; where ours returns a map, it must be equal."""
+    """Time `reference` and all of `ours` in turns; the maps of ours must be equal."""
     expected = reference()
     differences: dict[str, float | None] = {}
     for name, function in ours.items():
@@ -119,10 +121,10 @@ def compare(
 
 
 def bench_oasc(repeat: int) -> list[Row]:
-    """OASC: from raw masks, the keyframe's preparation, and a frame with ready cells."""
+    """Time OASC from raw masks, the making of cells, and a frame with ready cells."""
     rng = np.random.default_rng(7)
     masks, score = synthetic_masks(rng), synthetic_score(rng)
-    # The published loop gets its masks from SAM, which reports each one's area and box.
+    # SAM reports the area and the box of each mask.
     areas = masks.sum(axis=(1, 2))
     boxes = [cv2.boundingRect(mask) for mask in masks.view(np.uint8)]
     cells = Cells.from_masks(masks, score.shape)
@@ -149,7 +151,7 @@ def bench_oasc(repeat: int) -> list[Row]:
 
 
 def bench_mbp(repeat: int) -> list[Row]:
-    """MBP on a calibrated map."""
+    """Time MBP on a calibrated map."""
     rng = np.random.default_rng(7)
     calibrated = calibrate(score=synthetic_score(rng), masks=synthetic_masks(rng))
     on_device = torch.from_numpy(calibrated)
@@ -168,7 +170,7 @@ SECTIONS: dict[str, Callable[[int], list[Row]]] = {"oasc": bench_oasc, "mbp": be
 
 
 def machine() -> dict[str, object]:
-    """Return what the figures depend on."""
+    """Describe the machine."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -188,17 +190,17 @@ def machine() -> dict[str, object]:
 
 def main() -> None:
     """Run the sections asked for and print their tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if none")
-    parser.add_argument("--repeat", type=int, default=7, help="runs, of which the median is shown")
-    parser.add_argument("--threads", type=int, help="threads OpenCV and torch may use")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if none")
+    options.add_argument("--repeat", type=int, default=7, help="runs; the median is shown")
+    options.add_argument("--threads", type=int, help="threads OpenCV and torch may use")
+    options.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    arguments = options.parse_args()
     unknown = set(arguments.sections) - set(SECTIONS)
     if unknown:
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+        options.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     if arguments.repeat < 1:
-        parser.error("--repeat must be at least 1")
+        options.error("--repeat must be at least 1")
     if arguments.threads is not None:
         cv2.setNumThreads(arguments.threads)
         torch.set_num_threads(arguments.threads)
@@ -222,4 +224,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

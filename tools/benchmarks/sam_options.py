@@ -1,16 +1,13 @@
-#!/usr/bin/env python3
-"""What the options of SAM's masks that trade exactness cost, against plain float32.
+"""Measure the options that make SAM's masks faster but less exact, against plain float32.
 
-    python -m tools.benchmarks.sam_options [--network sam_vit_b] [--checkpoint FILE] [--device cpu]
-        [--variants fused bfloat16 float16 compiled graphs] [--points-per-side 8]
+    scripts/env python -m tools.benchmarks.sam_options --variants fused bfloat16
 
-One street frame with pasted obstacles and ESPNetv2's coarse score of it (shared/data). For each
-variant: seconds a stage, how many masks, how well they match float32's (mean IoU of each of
-float32's masks with its best match), and the difference of the final map after OASC and MBP, in
-the coarse score's range: mean and greatest; and AuPRC. Without a checkpoint the weights are
-stand-ins, and such a network passes rounding on more than a trained one does. `objectomaly
-benchmark masks` compares with the official generator. `graphs` is compiled=reduce-overhead, which
-differs from `compiled` on a GPU only.
+Input: one frame of street_ood/dev and its coarse score by ESPNetv2. For each variant: seconds of
+each stage, number of masks, IoU (mean over the masks of float32 of the best match), difference of
+the final map after OASC and MBP (coarse score scaled to 0..1), and AuPRC. Without a checkpoint the
+weights are stand-ins, which amplify rounding more than trained ones. `graphs` means
+compiled=reduce-overhead and differs from `compiled` on a GPU only. For the official generator see
+`objectomaly benchmark masks`.
 """
 
 from __future__ import annotations
@@ -19,7 +16,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from objectomaly_ros.benchmark import networks
@@ -32,6 +28,8 @@ from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.types import Masks, ScoreMap
 from tools import SHARED
+from tools.command import need, parser, run
+from tools.experiments.frame_scores import read_labelled
 
 VARIANTS = ("fused", "bfloat16", "float16", "compiled", "graphs")
 THRESHOLDS = {"pred_iou_thresh": 0.85, "stability_score_thresh": 0.5, "box_nms_thresh": 0.9}
@@ -66,23 +64,19 @@ def agreement(exact: Masks, masks: Masks) -> float:
 
 def main() -> None:
     """Measure the variants and print a line for each as it is done."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--network", default="sam_vit_b", choices=networks.NETWORKS)
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--variants", nargs="+", default=VARIANTS[:4], choices=VARIANTS)
-    parser.add_argument("--points-per-side", type=int, default=8)
-    parser.add_argument("--frame", default="0016E5_08031")
-    arguments = parser.parse_args()
-    shared = SHARED
-    data = shared / "data" / "street_ood"
-    image = cv2.imread(str(next((data / "dev" / "images").glob(f"{arguments.frame}*"))))[..., ::-1]
-    labels = cv2.imread(
-        str(next((data / "dev" / "labels_masks").glob(f"{arguments.frame}*"))), cv2.IMREAD_UNCHANGED
-    )
-    score = np.load(data / "dev_cas_espnetv2" / f"{arguments.frame}.npz")["void"].astype(np.float32)
+    options = parser(__doc__)
+    options.add_argument("--data", type=Path, default=SHARED / "data" / "street_ood")
+    options.add_argument("--network", default="sam_vit_b", choices=networks.NETWORKS)
+    options.add_argument("--checkpoint", type=Path)
+    options.add_argument("--device", default="cpu")
+    options.add_argument("--variants", nargs="+", default=VARIANTS[:4], choices=VARIANTS)
+    options.add_argument("--points-per-side", type=int, default=8)
+    options.add_argument("--frame", default="0016E5_08031")
+    arguments = options.parse_args()
+    scores = arguments.data / "dev_cas_espnetv2" / f"{arguments.frame}.npz"
+    need(scores)
+    image, labels = read_labelled(arguments.data / "dev", arguments.frame)
+    score = np.load(scores)["void"].astype(np.float32)
     score = (score - score.min()) / (score.max() - score.min())
 
     print(f"{'':10}{'encoder s':>10}{'decoder s':>10}{'post s':>8}{'masks':>7}{'IoU':>8}"
@@ -93,7 +87,7 @@ def main() -> None:
         found = generator(arguments, variant)
         if variant in ("compiled", "graphs"):
             found.segment(image)  # compiles
-        result = found.segment(np.ascontiguousarray(image))
+        result = found.segment(image)
         masks = result.masks.cpu().numpy()
         final = refine_boundary(calibrate(score, masks))
         if exact_masks is None:
@@ -106,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

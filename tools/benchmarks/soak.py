@@ -1,12 +1,12 @@
-"""Runs the real node between processes for a while and reports what was lost, late or leaked.
+"""Run the real node between processes; report lost and late images and growing memory.
 
-    scripts/env python -m tools.benchmarks.soak                    # 60 s at 10 Hz, 640x360
-    scripts/env python -m tools.benchmarks.soak --slow-masks       # masks take 2 s
-    scripts/env python -m tools.benchmarks.soak --busy 2           # beside two busy loops
+    scripts/env python -m tools.benchmarks.soak               # 60 s at 10 Hz, 640x360
+    scripts/env python -m tools.benchmarks.soak --slow-masks  # masks take 2 s
+    scripts/env python -m tools.benchmarks.soak --busy 2      # with two busy loops on the machine
 
-A process publishes images, `refine_node` works in another, and this one checks that every image
-gets exactly one ~/coarse_score and one ~/score with its own stamp. Latencies are from the image's
-publication to the score's reception, so they hold both transports. Run it on a quiet machine.
+One process publishes images, `refine_node` runs in another, and this one checks that every image
+gets exactly one ~/coarse_score and one ~/score with its own stamp. Latency runs from the
+publication of the image to the reception of the score. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.types import Image, Masks, ScoreMap
+from tools.command import parser, run
 
-TOOLS = Path(__file__).resolve().parent
 KEYFRAME_S = 2.0
 
 
@@ -39,7 +39,7 @@ class SleepingMasks:
         pass
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
-        """Four bands, after two seconds."""
+        """Return four bands after two seconds of sleep."""
         time.sleep(KEYFRAME_S)
         return _bands(image)
 
@@ -48,7 +48,7 @@ class BurningMasks(SleepingMasks):
     """A mask generator that takes two seconds, a core, and the interpreter's lock."""
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
-        """Four bands, after two seconds of computing in Python."""
+        """Return four bands after two seconds of computing in Python."""
         end = time.monotonic() + KEYFRAME_S
         while time.monotonic() < end:
             sum(range(1000))
@@ -64,10 +64,10 @@ def _bands(image: Image) -> Masks:
 
 @dataclass
 class Report:
-    """What one run showed."""
+    """What one run showed; latencies in seconds by the image's stamp in nanoseconds."""
 
     published: int = 0
-    coarse: dict[int, float] = field(default_factory=dict)  # stamp in ns -> latency in s
+    coarse: dict[int, float] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
     duplicates: int = 0
     unknown: int = 0
@@ -77,12 +77,9 @@ class Report:
     memory_mb: list[tuple[float, float]] = field(default_factory=list)  # s, node's resident MB
 
     def summary(self) -> dict[str, Any]:
-        """The figures, ready to print."""
-        half = [mb for _, mb in self.memory_mb[len(self.memory_mb) // 2 :]]
-        growth = 0.0
-        if len(half) > 2:
-            seconds = [s for s, _ in self.memory_mb[len(self.memory_mb) // 2 :]]
-            growth = 60 * float(np.polyfit(seconds, half, 1)[0])
+        """Return the figures, ready to print."""
+        half = self.memory_mb[len(self.memory_mb) // 2 :]
+        growth = 60 * float(np.polyfit(*zip(*half, strict=True), 1)[0]) if len(half) > 2 else 0.0
         return {
             "images published": self.published,
             "coarse scores": len(self.coarse),
@@ -111,7 +108,7 @@ def _percentiles(seconds: Any) -> list[float]:
 
 
 def publish(arguments: argparse.Namespace) -> None:
-    """Publish moving pictures at a rate, stamped with the time, and print the stamps."""
+    """Publish moving pictures, stamped with the time, and print the stamps."""
     import array
 
     import rclpy
@@ -143,7 +140,7 @@ def publish(arguments: argparse.Namespace) -> None:
 
 
 def _picture(width: int, height: int, k: int) -> npt.NDArray[np.uint8]:
-    """A drawn road with something red on it that moves."""
+    """Draw a road with a red box on it that moves with `k`."""
     y, x = np.indices((height, width))
     texture = np.random.default_rng(0).integers(-12, 12, (height, width, 1))
     shade = np.where(y[..., None] > height // 2, 95, 170) + texture
@@ -153,19 +150,17 @@ def _picture(width: int, height: int, k: int) -> npt.NDArray[np.uint8]:
     return np.roll(image, k, axis=1)
 
 
-def run(arguments: argparse.Namespace, *parameters: str) -> Report:
-    """Run node, publisher and checker once."""
+def measure(arguments: argparse.Namespace, *parameters: str) -> Report:
+    """Run node, publisher and checker once, the node with these parameters."""
     import rclpy
     from objectomaly_ros.msg import RefinementStatus
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image as ImageMessage
 
-    folders = os.pathsep.join([str(TOOLS), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": folders}
     command = [sys.executable, "-m", "objectomaly_ros.ros.refine_node", "--ros-args"]
     for parameter in (f"detector.name:={arguments.detector}", *parameters):
         command += ["-p", parameter]
-    node_process = subprocess.Popen(command, env=environment)
+    node_process = subprocess.Popen(command)
     report = Report()
     context = rclpy.Context()
     rclpy.init(context=context)
@@ -197,7 +192,7 @@ def run(arguments: argparse.Namespace, *parameters: str) -> Report:
             raise SystemExit("the node ended before it was ready, see above")
         time.sleep(0.1)
     try:
-        stamps = _watch(arguments, environment, node_process.pid, report)
+        stamps = _watch(arguments, node_process.pid, report)
         time.sleep(1.0)
         node_process.send_signal(signal.SIGINT)
         node_process.wait(10)
@@ -219,18 +214,16 @@ def _spin(executor: Any) -> None:
         return
 
 
-def _watch(
-    arguments: argparse.Namespace, environment: dict[str, str], pid: int, report: Report
-) -> set[int]:
-    """Run the publisher to its end, measuring the node's memory; return the stamps."""
-    command = [sys.executable, __file__, "--publish"]
+def _watch(arguments: argparse.Namespace, pid: int, report: Report) -> set[int]:
+    """Run the publisher to its end and measure the node's memory; return the stamps."""
+    command = [sys.executable, "-m", "tools.benchmarks.soak", "--publish"]
     for name in ("seconds", "rate", "width", "height"):
         command += [f"--{name}", str(getattr(arguments, name))]
-    publisher = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    publisher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert publisher.stdout is not None
     stamps, began, next_s = set(), time.monotonic(), 0.0
     for line in publisher.stdout:
-        if not line.strip().isdigit():  # the middleware's own words
+        if not line.strip().isdigit():  # the middleware logs to stdout too
             continue
         stamps.add(int(line))
         elapsed = time.monotonic() - began
@@ -247,10 +240,10 @@ def _resident_mb(pid: int) -> float:
 
 
 def compare(arguments: argparse.Namespace, runs: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Run with each of some mask generators, and give CAS's p95 against that of the first run."""
+    """Run with each of these mask generators; compare the p95 of CAS with the first run's."""
     results: dict[str, dict[str, Any]] = {}
     for name, masks in runs.items():
-        summary = run(arguments, f"masks.name:={masks}", "refine.every_n:=10").summary()
+        summary = measure(arguments, f"masks.name:={masks}", "refine.every_n:=10").summary()
         p95 = summary["coarse latency ms p50, p95"][1]
         first = next(iter(results.values()), summary)["coarse latency ms p50, p95"][1]
         results[name] = {**summary, "coarse p95 against the first run": round(p95 / first, 2)}
@@ -259,8 +252,8 @@ def compare(arguments: argparse.Namespace, runs: dict[str, str]) -> dict[str, di
 
 
 def beside_busy_loops(arguments: argparse.Namespace) -> bool:
-    """Compare with and without masks while every busy loop wants a core; tell whether it holds."""
-    # They end with this process, however that ends.
+    """Compare runs with and without masks under busy loops; tell whether the limits hold."""
+    # A loop ends with this process, however that ends.
     loop = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
     loops = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(arguments.busy)]
     try:
@@ -283,18 +276,18 @@ def beside_busy_loops(arguments: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    """Run as the arguments say; 1 if an image was lost or answered twice, or a limit missed."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=10.0, help="images a second")
-    parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--height", type=int, default=360)
-    parser.add_argument("--detector", default="embedded")
-    parser.add_argument("--masks", default="regions")
-    parser.add_argument("--slow-masks", action="store_true", help="CAS beside slow generators")
-    parser.add_argument("--busy", type=int, default=0, help="busy loops beside, at niceness 0")
-    parser.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    """Measure; return 1 if an image was lost or answered twice, or a limit missed."""
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--rate", type=float, default=10.0, help="images a second")
+    options.add_argument("--width", type=int, default=640)
+    options.add_argument("--height", type=int, default=360)
+    options.add_argument("--detector", default="embedded")
+    options.add_argument("--masks", default="regions")
+    options.add_argument("--slow-masks", action="store_true", help="compare slow mask generators")
+    options.add_argument("--busy", type=int, default=0, help="number of busy loops, at niceness 0")
+    options.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
+    arguments = options.parse_args()
     if arguments.publish:
         publish(arguments)
         return 0
@@ -303,16 +296,16 @@ def main() -> int:
     if arguments.slow_masks:
         runs = {
             "alone": "none",
-            "sleeping 2 s": "soak:SleepingMasks",
-            "burning 2 s": "soak:BurningMasks",
+            "sleeping 2 s": "tools.benchmarks.soak:SleepingMasks",
+            "burning 2 s": "tools.benchmarks.soak:BurningMasks",
             "alone again": "none",
         }
         results = compare(arguments, runs)
         return int(any(result["lost"] or result["duplicates"] for result in results.values()))
-    summary = run(arguments, f"masks.name:={arguments.masks}").summary()
+    summary = measure(arguments, f"masks.name:={arguments.masks}").summary()
     print(json.dumps(summary, indent=2))
     return int(bool(summary["lost"] or summary["duplicates"] or summary["stamps of no image"]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

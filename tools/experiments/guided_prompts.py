@@ -1,23 +1,21 @@
-#!/usr/bin/env python3
-"""What score-guided prompting costs, on stand-ins for SAM's answers.
+"""Measure what score-guided prompting loses against the full grid, with stand-ins for SAM.
 
-    python -m tools.experiments.guided_prompts [--prompts 256] [--every 1] [--json]
+    scripts/env python -m tools.experiments.guided_prompts [--prompts 256] [--every 1]
 
-No real SAM weights are used. A stand-in answers a point with the segment that holds it, so that
-where the points are is all that differs between the full 32x32 grid and the guided points:
-    segments  segments of the image by Felzenszwalb's algorithm at one fine scale;
-    nested   three such maps, fine to coarse, and all three segments that hold the point, as SAM
-             answers with part, object and whole;
-    objects  connected parts of CamVid's labels and the pasted objects: what an ideal segmenter
-             would find. It knows the truth, so its level says nothing; its difference does.
-Coarse scores: the embedded detector and ESPNetv2's void output, frames of street_ood/dev. Figures
-of the final map, after OASC and MBP: AuPRC, FPR95, and obstacles, which are true components of
-which more than half the pixels score above the full grid's best-F1 threshold.
+No SAM weights are used. A stand-in answers a point with the segment that contains it, so that only
+the points differ between the full 32x32 grid and guided prompting:
+    segments  Felzenszwalb's segments of the image at one fine scale;
+    nested    three such maps, fine to coarse, with all three segments of the point, as SAM answers
+              with part, object and whole;
+    objects   connected components of CamVid's labels and the pasted objects, as of an ideal
+              segmenter. It knows the truth: only its difference counts.
+Coarse scores: the embedded detector and the void output of ESPNetv2 on frames of street_ood/dev.
+Figures of the final map, after OASC and MBP: AuPRC, FPR95, and obstacles found, which are true
+components with more than half of their pixels above the full grid's best-F1 threshold.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -37,20 +35,18 @@ from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.types import Masks, ScoreMap
 from tools import SHARED
+from tools.command import need, parser, run
+from tools.labelled import names, read_labelled
 
 Labels = npt.NDArray[np.int32]
 Points = npt.NDArray[np.floating]
-SCALES = {"label_map": (15,), "nested": (15, 40, 100)}
-SIZE = (240, 180)  # of the Felzenszwalb label_maps
+SCALES = {"segments": (15,), "nested": (15, 40, 100)}
+SIZE = (240, 180)  # of the image for Felzenszwalb's algorithm
 
 
 @dataclass(frozen=True)
 class Row:
-    """One coarse score with one stand-in; fractions.
-
-    Attributes:
-        found_full, found_guided, found_both: obstacles found with either prompting, and with both.
-    """
+    """One coarse score with one stand-in; fractions, and numbers of obstacles found."""
 
     coarse: str
     stand_in: str
@@ -66,7 +62,7 @@ class Row:
 
 
 def segments(image: npt.NDArray[np.uint8], semantic: Labels) -> dict[str, list[Labels]]:
-    """Return each stand-in's segmentations, label maps of any resolution."""
+    """Return the label maps of each stand-in, of any resolution."""
     small = cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)
     label_maps = {
         scale: felzenszwalb(small, scale=scale, sigma=0.8, min_size=5).astype(np.int32)
@@ -81,7 +77,7 @@ def segments(image: npt.NDArray[np.uint8], semantic: Labels) -> dict[str, list[L
 
 
 def answer(maps: list[Labels], points: Points) -> Masks:
-    """Return the segments that hold a point, (N, H, W) bool."""
+    """Return the segments that contain a point, (N, H, W) bool."""
     masks = []
     for labels in maps:
         height, width = labels.shape
@@ -92,22 +88,21 @@ def answer(maps: list[Labels], points: Points) -> Masks:
 
 def frames(data: Path, every: int) -> Iterator[tuple[dict[str, ScoreMap], Labels, dict[str, Any]]]:
     """Yield the coarse scores, the labels and the segmentations of each frame."""
+    dev, scores_of_void = data / "street_ood" / "dev", data / "street_ood" / "dev_cas_espnetv2"
+    chosen = names(dev)[::every]
+    need(scores_of_void, data / "camvid" / "val")
     detector = load_detector("embedded")
-    street = data / "street_ood"
-    paths = sorted((street / "dev" / "images").glob("*.jpg"))[::every]
-    for path in tqdm(paths, unit="frame", desc="frames", dynamic_ncols=True):
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        name = f"{path.stem}.png"
-        labels = cv2.imread(str(street / "dev" / "labels_masks" / name), -1).astype(np.int32)
-        semantic = cv2.imread(str(data / "camvid" / "val" / "labels" / name), -1).astype(np.int32)
-        semantic[labels == 1] = 255  # the pasted object is a thing of its own
-        void = np.load(street / "dev_cas_espnetv2" / f"{path.stem}.npz")["void"]
+    for name in tqdm(chosen, unit="frame", desc="frames", dynamic_ncols=True):
+        image, labels = read_labelled(dev, name)
+        semantic = read_labelled(data / "camvid" / "val", name, "labels")[1].astype(np.int32)
+        semantic[labels == 1] = 255  # the pasted object is an object of its own
+        void = np.load(scores_of_void / f"{name}.npz")["void"]
         scores = {"embedded": detector.score(image), "espnetv2 void": void.astype(np.float32)}
-        yield scores, labels, segments(image, semantic)
+        yield scores, labels.astype(np.int32), segments(image, semantic)
 
 
 def found(score: ScoreMap, labels: Labels, threshold: float) -> list[bool]:
-    """Tell of each true component whether more than half of it scores above the threshold."""
+    """Tell for each true component whether more than half of it is above the threshold."""
     count, parts = cv2.connectedComponents((labels == 1).astype(np.uint8))
     return [bool((score[parts == part] > threshold).mean() > 0.5) for part in range(1, count)]
 
@@ -168,9 +163,8 @@ def _row(
 
 def main() -> None:
     """Measure and print a table."""
-    shared = SHARED
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--data", type=Path, default=shared / "data")
+    p = parser(__doc__)
+    p.add_argument("--data", type=Path, default=SHARED / "data")
     p.add_argument("--prompts", type=int, default=256, help="guided points; the full grid has 1024")
     p.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
     p.add_argument("--json", action="store_true")
@@ -191,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

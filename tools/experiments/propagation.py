@@ -1,19 +1,16 @@
-#!/usr/bin/env python3
-"""What masks made for an earlier frame are still worth: flow, hold, none, by their age.
+"""Measure refinement with the masks of earlier frames: flow, hold and none, by age.
 
-    python -m tools.experiments.propagation [--weights FILE] [--json] [--plot docs/propagation.png]
+    scripts/env python -m tools.experiments.propagation [--plot docs/propagation.png]
 
 On street_ood/clip_dev (15 Hz): AuPRC and FPR95 in percent of the embedded detector and of ESPNetv2
-(void, maxlogit), with masks of 5, 15 and 30 frames before each frame, and with a keyframe every
-15th frame, beside no refinement and refinement with masks of the frame itself, on the same frames.
-The figures for every 15th frame are means over clips that begin at five different frames, for a
-single choice of keyframes says little: the share of the gain that is kept differs by tens of
-percent between them.
+(void, maxlogit), with masks that are 5, 15 and 30 frames old and with a keyframe on every 15th
+frame, against no refinement and masks of the frame itself. The figures for every 15th frame are
+means over clips that start at five frames: between single choices of keyframes the kept share of
+the gain differs by tens of percent.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -35,26 +32,27 @@ from objectomaly_ros.video.cells import Cells
 from objectomaly_ros.video.mask_set import cells
 from objectomaly_ros.video.optical_flow import FlowPropagation
 from tools import SHARED
-from tools.experiments.frame_scores import CACHE, FrameScores, read_frames
+from tools.command import run
+from tools.experiments.frame_scores import FrameScores, options, read_frames
 
 RATE_HZ = 15
 AGES = (1, 5, 10, 15, 20, 30)
 TABLE_AGES = (5, 15, 30)
 CADENCE = 15
 BEGINNINGS = (0, 3, 6, 9, 12)
-"""Frames that the clip begins at, each with other keyframes; the figures are averaged."""
+"""Frames at which the clip starts, each with other keyframes; the figures are averaged."""
 TRACKS = 5
-"""Flows that share the keyframes among them: none carries more than it may at a time."""
+"""Flows that share the keyframes, since one flow carries a limited number."""
 
 Pair = tuple[int, int]
-"""A frame and the keyframe that its masks were made for."""
+"""A frame and the keyframe of its masks."""
 Maps = dict[Pair, ScoreMap]
 MODES = ("coarse", "own", "flow", "hold", "none")
 
 
 @dataclass(frozen=True)
 class Row:
-    """AuPRC, FPR95 in percent: with no masks, with the frame's own, and by what older masks do."""
+    """(AuPRC, FPR95) in percent of one detector, by mode."""
 
     detector: str
     masks: str
@@ -66,10 +64,10 @@ class Row:
     none: tuple[float, float]
 
     def kept(self, mode: str) -> str:
-        """The share of the gain of the frame's own masks that is kept, AuPRC/FPR95 in percent."""
+        """Return how much of the gain of own masks a mode keeps, AuPRC/FPR95 in percent."""
         shares = []
         for got, own, coarse in zip(getattr(self, mode), self.own, self.coarse, strict=True):
-            # Where own masks gain next to nothing there are no shares of it: the max logit's AuPRC.
+            # A share of next to no gain means nothing (AuPRC of the max logit).
             gains = abs(own - coarse) >= 0.1 and (own > coarse) == (not shares)
             shares.append(f"{100 * (got - coarse) / (own - coarse):.0f}" if gains else "-")
         return "/".join(shares)
@@ -80,9 +78,9 @@ class Masks:
     """The masks of every frame.
 
     Attributes:
-        own: made for it.
-        fresh: made quickly of it, to join those of an earlier frame; None if there are none.
-        moved: ids of `own` of the pair's keyframe at their places in the pair's frame.
+        own: the frame's masks.
+        fresh: superpixels of the frame, to be fused with older masks; None if there are none.
+        moved: ids of the pair's keyframe, warped to the pair's frame.
     """
 
     own: list[Cells]
@@ -91,19 +89,19 @@ class Masks:
 
 
 def every_nth(count: int, n: int, first: int = 0) -> list[Pair]:
-    """Keyframes at every n-th frame from `first` on, used until the next."""
+    """Return every frame from `first` on with the last keyframe, one every `n` frames."""
     return [(frame, frame - (frame - first) % n) for frame in range(first, count)]
 
 
 def of_age(count: int, age: int) -> list[Pair]:
-    """Every frame with the masks of `age` frames before."""
+    """Return every frame with the frame `age` before it."""
     return [(frame, frame - age) for frame in range(age, count)]
 
 
 def follow(
     frames: Sequence[FrameScores], own: list[Cells]
 ) -> tuple[dict[Pair, npt.NDArray[np.uint16]], float]:
-    """Return every keyframe's ids moved to the frames after it, and the ms of a flow."""
+    """Return the ids of every keyframe warped to later frames, and the milliseconds of a flow."""
     moved, times = {}, []
     for first in range(TRACKS):
         flow = FlowPropagation()
@@ -125,11 +123,7 @@ def follow(
 def refine(
     frames: Sequence[FrameScores], masks: Masks, detector: str, wanted: set[Pair]
 ) -> dict[str, Maps]:
-    """Refine one detector's scores with masks of earlier frames, as the node would.
-
-    Returns:
-        the maps of the `wanted` pairs, by mode.
-    """
+    """Return one detector's refined scores of the `wanted` pairs, by mode."""
     maps: dict[str, Maps] = {mode: {} for mode in MODES}
     coarse = [frame.coarse[detector] for frame in frames]
     own = [
@@ -162,7 +156,7 @@ def measure(
     name: str,
     clips: list[list[Pair]],
 ) -> Row:
-    """Measure what `refine` made on each of the clips, and average over them."""
+    """Measure the maps of `refine` on each clip, and average over the clips."""
 
     def figures(maps: Maps) -> tuple[float, float]:
         of_clips = []
@@ -178,7 +172,7 @@ def measure(
 
 
 def plot(path: Path, rows: list[Row]) -> None:
-    """Draw AuPRC and FPR95 over the masks' age, one column a detector."""
+    """Draw AuPRC and FPR95 over the age of the masks, one column for each detector."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -208,15 +202,10 @@ def plot(path: Path, rows: list[Row]) -> None:
 
 def main() -> None:
     """Measure, print, draw."""
-    shared = SHARED
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--data", type=Path, default=shared / "data" / "street_ood")
-    p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
-    p.add_argument("--cache", type=Path, default=CACHE, help="folder for the coarse scores")
-    p.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    p.add_argument("--plot", type=Path, help="write the curves over the age here")
+    p = options(__doc__, SHARED / "data" / "street_ood")
+    p.add_argument("--plot", type=Path, help="file for the curves over the age")
     p.add_argument("--fade-s", type=float, help="another value of the rule's; inf for never")
-    p.add_argument("--fresh-levels", type=int, default=2, help="of quick superpixels; 0 for none")
+    p.add_argument("--fresh-levels", type=int, default=2, help="superpixels of the frame; 0: none")
     args = p.parse_args()
     cv2.setNumThreads(1)
     generator = RegionMasks(fresh_levels=args.fresh_levels)
@@ -260,8 +249,8 @@ def main() -> None:
     for row in rows:
         text = "".join("{:7.1f}{:6.1f}".format(*getattr(row, mode)) for mode in MODES)
         print(f"{row.detector:11}{row.masks:19}{row.frames:7}{text}  {row.kept('flow')}")
-    print(f"one frame's flow: median {flow_ms:.1f} ms; its quick masks: {fresh_ms:.1f} ms")
+    print(f"flow of a frame: median {flow_ms:.1f} ms; superpixels: {fresh_ms:.1f} ms")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,22 +1,18 @@
-#!/usr/bin/env python3
-"""What refinement with `regions` is worth: the coarse score, + OASC, + OASC + MBP.
+"""Measure refinement with `regions`: coarse score, + OASC, + OASC + MBP.
 
-    python -m tools.experiments.refinement [--weights FILE] [--json]
+    scripts/env python -m tools.experiments.refinement [--weights FILE] [--overlap largest]
 
-For the embedded detector and for the stored maps of ESPNetv2 (void, maxlogit), on street_ood's dev
-(also its odd and even frames alone) and dev_extra: AuPRC, FPR95, mean component F1 of both tracks,
-in percent; then the milliseconds of each stage. Weights of your own are measured with --weights;
-the rule with --overlap and --residual (largest and 0 are the paper's form).
+For the embedded detector and the coarse scores of ESPNetv2 (void, maxlogit), on dev of street_ood
+(also its odd and even frames alone) and dev_extra: AuPRC, FPR95 and mean component F1 of both
+tracks, in percent; then the milliseconds of each stage.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import cv2
 
@@ -29,7 +25,8 @@ from objectomaly_ros.oasc import OascRule, rule_for
 from objectomaly_ros.types import ScoreMap
 from objectomaly_ros.video.mask_set import cells, find_masks
 from tools import SHARED
-from tools.experiments.frame_scores import CACHE, FrameScores, read_frames
+from tools.command import run
+from tools.experiments.frame_scores import FrameScores, options, read_frames
 
 STAGES = ("coarse", "+ OASC", "+ OASC + MBP")
 TITLES = ("AuPRC", "FPR95", "F1 anomaly", "F1 obstacle")
@@ -69,7 +66,7 @@ def refine_all(
 
 
 def measure(part: str, detector: str, stage: str, scores: list[ScoreMap], labels: list) -> Row:
-    """Measure one list of score maps against its labels."""
+    """Measure score maps against labels."""
     pixel = pixel_metrics(scores, labels)
     tracks = (
         component_metrics(scores, labels, pixel.best_f1_threshold, track).f1
@@ -81,32 +78,28 @@ def measure(part: str, detector: str, stage: str, scores: list[ScoreMap], labels
 
 def main() -> None:
     """Measure and print."""
-    shared = SHARED
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--data", type=Path, default=shared / "data" / "street_ood")
-    p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
-    p.add_argument("--cache", type=Path, default=CACHE, help="folder for the coarse scores")
-    p.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    p = options(__doc__, SHARED / "data" / "street_ood")
     add_rule_arguments(p)
     args = p.parse_args()
     cv2.setNumThreads(1)
     generator, watch = RegionMasks(), Stopwatch("regions", "cells", "OASC", "MBP")
-    runs = dict.fromkeys(("regions", "cells", "OASC", "MBP"), 0)
     rule = rule_for(generator, args.overlap, args.residual)
-    rows = []
+    rows, n_frames, n_scores = [], 0, 0
     for part in ("dev", "dev_extra"):
         frames = list(read_frames(args.data / part, args.weights, args.cache))
+        n_frames += len(frames)
+        n_scores += sum(len(frame.coarse) for frame in frames)
         labels = [frame.labels for frame in frames]
         halves = {part: slice(None)}
         if part == "dev":
             halves |= {"dev odd": slice(0, None, 2), "dev even": slice(1, None, 2)}
-        n_scores = sum(len(frame.coarse) for frame in frames)
-        for stage in runs:
-            runs[stage] += len(frames) if stage in ("regions", "cells") else n_scores
         for (detector, stage), scores in refine_all(frames, generator, rule, watch).items():
             for name, chosen in halves.items():
                 rows.append(measure(name, detector, stage, scores[chosen], labels[chosen]))
-    times = {stage: 1e3 * s / max(1, runs[stage]) for stage, s in watch.seconds().items()}
+    times = {
+        stage: 1e3 * seconds / (n_frames if stage in ("regions", "cells") else n_scores)
+        for stage, seconds in watch.seconds().items()
+    }
     if args.json:
         content = {"rule": asdict(rule), "rows": [asdict(row) for row in rows], "ms": times}
         print(json.dumps(content, indent=1))
@@ -123,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,20 +1,16 @@
-#!/usr/bin/env python3
-"""What old masks cost where it would hurt: obstacles that appear, and false alarms.
+"""Measure what old masks cost: obstacles that appear suddenly, and false alarms.
 
-    python -m tools.experiments.sudden_obstacles [--weights FILE] [--json]
+    scripts/env python -m tools.experiments.sudden_obstacles [--weights FILE]
 
-With the embedded detector, masks of an earlier frame and optical flow:
-- frames of street_ood/clip_dev whose obstacles are taken out (the CamVid frame itself) until six
-  frames after the masks were made: the share of the obstacles' pixels that lies above a threshold,
-  in the frame in which they appear and after;
-- camvid/val, where no obstacle is, with masks on every 15th frame: the share of the labelled area
-  above a threshold.
+With the embedded detector and masks of an earlier frame that follow optical flow:
+- street_ood/clip_dev, its obstacles absent (the CamVid frame itself) until six frames after the
+  keyframe: the share of their pixels above a threshold in the frame where they appear, and after;
+- camvid/val, without obstacles, a keyframe every 15 frames: the share of the labelled area above.
 The thresholds are those at which the coarse score finds 95 % and 80 % of the pixels in clip_dev.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,28 +26,24 @@ from objectomaly_ros.video.cells import Cells
 from objectomaly_ros.video.mask_set import cells, find_masks
 from objectomaly_ros.video.optical_flow import FlowPropagation
 from tools import SHARED
-from tools.experiments.frame_scores import (
-    CACHE,
-    EmbeddedScores,
-    FrameScores,
-    read_frames,
-    read_rgb,
-)
+from tools.command import need, run
+from tools.experiments.frame_scores import EmbeddedScores, FrameScores, options, read_frames
 from tools.experiments.propagation import CADENCE, RATE_HZ
+from tools.labelled import names, read_labelled
 
 DETECTOR = "embedded"
 RECALLS = (0.95, 0.8)
 CLEAN_FRAMES = 6
-"""Frames from the keyframe on before obstacles appear."""
+"""Frames before the obstacles appear, the keyframe included."""
 LAGS = (0, 1, 2, 4)
 KEYFRAMES_APART = 3
 VOID = 11
-"""CamVid's class of what has no label."""
+"""CamVid's class of unlabelled pixels."""
 VARIANTS = ("coarse", "every frame", "flow")
 
 
 def drive(frames: Sequence[FrameScores], variant: str) -> Iterator[ScoreMap]:
-    """Score frames after one another, the first being the keyframe; see VARIANTS."""
+    """Yield the score of one frame after another, the first being the keyframe; see VARIANTS."""
     generator = RegionMasks()
     rule = generator.recommended_rule
     shape = frames[0].labels.shape
@@ -89,7 +81,7 @@ def share_above(
         variant: one of VARIANTS.
         thresholds: of the score.
         label: 0 or 1.
-        lags: frames of each drive to tell apart; None for all together, as the key 0.
+        lags: frames of each drive, the keys of the result; None counts all together, as key 0.
     """
     counts: dict[int, npt.NDArray[np.int64]] = {}
     for frames in drives:
@@ -110,11 +102,10 @@ def sudden(seen: Sequence[FrameScores], clean: Sequence[FrameScores]) -> list[li
 
 
 def clean_frames(part: Path, weights: Path | None, cache: Path) -> list[FrameScores]:
-    """Read the frames of a CamVid folder in order, 0 where labelled and 255 elsewhere."""
+    """Read the frames of a CamVid folder in order, labels 0 or 255 for no class."""
     score, frames = EmbeddedScores(weights, cache), []
-    for path in sorted((part / "images").glob("*.jpg")):
-        image = read_rgb(path)
-        classes = cv2.imread(str(part / "labels" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
+    for name in names(part):
+        image, classes = read_labelled(part, name, "labels")
         labels = np.where(classes < VOID, 0, 255).astype(np.uint8)
         frames.append(FrameScores(image, labels, {DETECTOR: score(image)}))
     return frames
@@ -122,14 +113,9 @@ def clean_frames(part: Path, weights: Path | None, cache: Path) -> list[FrameSco
 
 def main() -> None:
     """Measure and print."""
-    shared = SHARED
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--data", type=Path, default=shared / "data")
-    p.add_argument("--weights", type=Path, help="of the embedded detector; default: the package's")
-    p.add_argument("--cache", type=Path, default=CACHE, help="folder for the coarse scores")
-    p.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    args = p.parse_args()
+    args = options(__doc__, SHARED / "data").parse_args()
     cv2.setNumThreads(1)
+    need(args.data / "camvid" / "val")
     seen = list(read_frames(args.data / "street_ood" / "clip_dev", args.weights, args.cache))
     # The clip was made of the first frames of CamVid val, in their order.
     clean = clean_frames(args.data / "camvid" / "val", args.weights, args.cache)
@@ -152,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,16 +1,14 @@
-#!/usr/bin/env python3
-"""Figures and pictures of the embedded detector, for its model card.
+"""Measure the embedded detector for its model card.
 
-    python -m tools.training.evaluate_embedded --out runs/look [--checkpoint FILE]
+    scripts/env python -m tools.training.evaluate_embedded --out runs/look [--checkpoint FILE]
 
-Prints, as JSON: AuPRC and FPR95 on street_ood/dev and dev_extra; at the threshold of 95 %
-recall on dev the false-alarm area on the clean frames of camvid/val, per class; how often known
-objects alarm in place and pasted; milliseconds an image. Writes best.png and worst.png.
+Prints as JSON: AuPRC and FPR95 on street_ood/dev and dev_extra; at the threshold of 95 % recall on
+dev the false-alarm area of each class on the clean frames of camvid/val, and the alarms on known
+objects in place and pasted; milliseconds of an image. Writes best.png and worst.png into --out.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
@@ -20,23 +18,17 @@ from pathlib import Path
 import torch
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
-from objectomaly_ros.detectors.embedded_net import CLASSES
 from tools import SHARED
-from tools.training.embedded.evaluate import (
-    ScoreFunction,
-    evaluate,
-    false_alarms,
-    names,
-    read_pair,
-)
-from tools.training.embedded.frames import VOID
+from tools.command import need, parser, run
+from tools.labelled import names, read_labelled
+from tools.training.embedded.evaluate import ScoreFunction, evaluate, false_alarms
 from tools.training.embedded.paste_cue import paste_cue
 from tools.training.embedded.pictures import write_sheets
 
 
 def milliseconds(score: ScoreFunction, folder: Path) -> dict[str, float]:
-    """Median and shortest time of `score` on 40 calls, with 2 threads and with 1."""
-    image, _ = read_pair(folder, names(folder)[0])
+    """Return the median and shortest time of 40 calls of `score`, with 2 threads and with 1."""
+    image, _ = read_labelled(folder, names(folder)[0], "labels")
     result = {}
     for threads in (2, 1):
         torch.set_num_threads(threads)
@@ -52,24 +44,23 @@ def milliseconds(score: ScoreFunction, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Evaluate."""
-    shared = SHARED
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--data", type=Path, default=shared / "data")
+    """Measure, print and draw."""
+    p = parser(__doc__)
+    p.add_argument("--data", type=Path, default=SHARED / "data")
     p.add_argument("--checkpoint", type=Path, help="default: the packaged weights")
     p.add_argument("--device", default="cpu")
     p.add_argument("--input-size", type=int, default=360)
     p.add_argument("--out", type=Path, help="folder for the pictures")
     args = p.parse_args()
+    street, val = args.data / "street_ood", args.data / "camvid" / "val"
+    need(street / "dev", street / "dev_extra", val)
     detector = EmbeddedDetector(args.checkpoint, args.device, input_size=args.input_size)
-    street = args.data / "street_ood"
     dev = evaluate(detector.score, street / "dev")
-    val = args.data / "camvid" / "val"
     level = dev.threshold_recall95
     report = {
         "dev": asdict(dev),
         "dev_extra": asdict(evaluate(detector.score, street / "dev_extra")),
-        "false_alarms_on_val": false_alarms(detector.score, val, level, CLASSES, VOID),
+        "false_alarms_on_val": false_alarms(detector.score, val, level),
         "alarms_on_known_objects_of_val": paste_cue(detector.score, val, level),
         "milliseconds": milliseconds(detector.score, val),
     }
@@ -79,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,14 +1,12 @@
-#!/usr/bin/env python3
-"""Train the embedded detector: CamVid streets, with pasted outliers (outlier exposure).
+"""Train the embedded detector on CamVid streets with pasted outliers (outlier exposure).
 
-    python -m tools.training.train_embedded --minutes 60 --work runs/first
-    python -m tools.training.train_embedded --minutes 60 --work runs/first --resume
+    scripts/env python -m tools.training.train_embedded --minutes 60 --work runs/first
+    scripts/env python -m tools.training.train_embedded --minutes 60 --work runs/first --resume
 
-Writes `checkpoint.pt` (to resume), `log.jsonl` and `embedded.safetensors` (the running mean of
-the weights, ready for `EmbeddedDetector`) into the work folder, the last with every evaluation,
-so that any moment leaves usable weights. A GPU is used where there is one. On a CPU that others
-use too, `--processes 2` (each with one thread and its share of the batch) is much faster than
-one process with two threads, which wait for each other thousands of times a step.
+Writes into the work folder: `checkpoint.pt` to resume from, `log.jsonl`, and with every evaluation
+`embedded.safetensors`, the running mean of the weights for `EmbeddedDetector`. Uses a GPU if there
+is one. On a shared CPU `--processes 2` (one thread and half the batch each) is much faster than one
+process with two threads, which wait for each other thousands of times a step.
 """
 
 from __future__ import annotations
@@ -38,21 +36,22 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
-from objectomaly_ros.detectors.embedded_net import CLASSES, EmbeddedNet, NetConfig, enlarge
+from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig, enlarge
 from objectomaly_ros.files.writing import open_replacing
 from tools import SHARED
+from tools.command import need, parser, run
+from tools.labelled import names
 from tools.training.embedded.evaluate import evaluate, false_alarms
 from tools.training.embedded.export import export
-from tools.training.embedded.frames import VOID, cut_known, load_frames, load_outliers
+from tools.training.embedded.frames import cut_known, load_frames, load_outliers
 from tools.training.embedded.losses import class_loss, class_weights, outlier_loss
 from tools.training.embedded.samples import PARTS, Batches
 
 
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
+def parse() -> argparse.Namespace:
     """Read the command line."""
-    shared = SHARED
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--data", type=Path, default=shared / "data", help="camvid, ood_objects, ...")
+    p = parser(__doc__)
+    p.add_argument("--data", type=Path, default=SHARED / "data", help="camvid, ood_objects, ...")
     p.add_argument("--work", type=Path, default=Path("runs/embedded"), help="folder of the run")
     p.add_argument("--resume", action="store_true", help="go on from the work folder's checkpoint")
     p.add_argument("--minutes", type=float, default=60, help="length of the whole schedule")
@@ -71,20 +70,20 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument(
         "--init",
         type=Path,
-        help="start from these weights (safetensors); a network with more blocks a stage\n"
-        "than theirs begins by giving what theirs gives",
+        help="start from these weights (safetensors); a network with more blocks in a stage "
+        "starts with the same output",
     )
     p.add_argument("--depths", type=int, nargs=4, default=NetConfig().depths, help="blocks a stage")
     p.add_argument("--without", nargs="+", default=[], choices=PARTS, help="for ablations")
-    return p.parse_args(argv)
+    return p.parse_args()
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed memory: a step frees and takes a gigabyte, a fifth of its time."""
+    """Let glibc keep freed memory: freeing and taking a gigabyte costs a fifth of a step."""
     try:
         libc = ctypes.CDLL("libc.so.6")
     except OSError:
-        return  # another C library
+        return  # not glibc
     max_mappings, trim_threshold = -4, -1
     libc.mallopt(max_mappings, 0)
     libc.mallopt(trim_threshold, 2**31 - 1)
@@ -105,7 +104,7 @@ def grow(net: EmbeddedNet, smaller: EmbeddedNet) -> None:
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16: GPUs do, and CPUs that say so of themselves."""
+    """Tell whether the device multiplies bfloat16 in hardware."""
     if device.type != "cpu":
         return True
     try:
@@ -143,13 +142,13 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the schedule that is done, 0 to 1."""
+        """The share of the schedule that is done, 0 to 1."""
         if self.args.steps:
             return min(1.0, self.step / self.args.steps)
         return min(1.0, self.seconds / (60 * self.args.minutes))
 
     def clock(self, seconds: float) -> None:
-        """Count time; all processes go by the clock of the first, so that all stop together."""
+        """Add `seconds`; all processes take the clock of the first, so that all stop together."""
         now = torch.tensor([self.seconds + seconds], dtype=torch.float64)
         if self.shared:
             distributed.broadcast(now, 0)
@@ -170,7 +169,7 @@ class Trainer:
             file.write(content.getbuffer())
 
     def load(self) -> None:
-        """Take up the state that `save` wrote."""
+        """Read the state that `save` wrote."""
         path = self.args.work / "checkpoint.pt"
         if not path.exists():
             raise SystemExit(f"--resume: no checkpoint {path}; leave --resume out to start anew")
@@ -181,7 +180,7 @@ class Trainer:
         self.step, self.seconds = state["step"], state["seconds"]
 
     def train_step(self, batch: dict[str, torch.Tensor]) -> tuple[float, float]:
-        """One step; returns the class and the outlier loss."""
+        """Train on one batch; return the class loss and the outlier loss."""
         warm = min(1.0, (self.step + 1) / 150)
         rate = self.args.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress)))
         for group in self.optimizer.param_groups:
@@ -231,7 +230,7 @@ class Trainer:
             if final:
                 val = args.data / "camvid" / "val"
                 meta["false_alarms_at_recall95"] = false_alarms(
-                    detector.score, val, found.threshold_recall95, CLASSES, VOID
+                    detector.score, val, found.threshold_recall95
                 )
         meta |= {
             "date": dt.datetime.now(dt.timezone.utc).date().isoformat(),
@@ -251,7 +250,7 @@ class Trainer:
 
 
 def train(rank: int, args: argparse.Namespace) -> None:
-    """Train, as process `rank` of `args.processes`; the first evaluates, saves and reports."""
+    """Train as process `rank` of `args.processes`; process 0 evaluates, saves and reports."""
     keep_memory()
     cuda = args.device.startswith("cuda")
     if args.processes > 1:
@@ -260,9 +259,12 @@ def train(rank: int, args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads or 1)
     elif args.threads:
         torch.set_num_threads(args.threads)
-    held_out = {p.stem for p in (args.data / "street_ood/dev_extra/images").glob("*.jpg")}
+    held_out = set(names(args.data / "street_ood" / "dev_extra"))
     if len(held_out) != 40:
-        raise SystemExit(f"want the 40 frames of {args.data}/street_ood/dev_extra to leave out")
+        raise SystemExit(
+            f"{args.data}/street_ood/dev_extra has {len(held_out)} images; it must have the 40 "
+            "whose CamVid frames the training leaves out"
+        )
     frames = load_frames(args.data / "camvid" / "train", held_out)
     outliers, known = load_outliers(args.data / "ood_objects"), cut_known(frames)
     trainer = Trainer(args)
@@ -304,14 +306,15 @@ def train(rank: int, args: argparse.Namespace) -> None:
         trainer.report(final=True)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     """Train."""
-    args = parse(argv)
+    args = parse()
     cuda = args.device.startswith("cuda")
     args.batch = args.batch or (32 if cuda else 6)
     args.workers = args.workers if args.workers is not None else (8 if cuda else 1)
     if args.batch % args.processes or (cuda and args.processes > 1):
         raise SystemExit("--processes must divide --batch, and is for the CPU")
+    need(args.data / "camvid" / "train", args.data / "ood_objects")
     args.work.mkdir(parents=True, exist_ok=True)
     if args.processes == 1:
         train(0, args)
@@ -330,4 +333,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,7 +12,7 @@ from tools.benchmarks.detectors import SLOW_S, Frame, _enough, _rows
 
 @pytest.fixture
 def run(monkeypatch):
-    """Run the tool with arguments; returns its exit code."""
+    """Run the tool with arguments; return its exit code."""
 
     def go(*arguments):
         monkeypatch.setattr(sys, "argv", ["bench_detectors.py", *arguments])
@@ -23,7 +23,7 @@ def run(monkeypatch):
 
 @pytest.fixture
 def without_processes(monkeypatch):
-    """Have every form answered at once, but those of uno, which fail."""
+    """Answer for every form at once; the forms of uno fail."""
 
     def bench(name, device, shape, repeat):
         if name == "uno":
@@ -35,7 +35,7 @@ def without_processes(monkeypatch):
 
 
 def frame(cpu_s, score=1.0):
-    return Frame(cpu_s, cpu_s, None, 5 << 20, np.array([[0, score]], np.float32))
+    return Frame(cpu_s, cpu_s, None, 5.0, np.array([[0, score]], np.float32))
 
 
 @pytest.mark.timeout(300)
@@ -58,9 +58,7 @@ def test_a_form_that_dies_is_named(run, capsys):
     assert run("--detector", "embedded", "--device", "cuda:99", "--json") == 1
     said = capsys.readouterr()
     failed = json.loads(said.out)["failed"]
-    assert failed == {
-        "embedded": "embedded (plain) ended before it answered; what it said is above"
-    }
+    assert failed == {"embedded": "embedded (plain) ended before it answered; its output is above"}
     assert "embedded (plain) ended" in said.err
 
 

@@ -99,4 +99,4 @@ def test_frames_to_leave_out_must_be_known(data, tmp_path):
         (tmp_path / part).symlink_to(data / part)
     done = train(tmp_path, tmp_path / "work", "--steps", "2")
     assert done.returncode != 0
-    assert "leave out" in done.stderr
+    assert "dev_extra/images/*.jpg is missing" in done.stderr

@@ -1,4 +1,4 @@
-"""Training material, decoded once into memory: frames, their labels, and cut-outs."""
+"""Training data, decoded once into memory: frames, their labels, and cut-outs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from tools.labelled import names, read_labelled
+
 U8 = npt.NDArray[np.uint8]
 ROAD, PAVEMENT, POLE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST, VOID = 3, 4, 2, 6, 7, 8, 9, 10, 11
 THINGS = (POLE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST)
-# By class id, of void too: what can be retouched as one thing.
+# By class id, void included: whether `retouch_known` may take it for an object.
 STANDING = np.isin(np.arange(VOID + 1), (POLE, SIGN, CAR, PEDESTRIAN, BICYCLIST))
 CAMERA_HEIGHT_M = 1.5
 
@@ -27,7 +29,7 @@ class Frame:
         image: (H, W, 3) uint8 RGB.
         label: (H, W) uint8, CamVid class ids.
         near: (H, W) int16, the lowest row of the thing (car, person, pole, ...) that covers a
-            pixel, else -1: what stands lower than an object's foot stands before it.
+            pixel, else -1: a thing whose lowest row is below an object's foot occludes the object.
         horizon: row of the horizon.
     """
 
@@ -53,16 +55,11 @@ class Cutout:
 
 
 def load_frames(split: Path, skip: set[str]) -> list[Frame]:
-    """Load the frames of a CamVid split, but those whose name is in `skip`."""
-    paths = [p for p in sorted((split / "images").glob("*.jpg")) if p.stem not in skip]
-    if not paths:
-        raise FileNotFoundError(f"no frame *.jpg in {split / 'images'}")
-    images, labels, sequences = [], [], []
-    for path in tqdm(paths, desc="frames", unit="frame"):
-        images.append(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
-        label = cv2.imread(str(split / "labels" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
-        labels.append(label)
-        sequences.append(path.stem.split("_")[0])
+    """Load the frames of a CamVid split, except those whose name is in `skip`."""
+    chosen = [name for name in names(split) if name not in skip]
+    pairs = [read_labelled(split, name, "labels") for name in tqdm(chosen, "frames", unit="frame")]
+    labels = [label for _, label in pairs]
+    sequences = [name.split("_")[0] for name in chosen]
     horizons = {
         name: _horizon([x for x, s in zip(labels, sequences, strict=True) if s == name])
         for name in sorted(set(sequences))
@@ -70,7 +67,7 @@ def load_frames(split: Path, skip: set[str]) -> list[Frame]:
     print("horizon rows:", {name: round(row) for name, row in horizons.items()})
     return [
         Frame(image, label, _near(label), horizons[sequence])
-        for image, label, sequence in zip(images, labels, sequences, strict=True)
+        for (image, label), sequence in zip(pairs, sequences, strict=True)
     ]
 
 
@@ -81,7 +78,7 @@ def _components(label: U8, class_id: int) -> tuple[Any, Any]:
 
 
 def _horizon(labels: list[U8]) -> float:
-    # Cars are about as high as the camera is, so their roofs reach up to the horizon.
+    # Cars are about as high as the camera: their roofs reach the horizon.
     tops = []
     for label in labels:
         _, stats = _components(label, CAR)
@@ -100,10 +97,9 @@ def _near(label: U8) -> npt.NDArray[np.int16]:
 
 
 def mix_frames(frame: Frame, other: Frame, rng: np.random.Generator) -> Frame:
-    """Lay some classes of another frame over this one, where they stand there.
+    """Paste some classes of another frame into this one, at the same place.
 
-    ClassMix (Olsson et al., WACV 2021): streets that no camera saw, all of known things, with the
-    edges that pasting leaves.
+    ClassMix (Olsson et al., WACV 2021): known things alone, but with the edges of pasting.
     """
     chosen = rng.random(256) < 0.4
     chosen[[ROAD, VOID]] = False
@@ -136,7 +132,7 @@ def load_outliers(folder: Path) -> list[Cutout]:
 def cut_known(frames: list[Frame]) -> list[Cutout]:
     """Cut the cars, pedestrians and bicyclists out of the frames.
 
-    Pasted as the outliers are, with their own class, they teach that a paste is no anomaly.
+    Pasted like the outliers but with their own class, they teach that a paste is no anomaly.
     """
     cutouts = []
     for frame in frames:

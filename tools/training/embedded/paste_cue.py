@@ -1,4 +1,4 @@
-"""Does a network see the paste instead of the object? Known objects, pasted and in place."""
+"""A test whether a network detects the paste instead of the object: known objects, pasted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .paste import Scene
 def paste_cue(
     score: ScoreFunction, split: Path, threshold: float, *, every: int = 2, seed: int = 0
 ) -> dict[str, float]:
-    """Share of the pixels of known objects above `threshold`, pasted and in place.
+    """Return the share of the pixels of known objects above `threshold`, pasted and in place.
 
-    The objects (cars, pedestrians, bicyclists) are cut out of the frames of `split`
-    and pasted into others of them just as the outliers of the training are.
+    The objects (cars, pedestrians, bicyclists) are cut out of the frames of `split` and pasted into
+    other frames of it like the outliers of the training.
     """
     frames = load_frames(split, set())[::every]
     known = cut_known(frames)

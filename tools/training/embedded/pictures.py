@@ -1,4 +1,4 @@
-"""Contact sheets of what a detector does: image, score and truth side by side."""
+"""Contact sheets: image, score and truth of a detector's best and worst frames."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from objectomaly_ros.evaluation.frames import Labels
+from objectomaly_ros.evaluation.pixel import PixelMetrics, pixel_metrics
 from objectomaly_ros.files.writing import open_replacing
+from objectomaly_ros.types import Image, ScoreMap
+from tools.labelled import names, read_labelled
+from tools.training.embedded.evaluate import ScoreFunction
 
-from .evaluate import F32, U8, Figures, ScoreFunction, figures, histogram, names, read_pair
 
-
-def strip(image: U8, score: F32, label: U8, caption: str) -> U8:
-    """One row: the image, the score (0 black to 1 yellow), the truth (red object, grey ignore)."""
+def strip(image: Image, score: ScoreMap, label: Labels, caption: str) -> Image:
+    """Draw one row: image, score (0 black to 1 yellow), truth (object red, ignore grey)."""
     level = np.clip(score * 255, 0, 255).astype(np.uint8)
     heat = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     truth = image // 2
     truth[label == 1] = (255, 40, 40)
     truth[label == 255] = 128
-    row: U8 = np.ascontiguousarray(np.hstack([image, heat, truth]))
+    row: Image = np.ascontiguousarray(np.hstack([image, heat, truth]))
     cv2.putText(row, caption, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1, cv2.LINE_AA)
     return row
 
 
 def write_sheets(score: ScoreFunction, folder: Path, out: Path, count: int = 10) -> None:
     """Write `best.png` and `worst.png` of the frames of a street_ood folder, by AuPRC."""
-    ranked: list[tuple[float, str, Figures]] = []
+    ranked: list[tuple[float, str, PixelMetrics]] = []
     for name in names(folder):
-        image, label = read_pair(folder, name)
+        image, label = read_labelled(folder, name)
         if (label == 1).any():
-            found = figures(*histogram(score(image), label))
+            found = pixel_metrics(score(image), label)
             ranked.append((found.auprc, name, found))
-    ranked.sort(reverse=True)
+    ranked.sort(key=lambda entry: entry[:2], reverse=True)
     for title, chosen in (("best", ranked[:count]), ("worst", ranked[::-1][:count])):
-        rows: list[npt.NDArray[np.uint8]] = []
+        rows: list[Image] = []
         for auprc, name, found in chosen:
-            image, label = read_pair(folder, name)
-            caption = f"{Path(name).stem}  AuPRC {100 * auprc:.0f}  FPR95 {100 * found.fpr95:.1f}"
+            image, label = read_labelled(folder, name)
+            caption = f"{name}  AuPRC {100 * auprc:.0f}  FPR95 {100 * found.fpr95:.1f}"
             rows.append(strip(image, score(image), label, caption))
         sheet = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
         with open_replacing(out / f"{title}.png") as file:
