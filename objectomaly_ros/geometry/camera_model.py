@@ -19,13 +19,13 @@ class CameraModel:
     Attributes:
         fx, fy: focal lengths in pixels.
         cx, cy: principal point in pixels; (0, 0) is the centre of the upper left pixel.
-        width, height: size in pixels of the image that these numbers are for.
+        width, height: size of the calibrated image in pixels.
         distortion: coefficients D in the order of the message; empty or zeros for none.
         distortion_model: `plumb_bob`, `rational_polynomial` (OpenCV's pinhole models), or
             `equidistant` (also called `fisheye`; Kannala and Brandt, 4 coefficients).
 
     Raises:
-        ValueError: numbers that no calibrated camera has, or an unknown distortion model.
+        ValueError: numbers of no calibrated camera, or an unknown distortion model.
     """
 
     fx: float
@@ -41,8 +41,8 @@ class CameraModel:
         numbers = [self.fx, self.fy, self.cx, self.cy]
         if not (self.fx > 0 and self.fy > 0 and np.isfinite(numbers).all()):
             raise ValueError(
-                f"fx, fy, cx, cy = {numbers} are those of no calibrated camera; "
-                "calibrate it, or publish a camera_info that is filled in"
+                f"fx, fy, cx, cy = {numbers}: the camera is not calibrated; calibrate it, or "
+                "publish a camera_info with its numbers"
             )
         if self.distortion_model not in _PINHOLE + _FISHEYE:
             raise ValueError(
@@ -66,7 +66,7 @@ class CameraModel:
         width: int,
         height: int,
     ) -> CameraModel:
-        """Make a model of CameraInfo's fields: `k` is K by rows (9 numbers), `d` is D."""
+        """Make a model from CameraInfo's fields: `k` is K by rows (9 numbers), `d` is D."""
         matrix = np.asarray(k, np.float64).reshape(3, 3)
         return cls(
             fx=float(matrix[0, 0]),
@@ -80,12 +80,12 @@ class CameraModel:
         )
 
     def resized(self, width: int, height: int) -> CameraModel:
-        """The same camera for its image resized to `width` x `height`."""
+        """Return the model for the image resized to `width` x `height`."""
         sx, sy = width / self.width, height / self.height
         return CameraModel(
             fx=self.fx * sx,
             fy=self.fy * sy,
-            # pixel centres are whole numbers: what scales is the distance from the corner
+            # Pixel centres are whole numbers; the distance from the corner scales.
             cx=(self.cx + 0.5) * sx - 0.5,
             cy=(self.cy + 0.5) * sy - 0.5,
             width=width,
@@ -95,13 +95,10 @@ class CameraModel:
         )
 
     def rays(self, pixels: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Directions of pixels in the optical frame.
-
-        Args:
-            pixels: (M, 2) x, y.
+        """Return the directions of pixels, (M, 2) x, y, in the optical frame.
 
         Returns:
-            (M, 3) float64 with z = 1; NaN where the lens model has no inverse.
+            (M, 3) float64 with z = 1; NaN for pixels without an inverse of the lens model.
         """
         points = np.asarray(pixels, np.float64).reshape(-1, 1, 2)
         matrix = np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
@@ -121,11 +118,10 @@ def _undistort(
     matrix: npt.NDArray[np.float64],
     distortion: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Normalised coordinates (M, 2) of distorted pixels (M, 1, 2); NaN where the iteration does not
-    converge.
+    """Return normalised coordinates (M, 2) of distorted pixels (M, 1, 2); NaN without convergence.
 
-    OpenCV stops after a fixed number of rounds (five before version 5), too few towards the corners
-    of wide lenses; the same fixed-point iteration goes on here until the pixel is met.
+    OpenCV ends its fixed-point iteration early (after five rounds before version 5), too early near
+    the corners of wide lenses. It is continued here until the pixel is met.
     """
     focal = np.array([matrix[0, 0], matrix[1, 1]])
     target = points.reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""From pixels to metres: an obstacle's contact edge met with the ground plane.
+"""From pixels to metres: contact edges projected onto the ground plane.
 
 Frames as in REP-103: the base frame has x forward, y left, z up and its ground is z = 0; the
 optical frame has x right, y down, z forward.
@@ -13,39 +13,28 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.geometry.camera_model import CameraModel
-from objectomaly_ros.obstacles.extraction import contact_edge
-
-__all__ = [
-    "CameraModel",
-    "CameraPose",
-    "Transform",
-    "contact_edge",
-    "ground_points",
-    "nearest_contact",
-    "transform_from_quaternion",
-]
 
 Transform: TypeAlias = npt.NDArray[np.float64]
 """(4, 4) float64, homogeneous: takes points of the camera's optical frame to the base frame."""
 
 MAX_RANGE_M = 100.0
-"""Farther contact points are dropped: near the horizon one row of pixels spans tens of metres."""
+"""Points farther away are dropped: near the horizon one row of pixels spans tens of metres."""
 
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where a camera sits over the ground, for vehicles without a TF tree.
+    """Pose of a camera over the ground, for vehicles without a TF tree.
 
-    The base frame's origin is the ground point under the camera; its x axis is where the camera
-    looks, seen from above.
+    The base frame's origin is the ground point under the camera; its x axis is the camera's view
+    direction, seen from above.
 
     Attributes:
         height: metres above the ground.
         pitch: radians about the y (left) axis: positive looks down.
-        roll: radians about the x (forward) axis: positive leans to the right, the image's content
-            turns left.
+        roll: radians about the x (forward) axis: positive leans to the right, and the image's
+            content turns left.
     """
 
     height: float
@@ -60,7 +49,7 @@ class CameraPose:
             )
 
     def matrix(self) -> Transform:
-        """The pose as a transform from the optical to the base frame."""
+        """Return the transform from the optical to the base frame."""
         sin_p, cos_p = np.sin(self.pitch), np.cos(self.pitch)
         sin_r, cos_r = np.sin(self.roll), np.cos(self.roll)
         about_y = np.array([[cos_p, 0, sin_p], [0, 1, 0], [-sin_p, 0, cos_p]])
@@ -72,7 +61,7 @@ class CameraPose:
 
 
 def transform_from_quaternion(translation: npt.ArrayLike, quaternion: npt.ArrayLike) -> Transform:
-    """A transform from what TF gives for `base_frame` <- optical frame.
+    """Return the transform of TF's translation and rotation, `base_frame` <- optical frame.
 
     Args:
         translation: x, y, z in metres.
@@ -84,7 +73,7 @@ def transform_from_quaternion(translation: npt.ArrayLike, quaternion: npt.ArrayL
     x, y, z, w = np.asarray(quaternion, np.float64)
     norm = x * x + y * y + z * z + w * w
     if not norm > 0:
-        raise ValueError("the transform's quaternion is zero; it was never filled in")
+        raise ValueError("the transform's quaternion is zero: its publisher never set it")
     s = 2 / norm
     result = np.eye(4)
     result[:3, :3] = [
@@ -103,17 +92,17 @@ def ground_points(
     *,
     max_range: float = MAX_RANGE_M,
 ) -> npt.NDArray[np.float32]:
-    """Where pixels meet the ground plane z = 0 of the base frame.
+    """Project pixels onto the ground plane z = 0 of the base frame.
 
     Args:
-        pixels: (M, 2) x, y; give only contact edges (`contact_edge`).
+        pixels: (M, 2) x, y; contact edges only (`extraction.contact_edge`).
         camera: the intrinsics, at the resolution of the pixels (`CameraModel.resized`).
         pose: height and angles, or any transform from the optical to the base frame.
         max_range: points farther than this along the ground, in metres, are dropped.
 
     Returns:
-        (K, 3) float32 x, y, z in metres, K <= M, in order, z = 0. Pixels at or above the horizon,
-        behind the camera or beyond `max_range` are dropped; nothing is NaN.
+        (K, 3) float32 x, y, 0 in metres, K <= M, in order, none NaN. Pixels at or above the
+        horizon, behind the camera or beyond `max_range` are dropped.
     """
     transform = pose.matrix() if isinstance(pose, CameraPose) else np.asarray(pose, np.float64)
     if transform.shape != (4, 4):
@@ -129,27 +118,15 @@ def ground_points(
 
 
 def nearest_contact(
-    pixels: npt.ArrayLike,
-    camera: CameraModel,
-    pose: CameraPose | Transform,
-    *,
-    max_range: float = MAX_RANGE_M,
+    points: npt.NDArray[np.float32],
 ) -> tuple[float, tuple[float, float, float]] | None:
-    """Range in metres along the ground from the base frame's origin to the nearest contact point,
-    and that point.
+    """Return the nearest of some `ground_points`; None without any.
 
-    An obstacle that the image's lower border cuts off is nearer than this says.
-
-    Args:
-        pixels: the contact edge, (M, 2) x, y.
-        camera: as for `ground_points`.
-        pose: as for `ground_points`.
-        max_range: as for `ground_points`.
+    An obstacle that the image's lower border cuts off is nearer than that.
 
     Returns:
-        Range and x, y, z; None where no pixel meets the ground within `max_range`.
+        Its range from the base frame's origin along the ground, in metres, and its x, y, z.
     """
-    points = ground_points(pixels, camera, pose, max_range=max_range)
     if not len(points):
         return None
     ranges = np.hypot(points[:, 0], points[:, 1])

@@ -1,4 +1,4 @@
-"""From an anomaly score to obstacles: hysteresis threshold, components, region of interest."""
+"""Obstacles of an anomaly score: hysteresis threshold, components, region of interest."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
-from objectomaly_ros.obstacles.roi import polygon_roi, road_roi
 from objectomaly_ros.types import Mask, ScoreMap
-
-__all__ = [
-    "Region",
-    "contact_edge",
-    "find_regions",
-    "obstacle_mask",
-    "polygon_roi",
-    "road_roi",
-]
 
 ROI_CONTACT_SHARE = 0.3
 """Share of a component's contact edge that must lie in the region of interest."""
@@ -39,7 +29,7 @@ class Region:
         area: number of pixels.
         contour: outer contour, (N, 2) int32 x, y, simplified to within 1 px.
         centroid: centre of gravity x, y in pixels.
-        contact: its contact edge, (M, 2) int32 x, y (`contact_edge`); empty where it is not known.
+        contact: contact edge, (M, 2) int32 x, y (`contact_edge`); empty if unknown.
     """
 
     score: float
@@ -59,23 +49,21 @@ def obstacle_mask(
     min_area: int = 0,
     roi: Mask | None = None,
 ) -> Mask:
-    """Where the anomaly score shows an obstacle: a threshold with hysteresis.
+    """Threshold a score with hysteresis.
 
-    The 8-connected components of `score > low` that hold at least one pixel `score > high` are
-    kept, whole. Both comparisons are strict. That matters here: OASC makes plateaus, all pixels of
-    an object share one value, and a threshold that equals the value drops the object. NaN is never
-    an obstacle.
+    An obstacle is an 8-connected component of `score > low` with at least one pixel `score > high`.
+    Both comparisons are strict: OASC gives all pixels of an object one value, and a threshold equal
+    to it drops the object. NaN is never an obstacle.
 
-    The region of interest says where obstacles *stand*. It decides over whole components and cuts
-    no pixel off, because the upper part of an obstacle reaches over the road's end and the horizon:
-    a component is kept where at least 30 % of its contact edge (the lowest pixel of each of its
-    columns) lies in `roi`. The share is below one half so that an obstacle that has grown together
-    with the clutter beside the road is kept.
+    The region of interest tells on which ground obstacles stand. It keeps or drops whole
+    components, because the upper part of an obstacle reaches above the end of the road and the
+    horizon. A component is kept if at least 30 % of its contact edge lies in `roi`. The share is
+    below one half to keep an obstacle that has merged with clutter beside the road.
 
     Args:
         score: (H, W) float32.
         high: a component needs a pixel above this.
-        low: the component's other pixels are above this; `high` where None.
+        low: the component's other pixels are above this; None for `high`.
         min_area: components with fewer pixels are dropped.
         roi: (H, W) bool, from `road_roi` or `polygon_roi`; None for everywhere.
 
@@ -83,7 +71,7 @@ def obstacle_mask(
         (H, W) bool.
 
     Raises:
-        ValueError: `low` above `high`, or `roi` of another size than `score`.
+        ValueError: `low` is above `high`, or `roi` has another size than `score`.
     """
     low = high if low is None else low
     if low > high:
@@ -113,15 +101,12 @@ def obstacle_mask(
 
 
 def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> list[Region]:
-    """Describe the 8-connected components of a mask, those with the largest area first.
+    """Return the 8-connected components of a mask, the largest first.
 
     Args:
-        mask: (H, W) bool, as `obstacle_mask` returns it.
-        score: (H, W) float32, the score that the mask was made from.
-        limit: describe only this many of the largest, to bound the time on a noisy score.
-
-    Returns:
-        One region per component.
+        mask: (H, W) bool, from `obstacle_mask`.
+        score: (H, W) float32, the score of the mask.
+        limit: at most this many regions, to bound the time on a noisy score.
 
     Raises:
         ValueError: the two differ in size.
@@ -152,22 +137,18 @@ def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> li
     return regions
 
 
-def contact_edge(region: Region | Mask) -> npt.NDArray[np.int32]:
-    """Where an obstacle meets the ground: the lowest pixel of each column that does not overhang.
+def contact_edge(region: Mask) -> npt.NDArray[np.int32]:
+    """Return the pixels of one obstacle, (H, W) bool, that touch the ground.
 
-    Only this edge may be projected on the ground: the pixels above it show the obstacle's height,
-    and on flat ground they would smear backwards to the horizon. So would the lowest pixels of
-    columns that hang in the air (a head, a branch, the flank of a ball): a column counts as such
-    where the edge drops by more than a quarter of the obstacle's height within as many columns.
-
-    Args:
-        region: a region, or the mask of one obstacle, (H, W) bool.
+    They are the lowest pixels of its columns. Only they can be projected onto the ground plane: the
+    pixels above show the obstacle's height, and would land behind it, up to the horizon. So would
+    the lowest pixels of columns that hang in the air (a head, a branch, the flank of a ball). A
+    column hangs if the edge drops by more than a quarter of the obstacle's height within as many
+    columns.
 
     Returns:
-        (M, 2) int32 x, y by ascending x; at most one pixel a column.
+        (M, 2) int32 x, y by ascending x; at most one pixel per column.
     """
-    if isinstance(region, Region):
-        return region.contact
     spanned = np.flatnonzero(region.any(axis=1))
     if not spanned.size:
         return _NO_EDGE.copy()
@@ -182,7 +163,7 @@ def contact_edge(region: Region | Mask) -> npt.NDArray[np.int32]:
 def _components(
     mask: Mask,
 ) -> tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-    """Count (with background), labels (H, W), statistics, centroids of 8-connected components."""
+    """Return count (with background), labels (H, W), statistics and centroids of components."""
     found = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
     )
@@ -192,7 +173,7 @@ def _components(
 
 
 def _outer_contour(inside: Mask) -> npt.NDArray[np.int32]:
-    """The outer contour of one component, (N, 2), at most 1 px off its border pixels."""
+    """Return the outer contour of one component, (N, 2), simplified to within 1 px."""
     contours, _ = cv2.findContours(
         inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )

@@ -1,4 +1,4 @@
-"""The picture that people look at: score, mask, obstacles and some text over the image."""
+"""The overlay: score, mask, obstacles and text drawn over the image."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def score_colormap(score: ScoreMap, limits: tuple[float, float] | None = None) -
 
     Args:
         score: (H, W) float32; NaN takes the colour of the lower limit.
-        limits: scores that take the first and the last colour. None takes the smallest and the
-            largest of this map, which flickers over a video: give the limits there.
+        limits: scores of the first and the last colour; None for the smallest and the largest of
+            this map. Give them for a video, which flickers otherwise.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -51,17 +51,17 @@ def draw_overlay(
 ) -> Image:
     """Draw a score, the obstacle mask and the obstacles over an image.
 
-    The score is blended in the colours of `score_colormap`, the more the higher it is; below the
-    middle of its limits the image shows as it is. Lines and letters grow with the image.
+    The score is blended in with the colours of `score_colormap`: not at all up to the middle of its
+    limits, and from there the more the higher it is. Lines and letters grow with the image.
 
     Args:
         image: (H, W, 3) uint8 RGB; left unchanged.
         score: (h, w) float32, or None.
         mask: (h, w) bool, outlined in white, or None.
-        regions: obstacles, boxed; in pixels of `image`.
+        regions: obstacles, drawn as boxes; in pixels of `image`.
         ids: one per region, or none.
         text: lines for the upper left corner.
-        ranges: metres to each region, None or NaN where unknown, or none at all.
+        ranges: metres to each region, None or NaN if unknown; or none.
         limits: of the score, see `score_colormap`.
 
     Returns:
@@ -90,7 +90,7 @@ def draw_overlay(
 
 
 def _levels(score: ScoreMap, limits: tuple[float, float] | None) -> npt.NDArray[np.uint8]:
-    """The score as 0..255 between the limits, (H, W) uint8."""
+    """Map the score between the limits to 0..255, (H, W) uint8."""
     known = ~np.isnan(score)
     low, high = limits or (
         float(score.min(where=known, initial=np.inf)),
@@ -98,7 +98,7 @@ def _levels(score: ScoreMap, limits: tuple[float, float] | None) -> npt.NDArray[
     )
     if limits and not low <= high:
         raise ValueError(f"the score's limits are {low}, {high}; the first must not be the larger")
-    if not low < high < np.inf:  # nothing to tell apart: a flat map, or none at all
+    if not low < high < np.inf:  # a flat map, or NaN alone
         return np.zeros(score.shape, np.uint8)
     gain = 255.0 / (high - low)
     above = np.where(known, np.clip(score, low, high), low) - low  # never negative
@@ -106,7 +106,7 @@ def _levels(score: ScoreMap, limits: tuple[float, float] | None) -> npt.NDArray[
 
 
 def _blend(image: Image, score: ScoreMap, limits: tuple[float, float] | None) -> Image:
-    """Mix the coloured score into the image; the share rises over the upper half of the limits."""
+    """Blend the coloured score in; its share rises over the upper half of the limits."""
     height, width = image.shape[:2]
     levels = _fit(_levels(score, limits), (width, height), cv2.INTER_LINEAR)
     share = cv2.LUT(levels, _SHARE)
@@ -132,7 +132,7 @@ def _label(track_id: int | None, range_m: float | None) -> str:
 def _write(
     canvas: Image, words: str, origin: tuple[int, int], colour: tuple[int, int, int], scale: float
 ) -> None:
-    """Write text, kept inside the image, on a darkened plate so that it reads on any ground."""
+    """Write text inside the image, on a darkened plate that keeps it readable."""
     thickness = max(1, round(scale * 1.5))
     (wide, tall), below = cv2.getTextSize(words, _FONT, scale, thickness)
     rim = 1 + thickness

@@ -1,4 +1,4 @@
-"""Regions of interest: where in the image obstacles may stand."""
+"""Regions of interest: the ground in the image on which obstacles may stand."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ import numpy.typing as npt
 from objectomaly_ros.types import Mask
 
 _MIN_ROAD_SHARE = 0.02
-"""Smaller pieces than this share of all road pixels are mistakes of the detector."""
+"""Pieces of road with a smaller share of all road pixels are mistakes of the detector."""
 
 _MIN_IMAGE_SHARE = 0.005
-"""With less road than this share of the image the road is not known."""
+"""The road is unknown if it covers a smaller share of the image."""
 
 
 def polygon_roi(points: npt.ArrayLike, shape: tuple[int, int]) -> Mask:
-    """The inside of a polygon as a region of interest.
+    """Return the inside of a polygon, (H, W) bool.
 
     Args:
-        points: corners x, y as fractions of the image's width and height, so that one parameter
-            serves cameras of every resolution; (N, 2), or flat x0, y0, x1, y1, ... as a ROS
-            parameter holds them. At least 3 corners.
+        points: at least 3 corners x, y as fractions of the image's width and height, so that they
+            hold for every resolution; (N, 2), or flat x0, y0, x1, y1, ...
         shape: H, W of the mask.
 
-    Returns:
-        (H, W) bool.
-
     Raises:
-        ValueError: not at least three x, y pairs, or a number outside 0..1.
+        ValueError: fewer than three x, y pairs, or a number outside 0..1.
     """
     flat = np.asarray(points, np.float64).ravel()
     if flat.size < 6 or flat.size % 2:
@@ -49,24 +45,22 @@ def polygon_roi(points: npt.ArrayLike, shape: tuple[int, int]) -> Mask:
 
 
 def road_roi(road: Mask, *, margin_px: int | None = None) -> Mask:
-    """Where an obstacle on the road may touch the ground: the road, closed over what hides it.
+    """Return the ground that obstacles on the road may touch, (H, W) bool: the closed road.
 
-    An obstacle cuts a hole or a bay into the road that the detector sees, exactly where the
-    obstacle stands. So, over the pieces of road that are not specks: each row is filled from its
-    leftmost to its rightmost road pixel; rows without road between rows with road take the extent
-    in between; those below the last take the extent of the road's nearest rows (a vehicle close
-    ahead hides the road before the camera); and the whole is widened by a margin, because detectors
-    stop a few pixels short of an obstacle.
+    An obstacle cuts a hole or a bay into the road that the detector sees, just at its contact edge.
+    So the road is closed:
+    1. Specks are dropped.
+    2. Each row is filled from its leftmost to its rightmost road pixel.
+    3. Rows without road take the interpolated extent of their neighbours; those below the road
+       take that of its nearest rows, which a vehicle close ahead may hide.
+    4. The region is widened by a margin, because detectors stop a few pixels short of an obstacle.
 
-    A road that is hardly seen (under 0.5 % of the image) says nothing, and then the region is the
-    whole image: in doubt an obstacle is reported.
+    If less than 0.5 % of the image is road, the region is the whole image: in doubt an obstacle is
+    reported.
 
     Args:
-        road: (H, W) bool, where the detector sees drivable ground.
-        margin_px: how far the region is widened to all sides; 1 % of the image's height where None.
-
-    Returns:
-        (H, W) bool.
+        road: (H, W) bool, drivable ground as the detector sees it.
+        margin_px: the margin; None for 1 % of the image's height.
     """
     height, width = road.shape
     margin = max(1, round(0.01 * height)) if margin_px is None else margin_px

@@ -1,4 +1,4 @@
-"""From scores to followed obstacles, with settings that may change between frames."""
+"""From scores to tracked obstacles, with settings that may change between frames."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RoiMode = Literal["none", "road", "polygon"]
 
 @dataclass(frozen=True)
 class ObstacleSettings:
-    """What counts as an obstacle.
+    """Settings of thresholding, region of interest and tracking.
 
     Attributes:
-        high, low, min_area: as `obstacle_mask` takes them.
-        roi: where obstacles must stand: anywhere, on the detector's road (anywhere with a detector
-            that knows none), or in a polygon.
+        high, low, min_area: see `obstacle_mask`.
+        roi: region of interest: everywhere, the detector's road (everywhere if it knows none), or a
+            polygon.
         polygon: its corners x, y as fractions of the image, flat.
-        min_iou, max_missed: as `ObstacleTracker` takes them.
+        min_iou, max_missed: see `ObstacleTracker`.
     """
 
     high: float
@@ -43,10 +43,10 @@ class Obstacles:
 
     Attributes:
         mask: obstacle pixels, (H, W) bool.
-        roi: where they had to stand, (H, W) bool; None for anywhere.
+        roi: region of interest, (H, W) bool; None for everywhere.
         regions: the obstacles, largest first.
         ids: one stable id per region.
-        ages: frames since each was first seen.
+        ages: frames since each one was first seen.
     """
 
     mask: Mask
@@ -65,7 +65,7 @@ class Obstacles:
 
 
 class ObstacleStage:
-    """Finds and follows the obstacles of one camera."""
+    """Finds and tracks the obstacles of one camera."""
 
     def __init__(self) -> None:
         self._tracker: ObstacleTracker | None = None
@@ -73,14 +73,14 @@ class ObstacleStage:
         self._shape: tuple[int, ...] | None = None
 
     def find(
-        self, detection: Detection, score: ScoreMap, stamp_s: float, settings: ObstacleSettings
+        self, detection: Detection, score: ScoreMap, time_s: float, settings: ObstacleSettings
     ) -> Obstacles:
         """Find the obstacles of the next frame.
 
         Args:
-            detection: what the detector said of it; its road is used.
+            detection: its road is the region of interest, if `settings` say so.
             score: the best score known, (H, W) float32.
-            stamp_s: time of the image in seconds.
+            time_s: time of the image in seconds.
             settings: of this frame.
         """
         roi = self._roi(detection, settings, (score.shape[0], score.shape[1]))
@@ -89,11 +89,11 @@ class ObstacleStage:
         )
         regions = find_regions(mask, score)
         tracker = self._tracker_for(settings, score.shape)
-        ids = tracker.update(regions, stamp_s)
+        ids = tracker.update(regions, time_s)
         return Obstacles(mask, roi, regions, ids, [tracker.age(track_id) for track_id in ids])
 
     def reset(self) -> None:
-        """Forget the obstacles, for a clock jump or a new recording."""
+        """Forget the obstacles, after a clock jump or for a new recording."""
         self._tracker = None
 
     def _roi(

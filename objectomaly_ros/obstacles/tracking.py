@@ -1,4 +1,4 @@
-"""Ids that stay with an obstacle from frame to frame."""
+"""Tracking: ids that stay with an obstacle from frame to frame."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scipy.optimize import linear_sum_assignment
 from objectomaly_ros.obstacles.extraction import Region
 
 _GAIN = 0.5
-"""Weight of a new measurement of the velocity against the velocity so far."""
+"""Weight of a new measurement of the velocity."""
 
 _MIN_SIDE_PX = 12.0
-"""Boxes are compared as if at least this large: tiny distant ones move by more than their size."""
+"""Smaller boxes are enlarged to this for comparison: distant ones move by more than their size."""
 
 Boxes = npt.NDArray[np.float64]
 
 
 @dataclass(eq=False)
 class _Track:
-    """One followed obstacle; its box is centre x, centre y, width, height in pixels."""
+    """One tracked obstacle; its box is centre x, centre y, width, height in pixels."""
 
     id: int
     box: npt.NDArray[np.float64]
@@ -40,23 +40,22 @@ class _Track:
         elapsed = stamp - self.stamp
         if elapsed > 0:
             measured = (box - self.box) / elapsed
-            # the first difference is all that is known; later ones are smoothed
+            # The first measurement counts in full; later ones are smoothed.
             gain = _GAIN if self.velocity.any() else 1.0
             self.velocity = self.velocity + gain * (measured - self.velocity)
         self.box, self.stamp, self.seen = box, max(stamp, self.stamp), frame
 
 
 class ObstacleTracker:
-    """Follows boxes with a constant velocity and matches them by overlap (Hungarian assignment).
+    """Tracks boxes with constant velocity, matched by overlap (Hungarian assignment).
 
-    Each obstacle's box (centre and size) is predicted to the time of the frame; the assignment that
-    maximises the sum of the intersections over union gives the ids. Ids start at 1 and are never
-    used twice until `reset`. Memory is bounded: an obstacle unseen for more than `max_missed`
-    frames is forgotten.
+    Each box (centre and size) is predicted to the time of the frame. The assignment with the
+    largest sum of intersections over union gives the ids. Ids start at 1 and are not used twice
+    until `reset`.
 
     Args:
-        min_iou: boxes match from this intersection over union on, 0 to 1.
-        max_missed: an obstacle keeps its id over this many frames without it.
+        min_iou: least intersection over union of a match, 0 to 1.
+        max_missed: an obstacle unseen for more frames is forgotten, and its id with it.
     """
 
     def __init__(self, min_iou: float = 0.2, max_missed: int = 5) -> None:
@@ -69,27 +68,23 @@ class ObstacleTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything; ids start at 1 again. For clock jumps and new image sizes."""
+        """Forget everything; ids start at 1 again."""
         self._tracks: list[_Track] = []
         self._next_id = 1
         self._frame = -1
 
-    def update(self, regions: Sequence[Region], stamp_s: float) -> list[int]:
-        """Take the obstacles of the next frame and return their ids.
+    def update(self, regions: Sequence[Region], time_s: float) -> list[int]:
+        """Track the obstacles of the next frame, which may be none; return one id per region.
 
         Args:
-            regions: the obstacles of one frame, also if there are none.
-            stamp_s: time of the frame in seconds. It must not run backwards: the caller resets on a
-                clock jump (an older stamp is taken as no time passed).
-
-        Returns:
-            One id per region, in their order, all different.
+            regions: the obstacles.
+            time_s: time of the frame in seconds. It must not go back: reset after a clock jump.
         """
         self._frame += 1
         boxes = np.array([_centred(region.box) for region in regions]).reshape(-1, 4)
-        predicted = np.array([t.predict(stamp_s) for t in self._tracks]).reshape(-1, 4)
+        predicted = np.array([t.predict(time_s) for t in self._tracks]).reshape(-1, 4)
         overlap = _iou(predicted, boxes)
-        # a pair below min_iou must not win against a good pair for the sake of the sum
+        # Pairs below min_iou count nothing, or they could outweigh a good pair in the sum.
         rows, columns = linear_sum_assignment(
             np.where(overlap >= self._min_iou, overlap, 0.0), maximize=True
         )
@@ -102,26 +97,26 @@ class ObstacleTracker:
         for index, box in enumerate(boxes):
             track = matched.get(index)
             if track is None:
-                track = self._start(box, stamp_s)
+                track = self._start(box, time_s)
             else:
-                track.correct(box, stamp_s, self._frame)
+                track.correct(box, time_s, self._frame)
             ids.append(track.id)
         self._tracks = [t for t in self._tracks if self._frame - t.seen <= self._max_missed]
         return ids
 
     def age(self, track_id: int) -> int:
-        """Frames since the obstacle was first seen, 0 in its first.
+        """Return the number of frames since the obstacle was first seen.
 
         Raises:
-            KeyError: the id is not followed (any more).
+            KeyError: the id is not tracked (any more).
         """
         for track in self._tracks:
             if track.id == track_id:
                 return self._frame - track.born
-        raise KeyError(f"no obstacle with id {track_id} is followed")
+        raise KeyError(f"no obstacle with id {track_id} is tracked")
 
     def __len__(self) -> int:
-        """Number of obstacles followed, those unseen for a few frames included."""
+        """Number of tracked obstacles, including those unseen for a few frames."""
         return len(self._tracks)
 
     def _start(self, box: npt.NDArray[np.float64], stamp: float) -> _Track:

@@ -11,8 +11,8 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
 
+from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import (
-    CameraModel,
     CameraPose,
     Transform,
     ground_points,
@@ -114,7 +114,7 @@ class CameraGeometry:
             pose = self._poses.pose(header.frame_id, header.stamp)
             for region in obstacles.regions:
                 points = ground_points(region.contact, model, pose, max_range=limit)
-                nearest = nearest_contact(region.contact, model, pose, max_range=limit)
+                nearest = nearest_contact(points)
                 contacts.append(Contact(points, *nearest) if nearest else Contact(points))
         except (ValueError, ArithmeticError, cv2.error) as error:
             text = f"{self._topic} and the pose give no ranges: {error}"

@@ -1,1 +1,1 @@
-"""The real-time part that knows no ROS: queue, cadence, refinement beside CAS, statistics."""
+"""The real-time engine without ROS: queue, cadence, masks, supervision, statistics."""

@@ -1,4 +1,4 @@
-"""When a frame becomes a keyframe, for which masks are generated."""
+"""Decides which frames become keyframes, for which masks are generated."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CadenceSettings:
-    """How often to refine.
+    """How often to generate masks; with both 0, on request only.
 
     Attributes:
-        every_n: every n-th image of the camera is a keyframe; 0 switches this off.
-        period_s: seconds of image time between keyframes; above 0 it takes the place of `every_n`.
-
-    With both 0, frames are refined on request only.
+        every_n: every n-th image of the camera is a keyframe; 0 for none.
+        period_s: seconds of image time between keyframes; above 0 it replaces `every_n`.
     """
 
     every_n: int = 10
@@ -22,10 +20,10 @@ class CadenceSettings:
 
 
 class Cadence:
-    """Decides for one camera which frames are keyframes.
+    """The cadence of one camera, in image time (`CameraState.time_s`).
 
-    Time is image time (`CameraState.time_s`), not the wall clock: a drive replayed at another speed
-    gets the same keyframes. With a rhythm, the first frame is always due.
+    A drive replayed at another speed gets the same keyframes. The first frame is always one, unless
+    `settings` ask for masks on request only.
     """
 
     def __init__(self, settings: CadenceSettings) -> None:
@@ -34,7 +32,7 @@ class Cadence:
         self._requested = threading.Event()
 
     def request(self) -> None:
-        """Make the next frame a keyframe, whatever the rhythm says. Safe from any thread."""
+        """Make the next frame a keyframe, whatever the settings say. Safe from any thread."""
         self._requested.set()
 
     def due(self, number: int, time_s: float) -> bool:
@@ -44,23 +42,23 @@ class Cadence:
             number: of the image since the camera's first, images that were dropped included.
             time_s: its image time in seconds.
         """
-        if not (self._requested.is_set() or self._rhythm_says(number, time_s)):
+        if not (self._requested.is_set() or self._in_rhythm(number, time_s)):
             return False
         self._requested.clear()
         self._last = number, time_s
         return True
 
-    def _rhythm_says(self, number: int, time_s: float) -> bool:
+    def _in_rhythm(self, number: int, time_s: float) -> bool:
         every_n, period_s = self.settings.every_n, self.settings.period_s
         if every_n <= 0 and period_s <= 0:
             return False
         if self._last is None:
             return True
         if period_s > 0:
-            # A tenth of a millisecond for stamps that floating point rounds below the period.
+            # Floating point may round a difference of stamps below the period.
             return time_s - self._last[1] >= period_s - 1e-4
         return number - self._last[0] >= every_n
 
     def reset(self) -> None:
-        """Forget the past, for a new recording or a clock that jumped; a request is kept."""
+        """Forget the last keyframe, after a clock jump or for a new recording; keep a request."""
         self._last = None

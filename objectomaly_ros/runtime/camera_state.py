@@ -1,4 +1,4 @@
-"""What the engine remembers of one camera."""
+"""The engine's state of one camera."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class CameraState:
     """Counters, statistics and memory of one camera.
 
     Attributes:
-        refiner: None where nothing is refined.
-        cas_latency: seconds from a frame's arrival to its coarse score being handed out.
-        latency: seconds from a frame's arrival to everything being handed out.
-        detector: seconds in the detector.
+        refiner: None without a mask generator.
+        cas_latency: seconds from a frame's arrival until its coarse score is handed out.
+        latency: seconds from a frame's arrival until all its results are handed out.
+        detector: seconds that the detector took.
         last_received_s: when the newest frame arrived, on the engine's clock.
-        last_stamp_s: of the last frame that was scored, None before the first.
-        time_s: image time of that frame: its stamp, and while stamps stand still the time that
-            passes between arrivals. A replay at half speed has the times of the drive.
+        last_stamp_s: stamp of the newest frame that was decoded, None before the first.
+        time_s: image time of that frame: its stamp, plus the time between arrivals for as long as
+            stamps stand still. So a drive replayed at another speed has the same times.
     """
 
     refiner: Refiner | None = None
@@ -47,24 +47,24 @@ class CameraState:
     last_received_s: float | None = None
     last_stamp_s: float | None = None
     time_s: float = 0.0
-    _new_stamp_received_s: float = 0.0
-    _offset_s: float = 0.0  # image time minus stamp
+    _anchor_s: float = 0.0  # arrival of the first frame with the newest stamp
+    _offset_s: float = 0.0  # its image time minus its stamp
 
     def advance(self, stamp_s: float, received_s: float) -> bool:
-        """Take the times of the next frame and update `time_s`.
+        """Take the times of the next frame; return whether its stamp went back.
 
-        Return whether its stamp is older than the last one; masks and obstacles are forgotten then.
+        Masks and obstacles are forgotten then.
         """
         last = self.last_stamp_s
         if stamp_s == last:
-            self.time_s = stamp_s + self._offset_s + received_s - self._new_stamp_received_s
+            self.time_s = stamp_s + self._offset_s + received_s - self._anchor_s
             return False
         went_back = last is not None and stamp_s < last
         if last is None or went_back:
             self.time_s = stamp_s
         else:
             self.time_s = max(self.time_s, stamp_s + self._offset_s)
-        self.last_stamp_s, self._new_stamp_received_s = stamp_s, received_s
+        self.last_stamp_s, self._anchor_s = stamp_s, received_s
         self._offset_s = self.time_s - stamp_s
         if went_back:
             self.obstacles.reset()

@@ -135,13 +135,13 @@ class Engine:
         now, doing, failing = self._clock(), self._doing, self._masks_failing
         if not self._thread.is_alive() and not self._closed:
             return "the scoring thread has ended"
-        if doing is not None and _overdue(now - doing.since_s, HANG_S, 5, self.service):
+        if doing is not None and self.service.exceeded_by(now - doing.since_s, HANG_S, 5):
             camera = f" with an image of camera {doing.camera!r}" if doing.camera else ""
             return f"{doing.step} has taken {now - doing.since_s:.0f} s{camera} and has not ended"
         if failing is not None and failing.last_s - failing.first_s > MASKS_FAIL_S:
             return f"no masks for {now - failing.first_s:.0f} s: {failing.text}"
         busy_s = self.mask_generation_busy_s()
-        if _overdue(busy_s, MASKS_HANG_S, 5, self.mask_generation):
+        if self.mask_generation.exceeded_by(busy_s, MASKS_HANG_S, 5):
             return f"mask generation has taken {busy_s:.0f} s and has not ended"
         return None
 
@@ -159,7 +159,7 @@ class Engine:
             if (
                 doing is None
                 or math.isnan(self.service.percentiles().p95)  # the first frame may take long
-                or not _overdue(now - doing.since_s, RESTART_S, 20, self.service)
+                or not self.service.exceeded_by(now - doing.since_s, RESTART_S, 20)
                 or (self._abandoned is not None and self._abandoned.is_alive())
                 or doing.step == (LOADING if self._reload is not None else DETECTOR)
             ):
@@ -168,7 +168,7 @@ class Engine:
         self._restarted_s = now
         for name, state in self.cameras.items():
             state.obstacles, state.refiner = ObstacleStage(), self._refiner(name)
-        camera = doing.camera if doing is not None else next(iter(self.cameras))
+        camera = next(iter(self.cameras)) if doing is None or not doing.camera else doing.camera
         self._failed(camera, f"{problem}: the scoring thread is started again")
         self._start(self._reload)
 
@@ -210,7 +210,7 @@ class Engine:
                 self._enter(None)
                 self.detector = detector
             while (taken := self._queue.get()) is not None:
-                self._serve(*taken[1])
+                self._serve(*taken)
 
     def _serve(self, number: int, frame: Frame) -> None:
         state, began = self.cameras[frame.camera], self._clock()
@@ -331,9 +331,3 @@ class Engine:
         self.last_error = now, text
         self._masks_failing = _Failing(failing.first_s if failing is not None else now, now, text)
         self._sink.warn("masks", f"{text}; scores stay coarse until it works again")
-
-
-def _overdue(seconds: float, least_s: float, factor: float, usual: Rolling) -> bool:
-    """Whether `seconds` are more than `least_s` and than `factor` times the p95 of `usual`."""
-    usual_s = usual.percentiles().p95  # NaN without samples
-    return seconds > least_s and not seconds <= factor * usual_s

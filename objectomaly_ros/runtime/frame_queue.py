@@ -12,8 +12,7 @@ T = TypeVar("T")
 class FrameQueue(Generic[T]):
     """Frames that wait for the detector: one lane per camera, each of `size` frames.
 
-    A full lane gives up its own oldest frame, so a fast camera never pushes out another one's;
-    lanes are served in turn, so it cannot starve another one either.
+    A full lane drops its oldest frame. Lanes are served in turn, so no camera starves another.
     """
 
     def __init__(self, size: int) -> None:
@@ -26,7 +25,7 @@ class FrameQueue(Generic[T]):
         self._closed = False
 
     def put(self, camera: str, frame: T) -> T | None:
-        """Add a frame without waiting; return the frame that had to give way, if any.
+        """Add a frame without waiting; return the frame that was dropped for it, if any.
 
         A closed queue takes nothing and returns None.
         """
@@ -41,21 +40,21 @@ class FrameQueue(Generic[T]):
             self._ready.notify()
             return dropped
 
-    def get(self, timeout: float | None = None) -> tuple[str, T] | None:
-        """Wait for the next frame; None when the queue is closed or `timeout` seconds passed."""
+    def get(self) -> T | None:
+        """Wait for the next frame and return it; None once the queue is closed."""
         with self._ready:
-            self._ready.wait_for(lambda: bool(self._turns) or self._closed, timeout)
-            if self._closed or not self._turns:
+            self._ready.wait_for(lambda: self._turns or self._closed)
+            if self._closed:
                 return None
             camera = self._turns.popleft()
             lane = self._lanes[camera]
             frame = lane.popleft()
             if lane:
                 self._turns.append(camera)
-            return camera, frame
+            return frame
 
     def close(self) -> None:
-        """Let go of all waiting frames and wake the reader for good."""
+        """Drop all waiting frames and wake the reader for good."""
         with self._ready:
             self._closed = True
             self._lanes.clear()

@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out of it."""
+"""The engine's input and output."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from objectomaly_ros.types import Detection, Image, ScoreMap
 
 @dataclass(frozen=True)
 class Settings:
-    """What may change while the engine runs.
+    """Settings that may change while the engine runs.
 
     Attributes:
         cadence: which frames become keyframes.
-        propagation: what masks do between keyframes.
-        obstacles: what counts as an obstacle; None where no threshold is known.
+        propagation: how masks are used between keyframes, see `MaskPropagator`.
+        obstacles: None if no threshold is known; obstacles are not looked for then.
         max_age_s: seconds of image time after which masks no longer refine.
     """
 
@@ -33,11 +33,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Demand:
-    """What somebody listens to at the moment.
+    """Which results have subscribers at the moment.
 
     Attributes:
-        score: the refined score, or anything that is made from it.
-        obstacles: the obstacles, or anything that is made from them.
+        score: the refined score, or anything made from it.
+        obstacles: the obstacles, or anything made from them.
     """
 
     score: bool = True
@@ -56,9 +56,9 @@ class Frame:
         camera: name of the camera, "" for a single one.
         stamp_s: time of the image in seconds.
         received_s: when it arrived, on the engine's clock.
-        message: what `Sink.decode` makes the image of.
-        score: makes the coarse score that came with the image, (H, W) float32, in the engine's
-            thread, or raises BadImageError; None where the detector is to be asked.
+        message: the input of `Sink.decode`.
+        score: returns the coarse score that came with the image, (H, W) float32, or raises
+            BadImageError; called in the engine's thread. None: the detector scores the image.
     """
 
     camera: str
@@ -81,14 +81,14 @@ class Timings:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Everything known of one frame.
+    """The results of one frame.
 
     Attributes:
-        frame: that it is of.
+        frame: the input.
         image: (H, W, 3) uint8 RGB.
-        detection: the coarse stage's answer.
-        refined: the best score known, and the masks that refined it, if any.
-        obstacles: the obstacles, None if nobody asked or no threshold is known.
+        detection: the coarse score, and the road if the detector knows it.
+        refined: the best score known, and which masks refined it.
+        obstacles: None without demand or without a threshold.
         timings: of the stages.
         mask_generation_s: seconds that the last mask generation took, None before the first.
         counters: totals of the camera, this frame included.
@@ -105,22 +105,22 @@ class Result:
 
 
 class Sink(Protocol):
-    """The engine's surroundings; all is called from its CAS thread, but for `warn` and `error`."""
+    """Takes the engine's results. All but `warn` and `error` are called in the scoring thread."""
 
     def decode(self, frame: Frame) -> Image:
-        """Make the image of a frame's message; raises BadImageError."""
+        """Decode the message of a frame; raises BadImageError."""
 
     def demand(self, camera: str) -> Demand:
-        """Say what somebody listens to."""
+        """Return which results of a camera have subscribers."""
 
     def coarse(self, frame: Frame, score: ScoreMap) -> None:
         """Take the coarse score of a frame, as soon as it is known."""
 
     def result(self, result: Result) -> None:
-        """Take everything that is known of a frame; called once for every frame scored."""
+        """Take all results of a frame; called once for every frame scored."""
 
     def warn(self, key: str, text: str) -> None:
-        """Log something wrong; `key` names what may repeat."""
+        """Log a warning; texts of one key are throttled together."""
 
     def error(self, key: str, text: str) -> None:
-        """Log something that keeps the engine from its task; `key` names what may repeat."""
+        """Log an error; texts of one key are throttled together."""

@@ -1,4 +1,4 @@
-"""What mask generation takes and gives: keyframes, their masks, and failures."""
+"""Input and output of mask generation: keyframes, their masks, and failures."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from objectomaly_ros.video.cells import Cells
 
 @dataclass(frozen=True, eq=False)
 class Keyframe:
-    """An image whose masks are wanted.
+    """An image for which masks are generated.
 
     Attributes:
         camera: name of the camera.
-        epoch: counts the clock jumps of that camera, so that late masks of before are known.
+        epoch: the refiner's memory that the masks belong to; masks of an earlier one are dropped.
         number: of the image since the camera's first, images that were dropped included.
         time_s: image time in seconds (`CameraState.time_s`).
         image: (H, W, 3) uint8 RGB.
         score: coarse score, (H, W) float32.
-        track: what the mask propagator gave for it.
+        track: return value of `MaskPropagator.start`.
     """
 
     camera: str
@@ -35,7 +35,7 @@ class Keyframe:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a keyframe: its masks, or None if it was skipped or the generator failed."""
+    """A keyframe and its masks; None if it was skipped or the generator failed."""
 
     keyframe: Keyframe
     masks: KeyframeMasks | None
@@ -51,7 +51,7 @@ class MaskGeneratorSpec:
 
     Attributes:
         name, checkpoint, device, options: as `load_mask_generator` takes them.
-        overlap: the rule of OASC, see `rule_for`; None for what the generator recommends.
+        overlap: the rule of OASC, see `rule_for`; None for the generator's own.
     """
 
     name: str
@@ -68,9 +68,9 @@ class KeyframeMasks:
     Attributes:
         cells: of the keyframe's shape.
         count: number of masks that have a pixel.
-        seconds: that generating them took.
-        frame_superpixels: makes quick masks of the frames after, to be fused with these; None for
-            none.
+        seconds: time that generating them took.
+        frame_superpixels: makes superpixels of later frames, to be fused with these masks; None
+            for no fusion.
     """
 
     cells: Cells
@@ -81,6 +81,6 @@ class KeyframeMasks:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong in the other process, in words."""
+    """An error of the mask process, in words."""
 
     text: str

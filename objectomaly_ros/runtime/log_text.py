@@ -1,4 +1,4 @@
-"""What the log says: errors in one line, and repeated things only now and then."""
+"""Log text: throttled repetitions, and errors in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from objectomaly_ros.runtime.keyframes import MaskGeneratorError
 
 
 class Throttle:
-    """Lets a text through once in `period_s` for each key, and counts what it holds back."""
+    """Lets one text per key pass in `period_s` seconds, and counts the others."""
 
     def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._period_s = period_s
@@ -20,7 +20,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def admit(self, key: str, text: str) -> str | None:
-        """Return what to say now, or None to stay silent."""
+        """Return the text to log now, or None."""
         now = self._clock()
         with self._lock:
             last = self._last.get(key)
@@ -33,7 +33,7 @@ class Throttle:
 
 
 def describe(error: BaseException) -> str:
-    """An exception as one line for a log, with its type where the words may say too little."""
+    """Return an exception as one line, with its type unless the message alone suffices."""
     text = " ".join(str(error).split())
     plain = isinstance(error, (ValueError, FileNotFoundError, ImportError, MaskGeneratorError))
     return text if plain and text else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Masks between keyframes: they follow the image, hold still, or serve one frame."""
+"""Masks between keyframes: moved with the image, held still, or used on one frame."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Propagation = Literal["flow", "hold", "none"]
 
 @dataclass(frozen=True, eq=False)
 class Current:
-    """The masks that are in use on a frame.
+    """The masks in use on the current frame.
 
     Attributes:
-        keyframe: of the masks.
-        masks: as they were made.
+        keyframe: the masks' keyframe.
+        masks: its masks.
         cells: the masks warped to the current frame.
         image: the current frame, (H, W, 3) uint8.
     """
@@ -40,16 +40,15 @@ class Current:
 
 
 class MaskPropagator:
-    """Keeps one camera's masks usable on the frames after their keyframe.
+    """Propagates one camera's masks from their keyframe to the frames after it.
 
-    Masks are ready some frames after their keyframe. What happens then, and until newer ones are
-    ready, is the mode:
+    Masks are ready some frames after their keyframe. The mode says how they are used until newer
+    ones are ready:
         flow: the optical flow of the image moves them from the keyframe to each frame;
-        hold: they are used where they were, which suits a camera that stands still;
-        none: they are used where they were, on one frame only, the first after they are ready;
-            all other frames keep the coarse score.
+        hold: they stay in place, for a camera that stands still;
+        none: they stay in place and are used once, on the first frame after they are ready.
 
-    Used by the CAS thread only.
+    Used by the scoring thread only.
     """
 
     def __init__(self) -> None:
@@ -63,43 +62,43 @@ class MaskPropagator:
             self._flow.step(image)
 
     def start(self) -> int | None:
-        """Make the current frame a keyframe, and return what `Keyframe.track` is to hold."""
+        """Make the current frame a keyframe; return its `Keyframe.track`."""
         return self._flow.start() if self.mode == "flow" else None
 
     def adopt(self, keyframe: Keyframe, masks: KeyframeMasks) -> None:
         """Use these masks from now on."""
-        self._leave()
+        self._drop_masks()
         self._in_use = keyframe, masks
 
     def drop(self, keyframe: Keyframe) -> None:
-        """No masks will come for this keyframe, or they are no longer used."""
+        """Stop tracking a keyframe that has no masks."""
         if keyframe.track is not None:
             self._flow.drop(keyframe.track)
 
     def current(self, image: Image) -> Current | None:
-        """The masks in use on the current frame, (H, W, 3); None without any."""
+        """Return the masks in use on the current frame, (H, W, 3); None without any."""
         if self._in_use is None:
             return None
         keyframe, masks = self._in_use
         cells, track = masks.cells, keyframe.track
         if cells.ids.shape != image.shape[:2]:  # the camera changed its resolution meanwhile
-            self._leave()
+            self._drop_masks()
             return None
         if self.mode == "none":
-            self._leave()
+            self._drop_masks()
         elif self.mode == "flow" and track is not None:
             if track not in self._flow:
-                self._leave()
+                self._drop_masks()
                 return None
             cells = cells.with_ids(self._flow.warp(track, cells.ids))
         return Current(keyframe, masks, cells, image)
 
     def reset(self) -> None:
-        """Forget all masks, for a clock jump or a new recording."""
+        """Forget all masks, after a clock jump or for a new recording."""
         self._flow.reset()
         self._in_use = None
 
-    def _leave(self) -> None:
+    def _drop_masks(self) -> None:
         if self._in_use is not None:
             self.drop(self._in_use[0])
             self._in_use = None

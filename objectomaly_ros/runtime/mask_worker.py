@@ -14,8 +14,9 @@ class MaskWorker:
     """Holds at most one waiting keyframe per camera, the newest; cameras take turns.
 
     Args:
-        generate: makes the masks of an image and its coarse score; may take as long as it likes.
-        on_failure: told of every exception of `generate`, in the worker's thread.
+        generate: makes the masks of an image and its coarse score; may take long.
+        on_failure: takes every exception of `generate`, in the worker's thread.
+        clock: seconds, for `busy_seconds`.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class MaskWorker:
         self._thread.start()
 
     def submit(self, keyframe: Keyframe) -> None:
-        """Ask for masks without waiting; the camera's older keyframe, if it waits, gives way."""
+        """Request masks without waiting; an older keyframe of the camera that waits is skipped."""
         with self._wake:
             older = self._waiting.get(keyframe.camera)
             if older is not None:
@@ -45,7 +46,7 @@ class MaskWorker:
             self._wake.notify()
 
     def poll(self, camera: str) -> list[Outcome]:
-        """Take what became of the camera's keyframes since the last call, oldest first."""
+        """Return the camera's keyframes that ended since the last call, oldest first."""
         with self._wake:
             return self._outcomes.pop(camera, [])
 
@@ -55,7 +56,7 @@ class MaskWorker:
         return 0.0 if since is None else self._clock() - since
 
     def close(self, timeout: float | None = None) -> bool:
-        """Stop after the generation in progress; tell whether the thread ended in time."""
+        """Stop after the generation in progress; return whether the thread ended in time."""
         with self._wake:
             self._closed = True
             self._waiting.clear()
@@ -66,7 +67,7 @@ class MaskWorker:
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: bool(self._waiting) or self._closed)
+                self._wake.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
                 keyframe = self._waiting.pop(next(iter(self._waiting)))

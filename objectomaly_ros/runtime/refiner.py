@@ -1,4 +1,4 @@
-"""The refined score of one camera: keyframes by cadence, masks that follow, OASC and MBP."""
+"""The refined score of one camera: keyframes by cadence, masks propagated from them, OASC, MBP."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from objectomaly_ros.runtime.mask_worker import MaskWorker
 from objectomaly_ros.types import Image, ScoreMap
 
 _EPOCHS = itertools.count()
-"""Numbers of what a refiner remembers, so that masks which come after it forgot are known."""
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """The best score of a frame and what made it.
+    """The best score known of a frame, and the masks that refined it.
 
     Attributes:
-        score: refined with masks if `mask_count` is not None, else coarse.
+        score: refined if `mask_count` is not None, else coarse.
         mask_count: number of masks; None if there are none, or only too old ones.
         age_frames: images of the camera since the masks' keyframe, also if they are too old; None
             without masks.
@@ -41,9 +40,9 @@ class Refined:
 
 
 class Refiner:
-    """Refines the scores of one camera with whatever masks are at hand; never waits for masks.
+    """Refines the scores of one camera with its newest masks; never waits for masks.
 
-    Used by the CAS thread, but for `cadence.request`.
+    Used by the scoring thread, except `cadence.request`.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Refiner:
         self.cadence = Cadence(CadenceSettings())
         self.propagator = MaskPropagator()
         self.max_age_s = 2.0  # may be replaced at any time, as may the cadence's settings
-        self.keyframes = 0
         self.last_generation_s: float | None = None  # seconds that the last masks took
         self.late_s: float | None = None  # age of masks that came on this frame, if too old to use
         self._camera = camera
@@ -76,7 +74,10 @@ class Refiner:
         self._take_masks(time_s)
         current = self.propagator.current(image)
         if self.cadence.due(number, time_s):
-            self._submit(image, coarse, number, time_s)
+            track = self.propagator.start()
+            self._worker.submit(
+                Keyframe(self._camera, self._epoch, number, time_s, image, coarse, track)
+            )
         moved = self._clock()
         if current is None:
             return Refined(coarse, propagation_s=moved - began)
@@ -86,9 +87,8 @@ class Refiner:
             return Refined(coarse, None, age_frames, age_s, propagation_s=moved - began)
         calibrated = current.calibrate(coarse, age_s)
         averaged = self._clock()
-        score = refine_boundary(calibrated)
         return Refined(
-            score,
+            refine_boundary(calibrated),
             current.masks.count,
             age_frames,
             age_s,
@@ -98,37 +98,23 @@ class Refiner:
         )
 
     def skip_frame(self) -> None:
-        """A frame is not refined because nobody listens; the masks at hand go stale."""
+        """Skip refinement while nothing subscribes, and drop masks that would go stale."""
         if not self._idle:
             self.reset()
             self._idle = True
 
     def reset(self) -> None:
-        """Forget masks and rhythm, for a clock jump; masks still being made will be discarded."""
+        """Forget masks and cadence; masks that are still being generated will be dropped."""
         self._epoch = next(_EPOCHS)
         self.cadence.reset()
         self.propagator.reset()
-
-    def _submit(self, image: Image, coarse: ScoreMap, number: int, time_s: float) -> None:
-        self.keyframes += 1
-        self._worker.submit(
-            Keyframe(
-                self._camera,
-                self._epoch,
-                number,
-                time_s,
-                image,
-                coarse,
-                self.propagator.start(),
-            )
-        )
 
     def _take_masks(self, time_s: float) -> None:
         self.late_s = None
         for outcome in self._worker.poll(self._camera):
             keyframe, masks = outcome.keyframe, outcome.masks
             if keyframe.epoch != self._epoch:
-                continue  # its track went with the reset
+                continue
             if masks is None:
                 self.propagator.drop(keyframe)
                 continue

@@ -7,21 +7,21 @@ from typing import Generic, TypeVar
 
 I = TypeVar("I")  # noqa: E741  # an image
 S = TypeVar("S")  # a score map
+T = TypeVar("T")
 
 
 class ScoreSynchronizer(Generic[I, S]):
-    """Holds images and score maps back until the other of the same stamp is there.
+    """Pairs images and score maps of the same stamp, whichever comes first. Not thread-safe.
 
-    Either may come first. A pair lets go of all that arrived before it on either side, so that
-    pairs come out in the order of arrival and a stamp that comes again (a bag that loops) finds
-    nothing old. Not thread-safe.
+    A pair drops everything that arrived before it. So pairs come out in the order of arrival, and
+    a bag that loops meets no leftovers of the last round.
 
     Args:
-        size: how many images, and how many maps, may wait; beyond it the oldest is let go.
+        size: how many images, and how many maps, may wait; the oldest are dropped beyond it.
 
     Attributes:
-        images_alone: images let go without a map.
-        scores_alone: maps let go without an image.
+        images_alone: images dropped without a map.
+        scores_alone: maps dropped without an image.
     """
 
     def __init__(self, size: int) -> None:
@@ -37,17 +37,17 @@ class ScoreSynchronizer(Generic[I, S]):
         return len(self._images)
 
     def image(self, stamp: Hashable, image: I) -> tuple[I, S] | None:
-        """Take an image; return it with its map if that is there."""
+        """Take an image; return it with its map if that has come."""
         self.images_alone += _add(self._images, stamp, image, self._size)
         return self._pair(stamp)
 
     def score(self, stamp: Hashable, score: S) -> tuple[I, S] | None:
-        """Take a map; return its image with it if that is there."""
+        """Take a map; return its image with it if that has come."""
         self.scores_alone += _add(self._scores, stamp, score, self._size)
         return self._pair(stamp)
 
     def clear(self) -> None:
-        """Let go of everything that waits, uncounted."""
+        """Drop everything that waits, uncounted."""
         self._images.clear()
         self._scores.clear()
 
@@ -61,21 +61,18 @@ class ScoreSynchronizer(Generic[I, S]):
         return image, score
 
 
-T = TypeVar("T")
-
-
-def _add(waiting: dict[Hashable, T], stamp: Hashable, thing: T, size: int) -> int:
-    """Add at the end; return how many had to go for it."""
-    gone = int(waiting.pop(stamp, None) is not None)
+def _add(waiting: dict[Hashable, T], stamp: Hashable, item: T, size: int) -> int:
+    """Add an item as the newest; return how many were dropped for it."""
+    dropped = int(waiting.pop(stamp, None) is not None)
     if len(waiting) >= size:
         del waiting[next(iter(waiting))]
-        gone += 1
-    waiting[stamp] = thing
-    return gone
+        dropped += 1
+    waiting[stamp] = item
+    return dropped
 
 
 def _take(waiting: dict[Hashable, T], stamp: Hashable) -> tuple[T, int]:
-    """Take one out, and all before it; return it and their number."""
+    """Remove an item and all older ones; return it and the number of the others."""
     before = list(waiting).index(stamp)
     for key in list(waiting)[:before]:
         del waiting[key]

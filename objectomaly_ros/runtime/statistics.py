@@ -1,7 +1,8 @@
-"""Rolling figures for diagnostics: percentiles and rates of the recent past, in bounded memory."""
+"""Rolling percentiles and rates for diagnostics, in bounded memory."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -32,13 +33,18 @@ class Rolling:
             self._samples.append(value)
 
     def percentiles(self) -> Percentiles:
-        """Return p50 and p95 of what is held."""
+        """Return p50 and p95 of the samples."""
         with self._lock:
             samples = list(self._samples)
         if not samples:
             return Percentiles(float("nan"), float("nan"))
         p50, p95 = np.percentile(samples, [50, 95])
         return Percentiles(float(p50), float(p95))
+
+    def exceeded_by(self, value: float, least: float, factor: float) -> bool:
+        """Return whether `value` is above `least` and above `factor` times the p95."""
+        p95 = self.percentiles().p95
+        return value > least and (math.isnan(p95) or value > factor * p95)
 
 
 class Rate:

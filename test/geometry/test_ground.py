@@ -120,16 +120,15 @@ def test_only_the_contact_edge_is_projected_so_an_upright_board_stays_in_place()
     board = np.zeros((360, 640), np.uint8)
     cv2.fillConvexPoly(board, np.rint(pixels).astype(np.int32), 1)
     (region,) = find_regions(board > 0, board.astype(np.float32))
-    edge = contact_edge(region)
-    np.testing.assert_array_equal(edge, contact_edge(board > 0))
-    found = ground_points(edge, model, pose)
+    np.testing.assert_array_equal(region.contact, contact_edge(board > 0))
+    found = ground_points(region.contact, model, pose)
     assert found[:, 0] == pytest.approx(np.full(len(found), 10.0), rel=0.02)
     assert (found[:, 1].max(), found[:, 1].min()) == pytest.approx((1, -1), abs=0.05)
-    distance, (x, y, z) = nearest_contact(edge, model, pose)
+    distance, (x, y, z) = nearest_contact(found)
     assert distance == pytest.approx(10, rel=0.02)
     assert distance == pytest.approx(np.hypot(x, y))
     assert z == 0
-    assert nearest_contact([[320, 5]], model, pose) is None
+    assert nearest_contact(ground_points([[320, 5]], model, pose)) is None
 
 
 def test_a_resized_image_gives_the_same_points():

@@ -25,6 +25,15 @@ def test_without_samples_nothing_is_known():
     assert math.isnan(Rolling().percentiles().p95)
 
 
+def test_a_value_is_held_against_the_usual_ones():
+    rolling = Rolling()
+    assert rolling.exceeded_by(1.1, least=1.0, factor=5)
+    rolling.add(0.5)
+    assert not rolling.exceeded_by(2.5, least=1.0, factor=5)
+    assert rolling.exceeded_by(2.6, least=1.0, factor=5)
+    assert not rolling.exceeded_by(2.6, least=3.0, factor=5)
+
+
 def test_a_rate_counts_the_window_only():
     now = [0.0]
     rate = Rate(window_s=5.0, clock=lambda: now[0])
