@@ -13,6 +13,9 @@ from objectomaly_ros.obstacles.roi import polygon_roi, road_roi
 from objectomaly_ros.obstacles.tracking import ObstacleTracker
 from objectomaly_ros.types import Detection, Mask, ScoreMap
 
+MOST_REGIONS = 256
+"""Of more obstacles the smallest are left out: so many are noise, and tracking takes too long."""
+
 RoiMode = Literal["none", "road", "polygon"]
 
 
@@ -44,7 +47,7 @@ class Obstacles:
     Attributes:
         mask: obstacle pixels, (H, W) bool.
         roi: region of interest, (H, W) bool; None for everywhere.
-        regions: the obstacles, largest first.
+        regions: the obstacles, largest first, at most MOST_REGIONS.
         ids: one stable id per region.
         ages: frames since each one was first seen.
     """
@@ -87,7 +90,7 @@ class ObstacleStage:
         mask = obstacle_mask(
             score, settings.high, low=settings.low, min_area=settings.min_area, roi=roi
         )
-        regions = find_regions(mask, score)
+        regions = find_regions(mask, score, limit=MOST_REGIONS)
         tracker = self._tracker_for(settings, score.shape)
         ids = tracker.update(regions, time_s)
         return Obstacles(mask, roi, regions, ids, [tracker.age(track_id) for track_id in ids])

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from objectomaly_ros.detectors import detect
-from objectomaly_ros.obstacles.stage import ObstacleStage
+from objectomaly_ros.obstacles.stage import MOST_REGIONS, ObstacleStage
 from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.frame_queue import FrameQueue
 from objectomaly_ros.runtime.interface import BadImageError, Frame, Result, Settings, Sink, Timings
@@ -274,6 +274,12 @@ class Engine:
             obstacles = state.obstacles.find(
                 detection, refined.score, state.time_s, settings.obstacles
             )
+            if len(obstacles.regions) == MOST_REGIONS:
+                self._sink.warn(
+                    f"regions {camera}",
+                    f"an image has {MOST_REGIONS} obstacles or more, and the smallest are left "
+                    "out: raise threshold.high or min_area",
+                )
 
         self._enter("publishing", camera)
         timings = Timings(

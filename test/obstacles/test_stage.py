@@ -1,6 +1,6 @@
 import numpy as np
 
-from objectomaly_ros.obstacles.stage import ObstacleSettings, ObstacleStage
+from objectomaly_ros.obstacles.stage import MOST_REGIONS, ObstacleSettings, ObstacleStage
 from objectomaly_ros.types import Detection
 
 SHAPE = (60, 80)
@@ -25,6 +25,16 @@ def test_obstacles_keep_their_ids_from_frame_to_frame():
     assert len(first.ids) == 2
     assert by_x(first) == by_x(second)
     assert second.ages == [1, 1]
+
+
+def test_of_a_noisy_score_the_largest_obstacles_are_kept():
+    score = np.zeros((200, 200), np.float32)
+    score[::4, ::4] = 1  # 2500 obstacles of a pixel
+    score[101:103, 101:103] = 1
+    found = find(ObstacleStage(), Detection(score), ObstacleSettings(high=0.5))
+    assert len(found.regions) == len(found.ids) == MOST_REGIONS
+    assert found.regions[0].area == 5
+    assert found.mask.sum() == 2504
 
 
 def test_a_changed_threshold_counts_at_once():

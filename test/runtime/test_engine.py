@@ -13,6 +13,7 @@ from objectomaly_ros.runtime.cadence import CadenceSettings
 from objectomaly_ros.runtime.engine import Engine
 from objectomaly_ros.runtime.interface import BadImageError, Demand, Frame, Settings
 from objectomaly_ros.runtime.mask_server import generate
+from objectomaly_ros.types import Detection
 
 SHAPE = (48, 64)
 
@@ -654,6 +655,21 @@ def test_cameras_have_their_own_masks_obstacles_and_counters(run):
     assert sink.results[-1].refined.mask_count == 4
     assert engine.cameras["front"].counters.scored == 2
     assert engine.cameras["left"].counters.scored == 1
+
+
+def test_more_obstacles_than_are_tracked_are_told(run):
+    class Noisy(RednessDetector):
+        def detect(self, image):
+            score = np.zeros(SHAPE, np.float32)
+            score[::2, ::2] = 1
+            return Detection(score)
+
+    engine, sink = run(Noisy())
+    feed(engine, sink, 0.0)
+    assert sink.warnings == [
+        "an image has 256 obstacles or more, and the smallest are left out: raise threshold.high "
+        "or min_area"
+    ]
 
 
 def test_without_a_threshold_no_obstacles_are_looked_for(run):
