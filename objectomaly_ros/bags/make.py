@@ -8,13 +8,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
+from objectomaly_ros.arrays.image_messages import decode_picture
 from objectomaly_ros.bags import frames as folder_frames
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.images import decode_picture
 from objectomaly_ros.bags.messages import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
@@ -113,10 +111,9 @@ def _read_frame(file: Path) -> tuple[bytes, Image]:
     """Return a frame as it is in its file, and decoded."""
     try:
         data = read_bytes(file, MAX_BYTES)
-        image = decode_picture(data, cv2.IMREAD_COLOR)
+        return data, decode_picture(data)
     except (OSError, ValueError) as error:
         raise BagError(f"the frame {file} cannot be read: {error}") from error
-    return data, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _intrinsics(text: str) -> Intrinsics:

@@ -20,7 +20,8 @@ def check_pixels(width: int, height: int, limit: int = MAX_PIXELS) -> None:
     """
     if width * height > limit:
         raise ValueError(
-            f"it has {width} x {height} pixels, which is {width * height}; the limit is {limit}"
+            f"it has {width} x {height} pixels, which is {width * height}; "
+            f"the limit is {limit} (max_pixels)"
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from objectomaly_ros.ros import images
+from objectomaly_ros.arrays.image_messages import decode_score
 from objectomaly_ros.runtime.interface import BadImageError, Frame
 from objectomaly_ros.runtime.score_sync import ScoreSynchronizer
 from objectomaly_ros.types import Image, ScoreMap
@@ -91,8 +91,8 @@ class ScoreInput:
 
     def _decode(self, message: Any) -> ScoreMap:
         try:
-            return images.decode_score(message, self._max_pixels)
-        except BadImageError as error:
+            return decode_score(message, self._max_pixels)
+        except ValueError as error:
             raise BadImageError(f"a score map on {self.topic} is skipped: {error}") from error
 
 

@@ -194,19 +194,19 @@ def unknown_encoding(folder, make_bag):
 
 def score_map_as_image(folder, make_bag):
     changed = {"encoding": "32FC1", "step": 24, "data": np.zeros(96, np.uint8)}
-    return _one_image(folder, **changed), ["'32FC1' cannot be read as rgb8"]
+    return _one_image(folder, **changed), ["'32FC1' is that of a depth image"]
 
 
 def image_without_size(folder, make_bag):
-    return _one_image(folder, width=0), ["an empty image (0 x 4)"]
+    return _one_image(folder, width=0), ["it is empty: 0 x 4"]
 
 
 def image_with_a_wrong_step(folder, make_bag):
-    return _one_image(folder, step=6), ["needs a step of 18", "it has a step of 6"]
+    return _one_image(folder, step=6), ["its step is 6 bytes, but 6 pixels of rgb8 take 18"]
 
 
 def image_cut_short(folder, make_bag):
-    return _one_image(folder, data=np.zeros(10, np.uint8)), ["72 bytes", "and 10 bytes"]
+    return _one_image(folder, data=np.zeros(10, np.uint8)), ["too short: 10 bytes", "take 72"]
 
 
 def compressed_image_that_is_none(folder, make_bag):
@@ -216,7 +216,7 @@ def compressed_image_that_is_none(folder, make_bag):
         compressed = writer.store.types["sensor_msgs/msg/CompressedImage"]
         junk = compressed(header=header, format="jpeg", data=np.arange(50, dtype=np.uint8))
         writer.write("/image/compressed", junk, 1)
-    return lambda: list(read_images(folder / "odd")), ["50 bytes are no PNG, JPEG"]
+    return lambda: list(read_images(folder / "odd")), ["50 bytes are damaged"]
 
 
 def bytes_of_another_type(folder, make_bag):

@@ -1,4 +1,5 @@
 import array
+import re
 
 import cv2
 import numpy as np
@@ -10,9 +11,8 @@ from graph import compressed_message, image_message
 from malformed import MALFORMED, jpeg, png, smooth
 from sensor_msgs.msg import Image
 
-from objectomaly_ros.ros import images
-from objectomaly_ros.ros.images import ENCODINGS, decode_score, fill
-from objectomaly_ros.runtime.interface import BadImageError
+from objectomaly_ros.arrays.image_messages import ALIASES, ENCODINGS, decode_image, decode_score
+from objectomaly_ros.ros.images import fill
 
 pytestmark = pytest.mark.ros
 
@@ -20,7 +20,7 @@ LIMIT = 10_000
 
 
 def decode(message, max_pixels=LIMIT):
-    return images.decode(message, max_pixels)
+    return decode_image(message, max_pixels)
 
 
 def sampled(pattern, image):
@@ -104,7 +104,7 @@ def test_byte_order_is_minded(encoding):
     np.testing.assert_array_equal(big, little)
 
 
-@pytest.mark.parametrize(("alias", "encoding"), images.ALIASES.items())
+@pytest.mark.parametrize(("alias", "encoding"), ALIASES.items())
 def test_opencvs_names_are_understood(alias, encoding):
     image = smooth()
     pixels = encoded(encoding, image)
@@ -143,19 +143,16 @@ def test_compressed_bayer_images_get_their_colours():
 @pytest.mark.parametrize("case", MALFORMED)
 def test_malformed_images_say_what_is_wrong(case):
     message, text = MALFORMED[case]
-    with pytest.raises(BadImageError) as error:
+    with pytest.raises(ValueError, match=re.escape(text)):
         decode(message)
-    assert text in str(error.value)
 
 
-@pytest.mark.parametrize("encoding", [*sorted(ENCODINGS), *images.ALIASES])
+@pytest.mark.parametrize("encoding", [*sorted(ENCODINGS), *ALIASES])
 def test_larger_raw_images_than_allowed_are_refused(encoding):
     image = smooth()
-    message = message_of(encoding, encoded(images.ALIASES.get(encoding, encoding), image), image)
+    message = message_of(encoding, encoded(ALIASES.get(encoding, encoding), image), image)
     assert decode(message, max_pixels=48 * 64).shape == image.shape
-    with pytest.raises(
-        BadImageError, match=r"64 x 48 pixels, .* limit is 3071 .parameter max_pixels"
-    ):
+    with pytest.raises(ValueError, match=r"64 x 48 pixels, .* limit is 3071 .max_pixels"):
         decode(message, max_pixels=48 * 64 - 1)
 
 
@@ -164,15 +161,15 @@ def test_larger_compressed_images_than_allowed_are_refused_undecoded(suffix, mon
     data = cv2.imencode(suffix, smooth())[1].tobytes()
     message = compressed_message(1, data, suffix)
     assert decode(message, max_pixels=48 * 64).shape == (48, 64, 3)
-    monkeypatch.setattr(images.cv2, "imdecode", pytest.fail)
-    with pytest.raises(BadImageError, match=r"64 x 48 pixels, .* limit is 3071 .parameter"):
+    monkeypatch.setattr(cv2, "imdecode", pytest.fail)
+    with pytest.raises(ValueError, match=r"64 x 48 pixels, .* limit is 3071 .max_pixels"):
         decode(message, max_pixels=48 * 64 - 1)
 
 
 def test_larger_score_maps_than_allowed_are_refused():
     message = image_message(1.0, np.ones((6, 8), np.float32), "32FC1")
     assert decode_score(message, 48).shape == (6, 8)
-    with pytest.raises(BadImageError, match="8 x 6 pixels, which is 48; the limit is 47 "):
+    with pytest.raises(ValueError, match="8 x 6 pixels, which is 48; the limit is 47 "):
         decode_score(message, 47)
 
 

@@ -16,9 +16,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
 from simple_models import BandMasks
 
+from objectomaly_ros.arrays.image_messages import decode_score
 from objectomaly_ros.pipeline import Objectomaly
-from objectomaly_ros.ros.images import decode_score
-from objectomaly_ros.runtime.interface import BadImageError
 
 pytestmark = pytest.mark.ros
 
@@ -174,7 +173,7 @@ def test_a_map_is_read_whatever_its_rows_and_byte_order():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"encoding": "mono8"}, "'mono8'; a score map is 32FC1"),
+        ({"encoding": "mono8"}, "'mono8', not 32FC1"),
         ({"height": 0}, "it is empty"),
         ({"step": 100}, "step is 100 bytes, but 80 pixels of 32FC1 take 320"),
         ({"height": 61}, "too short"),
@@ -184,5 +183,5 @@ def test_what_is_no_map_is_named(fields, text):
     message = score_message(1.0, score_map())
     for name, value in fields.items():
         setattr(message, name, value)
-    with pytest.raises(BadImageError, match=text):
+    with pytest.raises(ValueError, match=text):
         decode_score(message, 10_000)

@@ -49,7 +49,7 @@ MALFORMED = {
     "odd width of yuv": (image(encoding="yuv422", width=63), "no odd sizes, but it is 63 x 48"),
     "odd height of nv12": (image(encoding="nv12", height=47), "no odd sizes, but it is 64 x 47"),
     "compressed: nothing": (compressed_message(1, b""), "it is empty: compressed data of 0 bytes"),
-    "compressed: garbage": (compressed_message(1, b"\0" * 500), "500 bytes of 'jpeg' data are"),
+    "compressed: garbage": (compressed_message(1, b"\0" * 500), "its 500 bytes are damaged"),
     "compressed: text": (compressed_message(1, b"<html>"), "damaged or in no known image format"),
     "compressed: JPEG cut": (compressed_message(1, jpeg(smooth())[:600]), "cut short at 600"),
     "compressed: PNG cut": (compressed_message(1, png(smooth())[:-30], "png"), "cut short at"),
@@ -69,7 +69,7 @@ MALFORMED = {
     ),
     "compressed: a format without a known header": (
         compressed_message(1, b"GIF89a" + b"\xff" * 40, "gif"),
-        "46 bytes of 'gif' data are damaged or in no known image format",
+        "its 46 bytes are damaged or in no known image format",
     ),
     "compressed: depth": (
         compressed_message(1, png(smooth()), "16UC1; compressedDepth png"),

@@ -1,0 +1,169 @@
+"""Turns image messages into arrays; any object with the fields of sensor_msgs will do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, picture_size
+from objectomaly_ros.types import Image, ScoreMap
+
+# Encoding -> values per pixel in memory, OpenCV's conversion to RGB.
+ENCODINGS: dict[str, tuple[int, int | None]] = {
+    "mono8": (1, cv2.COLOR_GRAY2RGB), "rgb8": (3, None), "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB), "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    # OpenCV names a Bayer pattern by its second row.
+    "bayer_rggb8": (1, cv2.COLOR_BayerBG2RGB), "bayer_bggr8": (1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": (1, cv2.COLOR_BayerGR2RGB), "bayer_grbg8": (1, cv2.COLOR_BayerGB2RGB),
+}  # fmt: skip
+ENCODINGS |= {f"{name[:-1]}16": how for name, how in ENCODINGS.items()}
+PACKED = dict.fromkeys(("uyvy", "yuv422"), (2, cv2.COLOR_YUV2RGB_UYVY)) | dict.fromkeys(
+    ("yuyv", "yuv422_yuy2"), (2, cv2.COLOR_YUV2RGB_YUYV)
+)
+PLANAR = {"nv12": (1, cv2.COLOR_YUV2RGB_NV12), "nv21": (1, cv2.COLOR_YUV2RGB_NV21)}
+ENCODINGS |= PACKED | PLANAR
+ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC3": "bgr16"}  # OpenCV's names
+DEPTH = ("16UC1", "32FC1", "16SC1", "64FC1")
+
+
+def decode_image(message: Any, max_pixels: int = MAX_PIXELS) -> Image:
+    """Return the image of a message, (H, W, 3) uint8 RGB; it may share the message's memory.
+
+    16-bit images lose their lower bits; grey ones get three equal channels. Rows may be padded.
+    Nothing is allocated for an image of more than `max_pixels` pixels.
+
+    Raises:
+        ValueError: the message holds no usable image.
+    """
+    if hasattr(message, "format"):  # a CompressedImage
+        return _decompress(message, max_pixels)
+    encoding = ALIASES.get(message.encoding, message.encoding)
+    _check_size(message.width, message.height, max_pixels)
+    pixels = _pixels(message, encoding)
+    try:
+        return _rgb(pixels, encoding)
+    except cv2.error as error:
+        raise ValueError(f"its {encoding} data does not convert: {error}") from error
+
+
+def _rgb(pixels: npt.NDArray[Any], encoding: str) -> Image:
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    pixels, code = np.ascontiguousarray(pixels), ENCODINGS[encoding][1]
+    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
+
+
+def _pixels(message: Any, encoding: str) -> npt.NDArray[Any]:
+    """View the message's pixels, checked; native byte order."""
+    height, width = message.height, message.width
+    if encoding in DEPTH:
+        raise ValueError(
+            f"its encoding {encoding!r} is that of a depth image; give a colour or mono image"
+        )
+    if encoding not in ENCODINGS:
+        raise ValueError(
+            f"its encoding {encoding[:40]!r} is not supported; supported: {', '.join(ENCODINGS)}"
+        )
+    if (encoding in PACKED and width % 2) or (encoding in PLANAR and (width % 2 or height % 2)):
+        raise ValueError(f"{encoding} has no odd sizes, but it is {width} x {height}")
+    channels = ENCODINGS[encoding][0]
+    dtype = np.dtype(np.uint16 if encoding.endswith("16") else np.uint8)
+    rows = height * 3 // 2 if encoding in PLANAR else height
+    return _rows(message, rows, channels, dtype)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if not (width and height):
+        raise ValueError(f"it is empty: {width} x {height} pixels")
+    check_pixels(width, height, max_pixels)
+
+
+def decode_plane(message: Any, encoding: str, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
+    """Return the values of a message of `encoding` mono8 or 32FC1, (H, W) uint8 or float32.
+
+    Raises:
+        ValueError: the message holds no such values.
+    """
+    _check_size(message.width, message.height, max_pixels)
+    if message.encoding != encoding:
+        raise ValueError(f"its encoding is {message.encoding[:40]!r}, not {encoding}")
+    dtype = np.dtype(np.float32 if encoding == "32FC1" else np.uint8)
+    return np.array(_rows(message, message.height, 1, dtype))  # the message may be read-only
+
+
+def decode_score(message: Any, max_pixels: int = MAX_PIXELS) -> ScoreMap:
+    """Return the score map of a 32FC1 message, (H, W) float32.
+
+    Raises:
+        ValueError: the message holds no usable map.
+    """
+    score = decode_plane(message, "32FC1", max_pixels)
+    if not np.isfinite(score).all():
+        raise ValueError("it holds values that are not finite")
+    return score
+
+
+def _rows(message: Any, rows: int, channels: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """View a message's data as (rows, W) or (rows, W, channels), checked; native byte order."""
+    width, step = message.width, message.step
+    line = width * channels * dtype.itemsize
+    if step < line:
+        raise ValueError(
+            f"its step is {step} bytes, but {width} pixels of {message.encoding} take {line}"
+        )
+    wanted = step * (rows - 1) + line  # some drivers do not pad the last row
+    if len(message.data) < wanted:
+        raise ValueError(
+            f"its data is too short: {len(message.data)} bytes, but {rows} rows with step {step} "
+            f"take {wanted}"
+        )
+    shape = (rows, width) if channels == 1 else (rows, width, channels)
+    strides = (step, channels * dtype.itemsize, dtype.itemsize)[: len(shape)]
+    order = dtype.newbyteorder(">" if message.is_bigendian else "<")
+    pixels: npt.NDArray[Any] = np.ndarray(shape, order, message.data, strides=strides)
+    return pixels.astype(dtype, copy=False)
+
+
+def _decompress(message: Any, max_pixels: int) -> Image:
+    if "compressedDepth" in message.format:
+        raise ValueError("it is a compressed depth image; give a colour or mono image")
+    original = message.format.split(";")[0].strip()
+    if original.startswith("bayer_") and original in ENCODINGS:
+        return _rgb(decode_picture(bytes(message.data), max_pixels, colour=False), original)
+    return decode_picture(bytes(message.data), max_pixels)
+
+
+def decode_picture(
+    data: bytes, max_pixels: int = MAX_PIXELS, *, colour: bool = True
+) -> npt.NDArray[np.uint8]:
+    """Decode a PNG, JPEG, WebP, BMP or TIFF to (H, W, 3) RGB, or to (H, W) grey.
+
+    It is not turned as EXIF says: cameras are mounted as their intrinsics tell.
+
+    Raises:
+        ValueError: it is none of these, damaged, cut short, or larger than `max_pixels`.
+    """
+    if not data:
+        raise ValueError("it is empty: compressed data of 0 bytes")
+    # OpenCV fills missing rows with grey, which a detector would take for a scene.
+    if (data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data) or (
+        data.startswith(b"\x89PNG") and b"IEND" not in data
+    ):
+        raise ValueError(f"its data is cut short at {len(data)} bytes")
+    size = picture_size(data)
+    picture = None
+    if size is not None:
+        check_pixels(*size, max_pixels)
+        how = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
+        try:
+            picture = cv2.imdecode(
+                np.frombuffer(data, np.uint8), how | cv2.IMREAD_IGNORE_ORIENTATION
+            )
+        except cv2.error as error:
+            raise ValueError(f"its {len(data)} bytes do not decode: {error}") from error
+    if picture is None:
+        raise ValueError(f"its {len(data)} bytes are damaged or in no known image format")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if colour else picture, np.uint8)
