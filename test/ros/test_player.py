@@ -22,11 +22,11 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from objectomaly_ros.bags import BagError, BagWriter
+from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.messages import image_message
 from objectomaly_ros.bags.playback import Wait
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.bags.writer import offered_qos
+from objectomaly_ros.bags.writer import BagWriter, offered_qos
 from objectomaly_ros.ros.player import BagPlayer, PlayOptions
 
 pytestmark = pytest.mark.ros

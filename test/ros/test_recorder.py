@@ -19,7 +19,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from objectomaly_ros.bags import Bag, read_masks, read_scores
+from objectomaly_ros.bags.images import read_masks, read_scores
+from objectomaly_ros.bags.reader import Bag
 
 pytestmark = pytest.mark.ros
 
