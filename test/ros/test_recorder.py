@@ -187,7 +187,7 @@ def test_a_type_that_is_not_built_here_is_said_and_the_rest_recorded(node, tmp_p
     [
         ([], "nothing to record: name topics"),
         (["/words", "-o", "EXISTING"], "exists already"),
-        (["/words", "-o", "/proc/nowhere/bag"], "cannot be made"),
+        (["/words", "-o", "/proc/nowhere/bag"], "cannot be written"),
     ],
 )
 def test_wrong_arguments_give_a_message_and_status_1(node, tmp_path, arguments, words):
