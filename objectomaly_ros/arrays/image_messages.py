@@ -40,13 +40,11 @@ def decode_image(message: Any, max_pixels: int = MAX_PIXELS) -> Image:
     """
     if hasattr(message, "format"):  # a CompressedImage
         return _decompress(message, max_pixels)
-    encoding = ALIASES.get(message.encoding, message.encoding)
-    _check_size(message.width, message.height, max_pixels)
-    pixels = _pixels(message, encoding)
+    pixels = view_pixels(message, max_pixels)
     try:
-        return _rgb(pixels, encoding)
+        return _rgb(pixels, ALIASES.get(message.encoding, message.encoding))
     except cv2.error as error:
-        raise ValueError(f"its {encoding} data does not convert: {error}") from error
+        raise ValueError(f"its {message.encoding} data does not convert: {error}") from error
 
 
 def _rgb(pixels: npt.NDArray[Any], encoding: str) -> Image:
@@ -56,9 +54,15 @@ def _rgb(pixels: npt.NDArray[Any], encoding: str) -> Image:
     return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
 
 
-def _pixels(message: Any, encoding: str) -> npt.NDArray[Any]:
-    """View the message's pixels, checked; native byte order."""
+def view_pixels(message: Any, max_pixels: int) -> npt.NDArray[Any]:
+    """View the pixels of an uncompressed image, in native byte order, after all checks.
+
+    Raises:
+        ValueError: the message holds no usable image.
+    """
     height, width = message.height, message.width
+    encoding = ALIASES.get(message.encoding, message.encoding)
+    _check_size(width, height, max_pixels)
     if encoding in DEPTH:
         raise ValueError(
             f"its encoding {encoding!r} is that of a depth image; give a colour or mono image"

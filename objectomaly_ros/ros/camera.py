@@ -13,7 +13,6 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from sensor_msgs.msg import Image as ImageMessage
 
-from objectomaly_ros.arrays.image_messages import decode_image
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.overlay import draw_overlay
 from objectomaly_ros.obstacles.stage import Obstacles
@@ -169,7 +168,7 @@ class Camera:
     def decode(self, frame: Frame) -> Image:
         """Return the image of a frame; a BadImageError names the topic."""
         try:
-            return decode_image(frame.message, self._max_pixels)
+            return images.decode(frame.message, self._max_pixels)
         except ValueError as error:
             raise BadImageError(f"an image on {self.topic} is skipped: {error}") from error
 
