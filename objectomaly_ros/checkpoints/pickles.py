@@ -1,15 +1,15 @@
 """Reads pickles of numpy arrays (detectron2's model zoo) without letting them run code.
 
-A pickle may name any callable of any module, call it, and set any state of what comes back. This
-unpickler imports nothing: it knows a handful of names, answers each with a function of ours, and
-lets numpy see nothing but checked bytes. A crafted file can build numbers, text, containers and
-arrays of numbers, no more.
+A pickle may name any callable of any module, call it, and set the state of the result. This
+unpickler imports nothing: it knows a few names, maps each to a function of ours, and gives numpy
+checked bytes only. A crafted file can build numbers, text, containers and arrays of numbers.
 """
 
 from __future__ import annotations
 
 import collections
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +21,75 @@ import numpy.typing as npt
 from objectomaly_ros.checkpoints.errors import CheckpointError
 
 _NUMBER = re.compile(r"[fiub]\d{1,2}")
+_MAX_VALUES = 10_000_000
+# What pickles of protocol 2 to 5 use for plain data, and torch's for its storages (BINPERSID).
+_OPCODES = """
+    PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT
+    SHORT_BINSTRING BINSTRING SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8
+    SHORT_BINUNICODE BINUNICODE BINUNICODE8
+    EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS
+    BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET
+    GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID
+"""
+
+
+def check_effort(file: BinaryIO) -> None:
+    """Read over one pickle, and refuse it if building it takes more than its length suggests.
+
+    A pickle can hold a container twice in the next one, and so on: 335 bytes make a tuple of 2**40
+    numbers, which as a key of a dictionary takes days to hash. So each container counts as all the
+    values in it, as often as it is used.
+
+    Args:
+        file: at the start of the pickle; afterwards at its end.
+
+    Raises:
+        UnpicklingError: it holds too many values, a memo index out of order, or an opcode that
+            plain data does not need.
+        Exception: it is damaged.
+    """
+    weights: list[int] = []
+    marks: list[int] = []
+    memo: dict[int, int] = {}
+    total = 0
+    allowed = _OPCODES.split()
+    argument: Any
+    for opcode, argument, _ in pickletools.genops(file):
+        name, taken = opcode.name, opcode.stack_before
+        if name not in allowed:
+            raise pickle.UnpicklingError(f"the opcode {name}")
+        if name == "MARK":
+            marks.append(len(weights))
+        elif name in ("BINGET", "LONG_BINGET"):
+            weights.append(memo[argument])
+        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            index = len(memo) if argument is None else argument
+            if index > total:  # the unpickler would reserve memory up to there
+                raise pickle.UnpicklingError(f"memo index {index} after {total} values")
+            memo[index] = weights[-1]
+        else:
+            marked = pickletools.markobject in taken
+            start = (
+                marks.pop() - taken.index(pickletools.markobject)
+                if marked
+                else len(weights) - len(taken)
+            )
+            if start < 0:
+                raise pickle.UnpicklingError("more values than it has put there")
+            weight = 1 + sum(weights[start:])
+            del weights[start:]
+            weights.extend([weight] * len(opcode.stack_after))
+            total += weight
+            if total > _MAX_VALUES:
+                raise pickle.UnpicklingError(f"more than {_MAX_VALUES:,} values")
 
 
 class _Dtype:
     """Stands in for a `numpy.dtype`, whose own `__setstate__` trusts what it is given."""
 
     def __init__(self, spec: Any, *_flags: Any) -> None:
-        if isinstance(spec, str) and spec.startswith("O"):
-            raise pickle.UnpicklingError("an array of Python objects")
         if not isinstance(spec, str) or not _NUMBER.fullmatch(spec):
-            raise pickle.UnpicklingError(f"an array of {spec!r}")
+            raise pickle.UnpicklingError("an array of Python objects or records")
         self._spec = spec
         self._order = "="
 
@@ -49,7 +108,7 @@ class PickledArray:
     """Stands in for a `numpy.ndarray` while its pickle is read.
 
     Attributes:
-        array: its values, once the state has come.
+        array: its values, set with the state.
     """
 
     array: npt.NDArray[Any] | None = None
@@ -61,7 +120,7 @@ class PickledArray:
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: Any = "C", *_axis: Any) -> npt.NDArray[Any]:
-    """Protocol 5 calls this itself, as numpy's `_frombuffer`."""
+    """Return an array of checked bytes; protocol 5 calls this as numpy's `_frombuffer`."""
     if isinstance(data, str):  # bytes of a Python 2 pickle
         data = data.encode("latin1")
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray):
@@ -70,8 +129,8 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any = "C", *_axis: Any) -> 
 
 
 def _empty_array(kind: Any, _shape: Any, _typecode: Any) -> PickledArray:
-    if kind is not _KNOWN[("numpy", "ndarray")]:
-        raise pickle.UnpicklingError(f"an array of the kind {kind!r}")
+    if kind is not PickledArray:
+        raise pickle.UnpicklingError("an array of another class than numpy.ndarray")
     return PickledArray()
 
 
@@ -80,18 +139,14 @@ def _scalar(dtype: Any, data: Any = None) -> Any:
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """How protocol 2 holds bytes; only the encoding that it uses."""
+    """Return bytes as protocol 2 holds them."""
     if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError(f"text in the encoding {encoding!r}")
+        raise pickle.UnpicklingError("text in another encoding than latin1")
     return text.encode("latin1")
 
 
-def _not_to_be_called(*_args: Any) -> NoReturn:
-    raise pickle.UnpicklingError("a bare numpy.ndarray")
-
-
-class _Known:
-    """A callable whose state no pickle can set."""
+class _Function:
+    """A function whose attributes no pickle can set."""
 
     __slots__ = ("_function",)
 
@@ -105,28 +160,31 @@ class _Known:
         raise pickle.UnpicklingError("changes to this program")
 
 
-_KNOWN = {
-    ("collections", "OrderedDict"): _Known(collections.OrderedDict),
-    ("_codecs", "encode"): _Known(_encode),
-    ("numpy", "ndarray"): _Known(_not_to_be_called),
-    ("numpy", "dtype"): _Known(_Dtype),
+# The names of numpy that pickled arrays hold, and what stands in for each.
+NUMPY: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): PickledArray,
+    ("numpy", "dtype"): _Dtype,
 }
 # numpy 2 moved numpy.core to numpy._core: files written by either must load under either.
 for _core in ("numpy.core", "numpy._core"):
-    _KNOWN[(f"{_core}.multiarray", "_reconstruct")] = _Known(_empty_array)
-    _KNOWN[(f"{_core}.multiarray", "scalar")] = _Known(_scalar)
-    _KNOWN[(f"{_core}.numeric", "_frombuffer")] = _Known(_array)
+    NUMPY[(f"{_core}.multiarray", "_reconstruct")] = _Function(_empty_array)
+    NUMPY[(f"{_core}.multiarray", "scalar")] = _Function(_scalar)
+    NUMPY[(f"{_core}.numeric", "_frombuffer")] = _Function(_array)
+_KNOWN = {
+    ("collections", "OrderedDict"): _Function(collections.OrderedDict),
+    ("_codecs", "encode"): _Function(_encode),
+    **NUMPY,
+}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Resolves the names above and refuses all others."""
+    """Knows the names above and refuses all others."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return our own function for a known name; raise for any other."""
-        try:
-            return _KNOWN[(module, name)]
-        except KeyError:
-            raise pickle.UnpicklingError(f"the name {module}.{name}") from None
+        """Return our stand-in for a known name; raise for any other."""
+        if (module, name) not in _KNOWN:
+            raise pickle.UnpicklingError(f"the name {module}.{name}")
+        return _KNOWN[(module, name)]
 
 
 def read_array_pickle(file: BinaryIO, path: Path) -> Any:
@@ -144,23 +202,21 @@ def read_array_pickle(file: BinaryIO, path: Path) -> Any:
             Nothing that it names has been imported or called.
     """
     try:
+        check_effort(file)
+        file.seek(0)
         return _ArrayUnpickler(file, encoding="latin1").load()
     except pickle.UnpicklingError as error:
-        if "truncated" in str(error):
-            raise CheckpointError(_truncated(path)) from error
         raise CheckpointError(
             f"{path} is refused: the pickle asks for {error}, which plain weights never need. "
             "Files that run code on loading are not loaded; get the official file, or convert it "
             "to safetensors on a machine you can throw away."
         ) from error
-    except EOFError as error:
-        raise CheckpointError(_truncated(path)) from error
     except Exception as error:  # a damaged pickle fails in any way it likes
-        raise CheckpointError(f"{path} is not a readable pickle of arrays: {error}") from error
-
-
-def _truncated(path: Path) -> str:
-    return (
-        f"{path} ends in the middle ({path.stat().st_size:,} bytes): a download that broke off? "
-        "Download it again."
-    )
+        if isinstance(error, ValueError) and re.search("remain|exhausted", str(error)):
+            raise CheckpointError(
+                f"{path} ends in the middle ({path.stat().st_size:,} bytes): a download that broke "
+                "off? Download it again."
+            ) from error
+        raise CheckpointError(
+            f"{path} is not a readable pickle of arrays: {str(error) or type(error).__name__}"
+        ) from error

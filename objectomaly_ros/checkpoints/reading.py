@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zipfile
@@ -15,10 +16,17 @@ import numpy as np
 import torch
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.pickles import PickledArray, read_array_pickle
+from objectomaly_ros.checkpoints.pickles import (
+    NUMPY,
+    PickledArray,
+    check_effort,
+    read_array_pickle,
+)
 
+_ZIP = b"PK\x03\x04"
 # The first object of the format that torch.save wrote before version 1.6.
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_SLACK = 1 << 20
 _WRAPPERS = ("model", "model_state", "state_dict")
 MATCH_ENDS = "matching_heuristics"  # detectron2's name for it
 
@@ -65,7 +73,7 @@ def read_content(path: str | Path) -> Content:
             "from"
         )
     content = _read(path)
-    tensors = _tensors_of(_peel(content))
+    tensors = _tensors_of(_peel(content), path)
     if not tensors:
         raise CheckpointError(
             f"{path} can be read but holds no tensors (looked under {', '.join(_WRAPPERS)} too)"
@@ -76,9 +84,7 @@ def read_content(path: str | Path) -> Content:
 def _read(path: Path) -> Any:
     with path.open("rb") as file:
         head = file.read(64)
-        if head.startswith(b"PK\x03\x04"):
-            return _read_torch(path)
-        if head.startswith(_LEGACY_TORCH):
+        if head.startswith((_ZIP, _LEGACY_TORCH)):
             return _read_torch(path)
         if _looks_like_safetensors(head):
             return _read_safetensors(path)
@@ -100,24 +106,23 @@ def _what_it_is(head: bytes) -> str:
 
 def _read_torch(path: Path) -> Any:
     archived = zipfile.is_zipfile(path)
-    if archived:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        inner = [name for name in names if name.endswith((".pth", ".pkl", ".pt", ".safetensors"))]
-        if inner and not any(name.endswith("data.pkl") for name in names):
-            raise CheckpointError(
-                f"{path} is an archive that holds {', '.join(inner)}: unpack it and name that file"
-            )
-        if any("/code/" in name for name in names):
-            raise CheckpointError(
-                f"{path} is a TorchScript program, not weights; the detector `semantic` runs such "
-                "files"
-            )
+    standing_in: list[Any] = [(known, ".".join(name)) for name, known in NUMPY.items()]
     try:
-        with torch.serialization.safe_globals(_plain_numpy()):
+        if archived:
+            _check_archive(path)
+        else:
+            with path.open("rb") as file:
+                if file.read(4) == _ZIP:
+                    raise zipfile.BadZipFile("the archive has no directory")
+                file.seek(0)
+                for _ in range(5):  # magic number, version, system, content, names of storages
+                    check_effort(file)
+        with torch.serialization.safe_globals(standing_in):
             # Memory mapping keeps the optimizer's state, often two thirds of the file, out of
             # memory.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archived)
+    except CheckpointError:
+        raise
     except UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it asks for {asked.group(1)}" if asked else _first_line(error)
@@ -129,30 +134,38 @@ def _read_torch(path: Path) -> Any:
     except Exception as error:  # a damaged file fails in any way it likes
         raise CheckpointError(
             f"{path} is truncated or damaged ({path.stat().st_size:,} bytes: "
-            f"{_first_line(error)}). "
-            "Download it again; `objectomaly checkpoints verify` checks a file."
+            f"{_first_line(error)}). Download it again; `objectomaly checkpoints verify` checks a "
+            "file."
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Raise unless an archive holds weights of `torch.save`, and no more than its size."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        contents = [name for name in members if name.endswith("data.pkl")]
+        inner = [name for name in members if name.endswith((".pth", ".pkl", ".pt", ".safetensors"))]
+        if inner and not contents:
+            raise CheckpointError(
+                f"{path} is an archive that holds {', '.join(inner)}: unpack it and name that file"
+            )
+        if any("/code/" in name for name in members):
+            raise CheckpointError(
+                f"{path} is a TorchScript program, not weights; the detector `semantic` runs such "
+                "files"
+            )
+        for name, member in members.items():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise CheckpointError(
+                    f"{path} is refused: {name} in it is compressed, and torch.save compresses "
+                    "nothing; get the official file"
+                )
+        for name in contents:
+            check_effort(io.BytesIO(archive.read(name)))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _plain_numpy() -> list[Any]:
-    """Numpy's numbers and arrays, which training loops leave beside the weights; they are data, not
-    code.
-    """
-    multiarray: Any = getattr(np, "_core", None) or np.core  # type: ignore[attr-defined]
-    multiarray = multiarray.multiarray
-    dtypes = [
-        type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
-    ]
-    renamed = [
-        (function, f"numpy.{core}.multiarray.{function.__name__}")
-        for core in ("core", "_core")
-        for function in (multiarray.scalar, multiarray._reconstruct)
-    ]
-    return [np.dtype, np.ndarray, *dtypes, *renamed]
 
 
 def _looks_like_safetensors(head: bytes) -> bool:
@@ -186,16 +199,28 @@ def _peel(content: Any) -> Any:
     return content
 
 
-def _tensors_of(content: Any) -> dict[str, torch.Tensor]:
+def _tensors_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, Mapping):
         return {}
-    tensors = {}
-    for name, value in content.items():
-        if isinstance(value, PickledArray):
-            value = value.array
-        if isinstance(value, torch.Tensor):
-            tensors[str(name)] = value.detach()
-        elif isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
-            native = np.array(value, dtype=value.dtype.newbyteorder("="))
-            tensors[str(name)] = torch.from_numpy(native)
-    return tensors
+    values: dict[str, Any] = {
+        str(name): value.array if isinstance(value, PickledArray) else value
+        for name, value in content.items()
+    }
+    arrays = {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, torch.Tensor)
+        or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub")
+    }
+    # Tensors may share memory, or show one number a million times.
+    claimed, size = sum(value.nbytes for value in arrays.values()), path.stat().st_size
+    if claimed > 2 * size + _SLACK:
+        raise CheckpointError(
+            f"{path} is refused: it has {size:,} bytes, and its tensors claim {claimed:,}"
+        )
+    return {
+        name: value.detach()
+        if isinstance(value, torch.Tensor)
+        else torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
+        for name, value in arrays.items()
+    }

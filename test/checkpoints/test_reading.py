@@ -1,5 +1,6 @@
 """Checkpoint files of every kind, whole, broken and malicious."""
 
+import io
 import pickle
 import struct
 import zipfile
@@ -179,6 +180,97 @@ def test_numpys_own_functions_are_no_way_out(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=str(path)):
         read_tensors(path)
+
+
+def nested_pairs(levels):
+    """A pickle's tuple that holds another one twice, and so on: 2**levels numbers."""
+    pairs = (b"0h%ch%c\x86q%c" % (level, level, level + 1) for level in range(levels))
+    return b"K\x01q\x00" + b"".join(pairs)
+
+
+def nested_lists(levels):
+    """The same of lists, each put into the memo while it is empty."""
+    lists = (b"0]q%c(h%ch%ce" % (level + 1, level, level) for level in range(levels))
+    return b"K\x01q\x00" + b"".join(lists)
+
+
+KEY_BOMB = b"\x80\x02}" + nested_pairs(60) + b"Ns."
+
+
+def test_the_key_bomb_is_small_and_real():
+    assert len(KEY_BOMB) < 500
+    small = pickle.loads(b"\x80\x02}" + nested_pairs(10) + b"Ns.")
+    assert str(next(iter(small))).count("1") == 2**10
+
+
+@pytest.mark.parametrize("kind", ["pkl", "pth", "pth_legacy"])
+def test_keys_that_take_for_ever_to_hash_are_refused(tmp_path, weights, kind):
+    path = tmp_path / "model.bin"
+    if kind == "pkl":
+        path.write_bytes(KEY_BOMB)
+    elif kind == "pth":
+        torch.save(weights, path)
+        replace_part(path, "data.pkl", lambda _: KEY_BOMB)
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=False)
+        parts = io.BytesIO(path.read_bytes())
+        for _ in range(3):  # magic number, version, system
+            pickle.load(parts)
+        path.write_bytes(path.read_bytes()[: parts.tell()] + KEY_BOMB)
+    with pytest.raises(CheckpointError, match="more than 10,000,000 values"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "memo index 2147483647"),  # 17 GB of memo
+        (b"\x80\x02\x8b\x04\x00\x00\x00\x01\x00\x00\x00.", "opcode LONG4"),
+        (b"\x80\x04\x8f.", "opcode EMPTY_SET"),
+        # a dtype that takes for ever to print
+        (
+            b"\x80\x02cnumpy\ndtype\n" + nested_lists(60) + b"\x85R.",
+            "array of Python objects",
+        ),
+        (b"\x80\x04\x8e\xff\xff\xff\xff\xff\x00\x00\x00a.", "not a readable pickle"),
+    ],
+)
+def test_pickles_that_take_more_than_they_hold(tmp_path, data, said):
+    (tmp_path / "model.pkl").write_bytes(data)
+    with pytest.raises(CheckpointError, match=said):
+        read_tensors(tmp_path / "model.pkl")
+
+
+def replace_part(path, name, change, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path) as source:
+        parts = {member: source.read(member) for member in source.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as target:
+        for member, part in parts.items():
+            target.writestr(member, change(part) if member.endswith(name) else part)
+
+
+def test_compressed_archives_are_refused(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"a": torch.zeros(1 << 20)}, path)
+    replace_part(path, "", lambda part: part, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 20_000
+    with pytest.raises(CheckpointError, match="is compressed"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_that_claim_more_than_the_file_are_refused(tmp_path, zipped):
+    path = tmp_path / "model.pth"
+    one = torch.zeros(1).expand(10**9)
+    torch.save({"a": one}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r"its tensors claim 4,000,000,000"):
+        read_tensors(path)
+
+
+def test_arrays_of_numpy_in_torchs_files(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"model": {"a": np.arange(6.0).reshape(2, 3)}, "best": np.float32(0.5)}, path)
+    assert read_tensors(path)["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_object_arrays_are_refused(tmp_path):
