@@ -1,4 +1,4 @@
-"""Any per-pixel segmentation network, exported as TorchScript or ONNX, as an anomaly detector."""
+"""Any per-pixel segmentation network, exported as ONNX or TorchScript, as an anomaly detector."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.onnx_files import check_onnx
+from objectomaly_ros.checkpoints.torchscript import load_torchscript
 from objectomaly_ros.detectors import pixel_rules
 from objectomaly_ros.detectors.preprocessing import (
     IMAGENET_MEAN,
@@ -34,7 +36,8 @@ class SemanticDetector:
     tuple, or as `out` or `logits` of a dictionary; they are resized to the image.
 
     Args:
-        checkpoint: a TorchScript archive (.pt, .ts), or an ONNX model (.onnx; needs onnxruntime).
+        checkpoint: an ONNX model (.onnx; needs onnxruntime), or a TorchScript archive (.pt, .ts)
+            of tensor arithmetic. Prefer ONNX: it cannot hold code.
         device: torch device; for ONNX `cuda` asks for its CUDA provider.
         rule: `msp`, `max_logit`, `entropy` or `energy`, see `pixel_rules`.
         road: the index of the drivable class (Cityscapes: 0), or None where there is none.
@@ -44,7 +47,8 @@ class SemanticDetector:
         multiple: sides are padded with zeros to a multiple of this.
 
     Raises:
-        CheckpointError: the file is missing or is not such a model.
+        CheckpointError: the file is missing, is not such a model, or is refused because it may
+            reach for other files.
         ImportError: an ONNX model without onnxruntime.
         ValueError: no such rule or device, or an option is out of its range.
     """
@@ -71,7 +75,7 @@ class SemanticDetector:
         policy = size_policy(input_size, None)
         if checkpoint is None or not Path(checkpoint).is_file():
             raise CheckpointError(
-                f"semantic needs a TorchScript or ONNX file as its checkpoint; {checkpoint} is none"
+                f"semantic needs an ONNX or TorchScript file as checkpoint; {checkpoint} is none"
             )
         self._device = device_of(device)
         self._network = _load(Path(checkpoint), self._device)
@@ -122,14 +126,7 @@ class SemanticDetector:
 def _load(path: Path, device: torch.device) -> _Network:
     if path.suffix.lower() == ".onnx":
         return _load_onnx(path, device)
-    try:
-        # TorchScript is a language of its own that the file's code cannot leave, unlike a pickle.
-        module = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is not a TorchScript archive (torch.jit.trace(...).save(...)): "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+    module = load_torchscript(path, device)
     return lambda pixels: _logits(module(pixels), path)
 
 
@@ -143,9 +140,12 @@ def _load_onnx(path: Path, device: torch.device) -> _Network:
         ) from error
     wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
     try:
+        check_onnx(path)
         session = onnxruntime.InferenceSession(
             str(path), providers=[*wanted, "CPUExecutionProvider"]
         )
+    except CheckpointError:
+        raise
     except Exception as error:  # onnxruntime has a class of its own for every kind of failure
         raise CheckpointError(f"{path} is not a model that onnxruntime can run: {error}") from error
     entry = session.get_inputs()[0]

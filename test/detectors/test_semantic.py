@@ -95,10 +95,22 @@ def test_not_a_torchscript_file(tmp_path):
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError, match="not a TorchScript archive"):
         load_detector("semantic", checkpoint=path)
-    with pytest.raises(CheckpointError, match="needs a TorchScript or ONNX file"):
+    with pytest.raises(CheckpointError, match="needs an ONNX or TorchScript file"):
         load_detector("semantic", checkpoint=tmp_path / "none.pt")
     with pytest.raises(ValueError, match="no rule 'luck'"):
         load_detector("semantic", checkpoint=path, rule="luck")
+
+
+def test_torchscript_that_writes_files_is_refused(tmp_path):
+    class Writing(Net):
+        def forward(self, x):
+            torch.save(x, "made")
+            return self.conv(x)
+
+    path = tmp_path / "net.pt"
+    torch.jit.script(Writing()).save(path)
+    with pytest.raises(CheckpointError, match=r"uses the operator aten::save.* as ONNX"):
+        load_detector("semantic", checkpoint=path)
 
 
 def test_a_network_without_logits_is_told(export, street):
@@ -157,6 +169,17 @@ def test_onnx_of_one_size_says_so(export_onnx, street):
         load_detector("semantic", checkpoint=path).score(street)
     fitting = load_detector("semantic", checkpoint=path, input_size=[64, 96])
     assert fitting.score(street).shape == street.shape[:2]
+
+
+def test_onnx_with_weights_elsewhere_is_refused(tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    tensor = onnx.TensorProto(name="w", data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../weights.bin")
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [tensor]))
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match=r"weights lie in '\.\./weights\.bin', outside"):
+        load_detector("semantic", checkpoint=tmp_path / "net.onnx")
 
 
 def test_not_an_onnx_file(tmp_path):
