@@ -19,6 +19,7 @@ from objectomaly_ros.checkpoints.names import by_their_ends, canonical_name, com
 from objectomaly_ros.checkpoints.reading import Content, read_content
 from objectomaly_ros.detectors import pixel_rules
 from objectomaly_ros.detectors.preprocessing import resize
+from objectomaly_ros.files.reading import regular_file
 from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
@@ -70,7 +71,7 @@ class Detectron2Detector:
         for target in filter(None, extend.split(",")):
             module, _, function = target.strip().partition(":")
             getattr(import_module(module), function)(settings)
-        settings.merge_from_file(str(config))
+        settings.merge_from_file(str(regular_file(config)), allow_unsafe=False)  # YAML, no code
         settings.MODEL.DEVICE = str(device_of(device))
         self._model = build_model(settings).eval()
         self._load(read_content(checkpoint), str(checkpoint))

@@ -95,6 +95,16 @@ def test_a_projects_own_keys_are_added_first(load, street, monkeypatch):
     assert detector.score(street).shape == street.shape[:2]
 
 
+def test_a_configuration_runs_no_code(installed, tmp_path):
+    made, config = tmp_path / "made", tmp_path / "config.yaml"
+    config.write_text(f"INPUT: !!python/object/apply:os.mkdir ['{made}']\n")
+    with pytest.raises(yaml.constructor.ConstructorError, match=r"os\.mkdir"):
+        load_detector("detectron2", checkpoint="model.pth", config=config)
+    assert not made.exists()
+    stand_in.get_cfg().merge_from_file(config)  # as detectron2 reads it by default
+    assert made.exists()
+
+
 def test_weights_that_do_not_fit_are_named(load, network):
     with pytest.raises(CheckpointError, match=r"1 missing: backbone\.bias"):
         load({"backbone.weight": network.backbone.weight})

@@ -27,9 +27,16 @@ class Node(dict):
     def __setattr__(self, name, value):
         self[name] = value
 
-    def merge_from_file(self, path):
+    def merge_from_file(self, path, allow_unsafe=True):
         with open(path) as file:  # noqa: PTH123  # detectron2 takes a text, no Path
-            _merge(self, yaml.safe_load(file), "")
+            text = file.read()
+        try:
+            content = yaml.safe_load(text)
+        except yaml.constructor.ConstructorError:
+            if not allow_unsafe:
+                raise
+            content = yaml.unsafe_load(text)
+        _merge(self, content, "")
 
 
 def _merge(into, given, prefix):
