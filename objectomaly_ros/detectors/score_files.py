@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, picture_size
+from objectomaly_ros.files.reading import read_bytes
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import ScoreMap
 
@@ -73,6 +77,11 @@ def write_score_map(path: str | Path, score: ScoreMap) -> None:
 
 
 _KEYS = ("score", "anomaly", "arr_0")
+_MAX_BYTES = 8 * MAX_PIXELS
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
@@ -96,7 +105,7 @@ def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
     arrays = path.suffix.lower() in (".npy", ".npz")
     values = _read_array(path, key) if arrays else _read_picture(path)
     values = np.squeeze(values)
-    if values.ndim != 2 or values.dtype.kind not in "fiub":
+    if values.ndim != 2 or values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"{path} holds {values.shape} {values.dtype}; a score map is (H, W)")
     score = np.ascontiguousarray(values, dtype=np.float32)
     if not np.isfinite(score).all():
@@ -105,26 +114,49 @@ def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
 
 
 def _read_array(path: Path, wanted: str | None) -> npt.NDArray[np.generic]:
+    data = io.BytesIO(read_bytes(path, _MAX_BYTES))
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            if wanted is not None and wanted not in content:
-                raise ValueError(f"it has no array {wanted!r}, only {', '.join(content.files)}")
-            keys = [wanted] if wanted else [key for key in _KEYS if key in content] or list(content)
-            if not wanted and len(content.files) > 1 and keys[0] not in _KEYS:
-                raise ValueError(f"its arrays are {', '.join(content.files)}; name one `score`")
-            array: npt.NDArray[np.generic] = content[keys[0]]
-            return array
-    except (ValueError, EOFError, OSError, IndexError, zipfile.BadZipFile) as error:
+        if not zipfile.is_zipfile(data):
+            data.seek(0)
+            return _parse_npy(data)
+        with zipfile.ZipFile(data) as archive:
+            names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            if wanted is not None and wanted not in names:
+                raise ValueError(f"it has no array {wanted!r}, only {', '.join(names)}")
+            keys = [wanted] if wanted else [key for key in _KEYS if key in names] or list(names)
+            if not keys or (not wanted and len(names) > 1 and keys[0] not in _KEYS):
+                raise ValueError(f"its arrays are {', '.join(names)}; name one `score`")
+            with archive.open(names[keys[0]]) as member:
+                return _parse_npy(member)
+    except Exception as error:  # damaged bytes raise what they lead to
         raise ValueError(f"{path} is not a score map: {error}") from error
+
+
+def _parse_npy(file: IO[bytes]) -> npt.NDArray[np.generic]:
+    """Read an array of numbers, whose size is checked before memory is taken."""
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"its .npy version is {version}; known are 1.0 and 2.0")
+    shape, fortran, dtype = _HEADERS[version](file)
+    count = math.prod(shape)
+    if dtype.kind not in "fiub" or min(shape, default=1) < 0 or count * dtype.itemsize > _MAX_BYTES:
+        raise ValueError(f"it claims {shape} {dtype}; a score map is (H, W) numbers")
+    values = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+    return values.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_picture(path: Path) -> npt.NDArray[np.generic]:
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} is no score map; known are {', '.join(SUFFIXES)}")
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    data = read_bytes(path, _MAX_BYTES)
+    size = picture_size(data)
+    if size is None:
+        raise ValueError(f"{path} cannot be read as a picture")
+    try:
+        check_pixels(*size)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (ValueError, cv2.error) as error:
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
     if picture is None:
         raise ValueError(f"{path} cannot be read as a picture")
     if picture.dtype.kind == "f":
