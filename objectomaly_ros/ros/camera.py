@@ -111,8 +111,7 @@ class Camera:
         def image(message: Any) -> None:
             stamp, received = message.header.stamp, time.monotonic()
             stamp_s = stamp.sec + stamp.nanosec * 1e-9
-            # Drivers that do not stamp need a time too; the outputs copy their zeros.
-            take(Frame(self._name, stamp_s or received, received, message))
+            take(Frame(self._name, stamp_s, received, message))
 
         kind = CompressedImage if self._compressed else ImageMessage
         self._subscriptions = [

@@ -41,7 +41,7 @@ class _ReplacedError(BaseException):
 
 
 class _Doing(NamedTuple):
-    """What the scoring thread does."""
+    """The current step of the scoring thread."""
 
     since_s: float
     step: str
@@ -90,7 +90,7 @@ class Engine:
         self.mask_failures = 0
         self.mask_generation = Rolling(64)  # seconds that the masks of a keyframe took
         self.service = Rolling(64)  # seconds that a frame took, without its time in the queue
-        self.last_error: tuple[float, str] | None = None  # when, on the clock, and what
+        self.last_error: tuple[float, str] | None = None  # time on the clock, and text
         self._reload = reload
         self._generate = generate
         self._sink = sink
@@ -131,7 +131,7 @@ class Engine:
         return self._worker.busy_seconds() if self._worker is not None else 0.0
 
     def problem(self) -> str | None:
-        """Say what keeps frames from being scored or refined; None while all is well."""
+        """Return why frames are not scored or refined; None while all is well."""
         now, doing, failing = self._clock(), self._doing, self._masks_failing
         if not self._thread.is_alive() and not self._closed:
             return "the scoring thread has ended"
@@ -173,7 +173,7 @@ class Engine:
         self._start(self._reload)
 
     def close(self, timeout: float = 1.0) -> bool:
-        """Finish the current frame and stop; tell whether all threads ended in time.
+        """Finish the current frame and stop; return whether all threads ended in time.
 
         A caller whose `generate` may take long ends that first.
         """
@@ -193,7 +193,7 @@ class Engine:
         self._thread.start()
 
     def _enter(self, step: str | None, camera: str = "") -> None:
-        """Note what the scoring thread does next, None if nothing; end the thread if replaced."""
+        """Note the scoring thread's next step, None for idle; end the thread if it was replaced."""
         if threading.current_thread() is not self._thread:
             raise _ReplacedError
         self._doing = None if step is None else _Doing(self._clock(), step, camera)

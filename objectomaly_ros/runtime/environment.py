@@ -9,7 +9,8 @@ from pathlib import Path
 DEFAULTS = {
     # No file of the working folder runs in a module's place (Python 3.11 and later).
     "PYTHONSAFEPATH": "1",
-    # No thread spins while it waits: two that do need 20 times the time beside two busy processes.
+    # No thread spins while it waits: beside two busy processes, two spinning threads take 20 times
+    # as long.
     "OMP_WAIT_POLICY": "PASSIVE",  # GNU OpenMP: torch, scikit-learn
     "KMP_BLOCKTIME": "0",  # OpenMP of LLVM and Intel
     "OPENBLAS_THREAD_TIMEOUT": "4",  # NumPy, SciPy: 2^4 cycles, the fewest it takes
@@ -20,7 +21,7 @@ PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 
 def set_defaults() -> None:
-    """Set what the user has not set. The libraries read it when they load: call this first."""
+    """Set the variables that the user has not set, to be called before libraries load."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 

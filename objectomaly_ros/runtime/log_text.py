@@ -36,4 +36,4 @@ def describe(error: BaseException) -> str:
     """Return an exception as one line, with its type unless the message alone suffices."""
     text = " ".join(str(error).split())
     plain = isinstance(error, (ValueError, FileNotFoundError, ImportError, MaskGeneratorError))
-    return text if plain and text else f"{type(error).__name__}: {text}"
+    return text if plain and text else f"{type(error).__name__}: {text}".removesuffix(": ")

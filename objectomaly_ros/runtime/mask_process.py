@@ -113,7 +113,7 @@ class MaskProcess:
         return answer
 
     def close(self) -> None:
-        """End the process at once; what it was generating is lost."""
+        """End the process at once; masks that it is generating are lost."""
         with self._lock:
             self._closed = True
         self._end()

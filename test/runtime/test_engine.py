@@ -313,8 +313,8 @@ class Hanging(RednessDetector):
         return super().detect(image)
 
 
-def hang(engine, detector, stamp):
-    engine.submit(Frame("", stamp, time.monotonic(), picture(first=(0, 255, 0))))
+def hang(engine, detector, stamp, camera=""):
+    engine.submit(Frame(camera, stamp, time.monotonic(), picture(first=(0, 255, 0))))
     assert detector.entered.wait(60)
 
 
@@ -484,10 +484,11 @@ def test_a_detector_that_cannot_be_loaded_again_is_a_problem_and_tried_again(run
             raise MemoryError("no room")
         return RednessDetector()
 
-    engine, sink = run(first, clock=lambda: now[0], reload=load)
-    feed(engine, sink, 0.0)
-    hang(engine, first, 0.1)
+    engine, sink = run(first, clock=lambda: now[0], reload=load, cameras=("front",))
+    feed(engine, sink, 0.0, camera="front")
+    hang(engine, first, 0.1, "front")
     now[0] = 11.0
+    assert "with an image of camera 'front'" in engine.problem()
     engine.supervise()
     assert ended(engine._thread)
     assert "could not be loaded: MemoryError: no room" in sink.errors[1]
@@ -499,7 +500,7 @@ def test_a_detector_that_cannot_be_loaded_again_is_a_problem_and_tried_again(run
     engine.supervise()
     for _ in range(3):
         assert sink.done.acquire(timeout=60)
-    feed(engine, sink, 0.2)
+    feed(engine, sink, 0.2, camera="front")
     assert tries == [11.0, 21.1]
     first.go.set()
 

@@ -1,4 +1,4 @@
-from objectomaly_ros.runtime.log_text import Throttle
+from objectomaly_ros.runtime.log_text import Throttle, describe
 
 
 def test_a_key_is_heard_once_a_period_and_what_was_held_back_is_counted():
@@ -13,3 +13,10 @@ def test_a_key_is_heard_once_a_period_and_what_was_held_back_is_counted():
     assert throttle.admit("a", "wrong step") == "wrong step (3 more like this in the meantime)"
     now[0] += 6
     assert throttle.admit("a", "wrong step") == "wrong step"
+
+
+def test_an_error_is_one_line_with_its_type_unless_the_words_suffice():
+    assert describe(ValueError("two\n lines")) == "two lines"
+    assert describe(RuntimeError("out of memory")) == "RuntimeError: out of memory"
+    assert describe(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert describe(ValueError()) == "ValueError"
