@@ -15,13 +15,7 @@ from typing import Any
 from objectomaly_ros.bags.errors import BagError, list_names
 from objectomaly_ros.bags.mcap import McapFile
 from objectomaly_ros.bags.sqlite import SqliteFile
-from objectomaly_ros.bags.storage import (
-    MAX_BYTES,
-    RawMessage,
-    inflate,
-    inflate_file,
-    merge_by_time,
-)
+from objectomaly_ros.bags.storage import MAX_BYTES, RawMessage, inflate, inflate_file, merge_by_time
 from objectomaly_ros.bags.typestore import make_typestore, store_from_definition
 from objectomaly_ros.files.reading import parse_yaml, read_bytes
 

@@ -112,9 +112,7 @@ def inflate_file(source: Path, target: Path) -> Path:
     return target
 
 
-def merge_by_time(
-    sources: Iterable[tuple[int, Iterator[RawMessage]]],
-) -> Iterator[RawMessage]:
+def merge_by_time(sources: Iterable[tuple[int, Iterator[RawMessage]]]) -> Iterator[RawMessage]:
     """Merge streams by log time, each started only when the time of its first message has come.
 
     Args:

@@ -14,12 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rosbags.interfaces import Nodetype
-from rosbags.typesys import (
-    Stores,
-    TypesysError,
-    get_types_from_msg,
-    get_typestore,
-)
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
 from objectomaly_ros.bags.errors import BagError
 

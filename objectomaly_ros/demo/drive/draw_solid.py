@@ -65,11 +65,7 @@ def _shade(cloud: Cloud, order: Order, facing: Values, towards_z: Values, sun: P
 
 
 def _splat(
-    canvas: Canvas,
-    pixels: Points,
-    colours: npt.NDArray[np.uint8],
-    size: int,
-    truth_id: int,
+    canvas: Canvas, pixels: Points, colours: npt.NDArray[np.uint8], size: int, truth_id: int
 ) -> None:
     """Put squares of `size` pixels, later ones over earlier ones."""
     height, width = canvas.ids.shape
