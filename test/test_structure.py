@@ -30,7 +30,7 @@ API = {
 
 # Facades that stand until they are taken down.
 STILL_TWO_HOMES = (
-    f"{PACKAGE}.bags", f"{PACKAGE}.demo.drive", f"{PACKAGE}.evaluation.metrics",
+    f"{PACKAGE}.demo.drive", f"{PACKAGE}.evaluation.metrics",
     f"{PACKAGE}.evaluation.report",
 )  # fmt: skip
 

@@ -17,7 +17,6 @@ from objectomaly_ros.bags.messages import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
     IMAGE,
-    Intrinsics,
     camera_info_message,
     compressed_message,
     image_message,
@@ -26,6 +25,7 @@ from objectomaly_ros.bags.messages import (
 from objectomaly_ros.bags.storage import MAX_BYTES
 from objectomaly_ros.bags.writer import STORAGES, BagWriter
 from objectomaly_ros.files.reading import read_bytes
+from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.types import Image
 
 JPEG_START = b"\xff\xd8\xff"
@@ -42,7 +42,7 @@ def write_frames_bag(
     start_ns: int | None = None,
     frame_id: str = "camera",
     encoding: str = "rgb8",
-    camera: Intrinsics | None = None,
+    camera: CameraModel | None = None,
     storage: str = "mcap",
     progress: bool = False,
 ) -> int:
@@ -52,22 +52,22 @@ def write_frames_bag(
         frames: a folder of .jpg and .png files, or the files in order.
         bag: the bag folder to make.
         topic: image topic; with encoding jpeg it gains "/compressed", as image_transport has it.
-        rate: frames a second, where no stamps are given.
-        stamps: one stamp in nanoseconds a frame.
-        start_ns: stamp of the first frame where the rate is used; now by default.
+        rate: frames a second, unless stamps are given.
+        stamps: one a frame, nanoseconds.
+        start_ns: stamp of the first frame, unless stamps are given; default now.
         frame_id: frame of the camera.
-        encoding: rgb8 or bgr8 for sensor_msgs/Image; jpeg for CompressedImage, where JPEG files are
-            taken over as they are.
-        camera: intrinsics, published on camera_info beside the image topic with every frame.
+        encoding: rgb8 or bgr8 for sensor_msgs/Image; jpeg for CompressedImage, into which JPEG
+            files are copied as they are.
+        camera: published on camera_info beside the image topic with every frame.
         storage: mcap or sqlite3.
         progress: show a progress bar.
 
     Returns:
-        The number of frames written.
+        The number of frames.
 
     Raises:
-        BagError: no frames, an unreadable frame, wrong arguments, the bag exists or cannot be
-            written; no bag is made then.
+        BagError: no frames, an unreadable frame, wrong arguments, or the bag exists or cannot be
+            written. No bag is made then.
     """
     files = folder_frames.find_frames(frames) if isinstance(frames, Path) else list(frames)
     if encoding not in ENCODINGS:
@@ -95,9 +95,8 @@ def write_frames_bag(
                     f"the intrinsics are for {camera.width} x {camera.height}"
                 )
             if encoding == "jpeg":
-                if not data.startswith(JPEG_START):
-                    data = jpeg(image)
-                message = compressed_message(writer.store, data, stamp, frame_id)
+                packed = data if data.startswith(JPEG_START) else jpeg(image)
+                message = compressed_message(writer.store, packed, stamp, frame_id)
             else:
                 message = image_message(writer.store, image, stamp, frame_id, encoding)
             writer.write(name, message, stamp)
@@ -116,46 +115,31 @@ def _read_frame(file: Path) -> tuple[bytes, Image]:
         raise BagError(f"the frame {file} cannot be read: {error}") from error
 
 
-def _intrinsics(text: str) -> Intrinsics:
-    numbers = [float(part) for part in text.split(",")]
-    if len(numbers) not in (6, 11):
-        raise argparse.ArgumentTypeError("expected FX,FY,CX,CY,WIDTH,HEIGHT[,K1,K2,P1,P2,K3]")
-    fx, fy, cx, cy, width, height, *rest = numbers
-    distortion = (rest[0], rest[1], rest[2], rest[3], rest[4]) if rest else (0.0,) * 5
-    return Intrinsics(fx, fy, cx, cy, int(width), int(height), distortion)
+def _camera(text: str) -> CameraModel:
+    fx, fy, cx, cy, width, height, *distortion = (float(part) for part in text.split(","))
+    return CameraModel(fx, fy, cx, cy, int(width), int(height), tuple(distortion))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m objectomaly_ros.bags.make",
         description="Make a bag from a folder of frames.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("frames", type=Path, help="folder of .jpg and .png files")
-    parser.add_argument("bag", type=Path, help="bag folder to make")
-    parser.add_argument("--topic", default="/image", help="image topic (default: %(default)s)")
+    add = parser.add_argument
+    add("frames", type=Path, help="folder of .jpg and .png files")
+    add("bag", type=Path, help="bag folder to make")
+    add("--topic", default="/image", help="image topic")
     times = parser.add_mutually_exclusive_group()
-    times.add_argument(
-        "--rate", type=float, default=10.0, help="frames a second (default: %(default)s)"
-    )
+    times.add_argument("--rate", type=float, default=10.0, help="frames a second")
     times.add_argument("--stamps-from-names", action="store_true", help="file names are the stamps")
-    times.add_argument(
-        "--stamps", type=Path, metavar="CSV", help="columns file and stamp or stamp_ns"
-    )
-    parser.add_argument(
-        "--frame-id", default="camera", help="frame of the camera (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--encoding", choices=ENCODINGS, default="rgb8", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--camera",
-        type=_intrinsics,
-        metavar="FX,FY,CX,CY,WIDTH,HEIGHT[,K1,K2,P1,P2,K3]",
-        help="also write camera_info beside the image topic",
-    )
-    parser.add_argument(
-        "--storage", choices=tuple(STORAGES), default="mcap", help="default: %(default)s"
-    )
+    columns = "table of the columns file and stamp or stamp_ns"
+    times.add_argument("--stamps", type=Path, metavar="CSV", help=columns)
+    add("--frame-id", default="camera", help="frame of the camera")
+    add("--encoding", choices=ENCODINGS, default="rgb8", help="of the images")
+    fields = "FX,FY,CX,CY,WIDTH,HEIGHT[,K1,K2,P1,P2,K3]"
+    add("--camera", type=_camera, metavar=fields, help="write camera_info as well")
+    add("--storage", choices=tuple(STORAGES), default="mcap", help="of the bag")
     return parser
 
 

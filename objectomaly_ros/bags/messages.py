@@ -1,8 +1,7 @@
-"""Builds sensor_msgs messages of rosbags from arrays, to be written into bags."""
+"""Makes messages of rosbags from arrays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -10,25 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.types import Image
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _DTYPES = {"rgb8": "uint8", "bgr8": "uint8", "mono8": "uint8", "32FC1": "float32"}
-
-
-@dataclass(frozen=True)
-class Intrinsics:
-    """A pinhole camera, in pixels, with plumb_bob distortion (k1, k2, p1, p2, k3)."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    width: int
-    height: int
-    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def header(store: Any, stamp_ns: int, frame_id: str) -> Any:
@@ -45,11 +32,10 @@ def image_message(
 
     Args:
         store: rosbags Typestore.
-        array: (H,W,3) uint8 RGB for rgb8 and bgr8 (its channels are turned round for bgr8), (H,W)
-            uint8 for mono8, (H,W) float32 for 32FC1.
+        array: (H,W,3) uint8 RGB for rgb8 and bgr8, (H,W) uint8 for mono8, (H,W) float32 for 32FC1.
         stamp_ns: time of acquisition in nanoseconds.
         frame_id: frame of the camera.
-        encoding: rgb8, bgr8, mono8 or 32FC1.
+        encoding: rgb8, bgr8 (the channels are reversed here), mono8 or 32FC1.
 
     Raises:
         BagError: the array does not fit the encoding.
@@ -95,9 +81,9 @@ def compressed_message(store: Any, data: bytes, stamp_ns: int, frame_id: str) ->
     )
 
 
-def camera_info_message(store: Any, camera: Intrinsics, stamp_ns: int, frame_id: str) -> Any:
+def camera_info_message(store: Any, camera: CameraModel, stamp_ns: int, frame_id: str) -> Any:
     """Return the CameraInfo of an unrectified monocular camera (R identity, P = [K 0])."""
-    fx, fy, cx, cy = camera.fx, camera.fy, camera.cx, camera.cy
+    k = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
     region = store.types["sensor_msgs/msg/RegionOfInterest"](
         x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
     )
@@ -105,11 +91,11 @@ def camera_info_message(store: Any, camera: Intrinsics, stamp_ns: int, frame_id:
         header=header(store, stamp_ns, frame_id),
         height=camera.height,
         width=camera.width,
-        distortion_model="plumb_bob",
-        d=np.array(camera.distortion),
-        k=np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1], dtype=np.float64),
+        distortion_model=camera.distortion_model,
+        d=np.array(camera.distortion, np.float64),
+        k=k.reshape(-1),
         r=np.eye(3).reshape(-1),
-        p=np.array([fx, 0, cx, 0, 0, fy, cy, 0, 0, 0, 1, 0], dtype=np.float64),
+        p=np.hstack([k, np.zeros((3, 1))]).reshape(-1),
         binning_x=0,
         binning_y=0,
         roi=region,

@@ -1,15 +1,12 @@
-"""Message definitions for reading and writing bags without ROS.
+"""Message definitions without ROS, complete with all nested types.
 
-rosbags brings the definitions of a whole distribution. This package's own messages come from its
-.msg files, and any other from the share folders of a ROS installation where one is sourced, so that
-a bag that is written here explains itself: every definition in it is complete, nested types
-included.
+rosbags has those of a whole distribution, the .msg files of this package its own, and a sourced ROS
+installation any other.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,7 @@ def make_typestore() -> Any:
     """Return a rosbags Typestore that knows the types of ROS 2 and this package's own.
 
     Raises:
-        BagError: the .msg files of this package are not to be found.
+        BagError: the .msg files of this package are missing.
     """
     store = get_typestore(Stores.LATEST)
     for name in OWN_TYPES:
@@ -36,7 +33,7 @@ def make_typestore() -> Any:
 
 
 def store_from_definition(text: str, msgtype: str) -> Any:
-    """Return a Typestore made from the definition that a bag carries for one of its types.
+    """Return a Typestore of one type, by the definition that a bag carries.
 
     Args:
         text: the definition in msg form, with those of all nested types.
@@ -67,63 +64,44 @@ def _compiled(field: Any) -> int:
 
 
 def register_type(store: Any, msgtype: str) -> None:
-    """Make `msgtype` ("package/msg/Name") known to the store, with every type it is made of.
+    """Add a type ("package/msg/Name") and all types nested in it to the store.
 
     Raises:
         BagError: no definition of it is on this machine.
     """
     missing = [msgtype]
     found: dict[str, Any] = {}
-    while missing:
-        name = missing.pop()
-        if name in store.fielddefs or name in found:
-            continue
-        try:
+    try:
+        while missing:
+            name = missing.pop()
+            if name in store.fielddefs or name in found:
+                continue
             found.update(get_types_from_msg(_definition(name), name))
-        except TypesysError as error:
-            raise BagError(f"the definition of {name} cannot be parsed: {error}") from error
-        missing += _used_types(found[name])
-    if found:
-        try:
+            _, fields = found[name]
+            for _, (kind, content) in fields:
+                if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
+                    kind, content = content[0]
+                if kind == Nodetype.NAME:
+                    missing.append(content)
+        if found:
             store.register(found)
-        except TypesysError as error:
-            raise BagError(f"the definition of {msgtype} cannot be used: {error}") from error
-
-
-def _used_types(definition: Any) -> Iterator[str]:
-    """Names of the message types in a rosbags type definition, a pair (constants, fields)."""
-    for _, (kind, content) in definition[1]:
-        if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
-            kind, content = content[0]
-        if kind == Nodetype.NAME:
-            yield content
+    except TypesysError as error:
+        raise BagError(f"the definition of {msgtype} cannot be used: {error}") from error
 
 
 def _definition(msgtype: str) -> str:
     package, _, name = msgtype.partition("/msg/")
-    folders = list(_message_folders(package))
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    folders = [Path(prefix) / "share" / package / "msg" for prefix in prefixes if prefix]
+    if package == PACKAGE:  # the checkout's, or the one below PREFIX/lib/python3/site-packages
+        above = Path(__file__).resolve().parents[2:]
+        folders = [above[0] / "msg", *(up / "share" / PACKAGE / "msg" for up in above), *folders]
     for folder in folders:
         path = folder / f"{name}.msg"
         if path.is_file():
             return path.read_text(encoding="utf-8")
-    looked = (
-        ", ".join(str(folder) for folder in folders) or "no folder: AMENT_PREFIX_PATH is not set"
-    )
+    looked = ", ".join(map(str, folders)) or "no folder: AMENT_PREFIX_PATH is not set"
     raise BagError(
         f"no definition of message type {msgtype} (looked in {looked}); "
         f"source the workspace that holds the package {package!r}"
     )
-
-
-def _message_folders(package: str) -> Iterable[Path]:
-    here = Path(__file__).resolve()
-    if package == PACKAGE:
-        yield here.parents[2] / "msg"  # the repository
-        for prefix in here.parents[
-            2:
-        ]:  # installed: PREFIX/lib/pythonX/site-packages/objectomaly_ros
-            folder = prefix / "share" / PACKAGE / "msg"
-            if folder.is_dir():
-                yield folder
-    for sourced in filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)):
-        yield Path(sourced) / "share" / package / "msg"

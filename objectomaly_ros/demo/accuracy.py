@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from objectomaly_ros.bags import Bag, read_masks, read_scores
+from objectomaly_ros.bags.images import read_masks, read_scores
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.drive import VisibleObject
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.truth import FrameTruth, Truth

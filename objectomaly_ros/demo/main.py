@@ -11,7 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from objectomaly_ros.bags import Bag, BagError
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo import pictures, report
 from objectomaly_ros.demo.accuracy import read_accuracy
 from objectomaly_ros.demo.processes import ChildError

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from objectomaly_ros.bags import Bag, read_images, read_scores
+from objectomaly_ros.bags.images import read_images, read_scores
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.timing import STAGES, Timing, header_stamp_ns
 from objectomaly_ros.demo.truth import Truth

@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from objectomaly_ros.bags import Bag, BagWriter, Intrinsics
 from objectomaly_ros.bags.messages import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
@@ -21,6 +20,8 @@ from objectomaly_ros.bags.messages import (
     camera_info_message,
     image_message,
 )
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.drive import DriveFrame, RenderedDrive
 from objectomaly_ros.demo.truth import FrameTruth, Truth
 from objectomaly_ros.geometry.ground import CameraPose
@@ -59,17 +60,9 @@ class Source:
 def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
     """Render the drive into the bag `folder`/drive, its truth into `folder`/truth.npz."""
     drive = RenderedDrive(seconds=seconds, rate_hz=rate_hz)
-    camera = Intrinsics(
-        fx=drive.camera.fx,
-        fy=drive.camera.fy,
-        cx=drive.camera.cx,
-        cy=drive.camera.cy,
-        width=drive.camera.width,
-        height=drive.camera.height,
-    )
     start_ns = time.time_ns()  # rendered now: so that log times and stamps tell of one time
     truth = {}
-    with BagWriter(folder / "drive") as writer:
+    with BagWriter(folder / "drive", whole=True) as writer:
         writer.add_topic("/image", IMAGE)
         writer.add_topic("/camera_info", CAMERA_INFO)
         frames = tqdm(_rendered(drive), total=len(drive), desc="rendering", unit="frame")
@@ -77,7 +70,7 @@ def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
             stamp = start_ns + round(frame.time_s * 1e9)
             store = writer.store
             writer.write(
-                "/camera_info", camera_info_message(store, camera, stamp, _FRAME_ID), stamp
+                "/camera_info", camera_info_message(store, drive.camera, stamp, _FRAME_ID), stamp
             )
             writer.write("/image", image_message(store, frame.image, stamp, _FRAME_ID), stamp)
             truth[stamp] = FrameTruth(frame.ids, frame.objects)

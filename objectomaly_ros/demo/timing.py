@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from objectomaly_ros.bags import Bag
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.replay import NODE
 
 STAGES = ("queue_wait", "coarse", "propagation", "oasc", "mbp")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import BagWriter
 from objectomaly_ros.bags.messages import image_message
+from objectomaly_ros.bags.writer import BagWriter
 
 START = 1_700_000_000_000_000_000
 STEP = 100_000_000

@@ -10,8 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import Bag, BagError, BagWriter, read_images, write_frames_bag
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.images import read_images
+from objectomaly_ros.bags.make import write_frames_bag
 from objectomaly_ros.bags.messages import image_message
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import BagWriter
 
 
 def missing_path(folder, make_bag):

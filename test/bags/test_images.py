@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import BagError, BagWriter, read_images, read_masks, read_scores
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.images import read_images, read_masks, read_scores
 from objectomaly_ros.bags.messages import image_message
 from objectomaly_ros.bags.typestore import make_typestore
+from objectomaly_ros.bags.writer import BagWriter
 
 STORE = make_typestore()
 PIXELS = np.random.default_rng(8).integers(0, 256, (6, 10, 3), dtype=np.uint8)

@@ -8,8 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import Bag, BagError, BagWriter, Intrinsics, read_images, write_frames_bag
-from objectomaly_ros.bags.make import main
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.images import read_images
+from objectomaly_ros.bags.make import main, write_frames_bag
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import BagWriter
+from objectomaly_ros.geometry.camera_model import CameraModel
 
 START = 1_700_000_000_000_000_000
 
@@ -65,7 +69,7 @@ def test_png_files_are_encoded_as_jpeg(tmp_path):
 
 def test_camera_info_stands_beside_the_image_topic(tmp_path, frames):
     folder, _ = frames
-    camera = Intrinsics(50.0, 51.0, 24.0, 16.0, 48, 32, (0.1, 0.01, 0.0, 0.0, 0.0))
+    camera = CameraModel(50.0, 51.0, 24.0, 16.0, 48, 32, (0.1, 0.01, 0.0, 0.0, 0.0))
     write_frames_bag(folder, tmp_path / "bag", topic="/front/image", camera=camera, start_ns=START)
     with Bag(tmp_path / "bag") as bag:
         infos = [bag.decode(raw) for raw in bag.messages(["/front/camera_info"])]
@@ -78,7 +82,7 @@ def test_camera_info_stands_beside_the_image_topic(tmp_path, frames):
 
 
 def test_intrinsics_of_another_size_are_refused(tmp_path, frames):
-    camera = Intrinsics(50.0, 51.0, 24.0, 16.0, 640, 480)
+    camera = CameraModel(50.0, 51.0, 24.0, 16.0, 640, 480)
     with pytest.raises(BagError, match=r"48 x 32 pixels, the intrinsics are for 640 x 480"):
         write_frames_bag(frames[0], tmp_path / "bag", camera=camera)
 

@@ -10,8 +10,11 @@ import lz4.frame
 import pytest
 from rosbags.rosbag2.storage_mcap import zstd
 
-from objectomaly_ros.bags import Bag, BagError, BagWriter, mcap
+from objectomaly_ros.bags import mcap
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.typestore import make_typestore
+from objectomaly_ros.bags.writer import BagWriter
 
 MAGIC = b"\x89MCAP0\r\n"
 STORE = make_typestore()

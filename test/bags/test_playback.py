@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from objectomaly_ros.bags import Bag, BagError
+from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.playback import Pacer, Wait, parse_remap, parse_wait, select_topics
+from objectomaly_ros.bags.reader import Bag
 
 SECOND = 1_000_000_000
 

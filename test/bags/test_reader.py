@@ -10,7 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from objectomaly_ros.bags import Bag, BagError, BagWriter, read_images
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.images import read_images
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import BagWriter
 
 ROWS = [f"frame {index}" for index in range(8)]
 
@@ -148,7 +151,7 @@ def test_damage_in_the_middle_ends_the_reading_with_what_came_before(make_bag, c
 KILLED = """
 import sys, time
 import numpy as np
-from objectomaly_ros.bags import BagWriter
+from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.bags.messages import image_message
 writer = BagWriter(sys.argv[1], storage=sys.argv[2])
 writer.add_topic("/image", "sensor_msgs/msg/Image")

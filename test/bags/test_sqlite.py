@@ -9,7 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from objectomaly_ros.bags import Bag, BagError, BagWriter
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import BagWriter
 
 WORDS = [f"word {index}" for index in range(20)]
 

@@ -5,7 +5,9 @@ import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import zstd
 
-from objectomaly_ros.bags import Bag, BagError, reader, storage
+from objectomaly_ros.bags import reader, storage
+from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.storage import RawMessage, inflate, inflate_file, merge_by_time
 from objectomaly_ros.bags.typestore import make_typestore
 

@@ -8,8 +8,9 @@ import pytest
 from rosbags.rosbag2 import Reader
 from ruamel.yaml import YAML
 
-from objectomaly_ros.bags import BagError, BagWriter
+from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.typestore import make_typestore
+from objectomaly_ros.bags.writer import BagWriter
 
 ARRAY = "objectomaly_ros/msg/ObstacleArray"
 NESTED = [
