@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import http.client
+import os
+import re
 import shutil
+import stat
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,16 +20,18 @@ from tqdm import tqdm
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.table import Checkpoint, cache_dir
 from objectomaly_ros.checkpoints.verify import verify
+from objectomaly_ros.files.writing import open_replacing, replacing
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 30.0
+_MAX_BYTES = 8 << 30  # of a file whose size nobody publishes, and of one in an archive
 
 
 def download(checkpoint: Checkpoint, folder: Path | None = None, *, quiet: bool = False) -> Path:
-    """Return the path of a checkpoint, downloading it first where it is not there yet.
+    """Return the path of a checkpoint, downloading it first if it is not there yet.
 
-    What has arrived is kept as `<file>.part` while the connection may come back, and removed where
-    it is of no use (wrong hash, full disk). The final name appears only once the file is verified.
+    A download that breaks off is kept as `<file>.part` and resumed by the next call; one that is
+    of no use (wrong hash, full disk) is removed. The final name appears once the file is verified.
 
     Args:
         checkpoint: which one.
@@ -33,8 +39,9 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, *, quiet: bool 
         quiet: no progress bar.
 
     Raises:
-        CheckpointError: it must be fetched by hand, there is no network, the disk is full, or what
-            came is not the file; the message says where to get it and where to put it.
+        CheckpointError: it must be fetched by hand, there is no network, the disk is full, or the
+            server sent another file; the message says where to get it and where to put it.
+        OSError: it cannot be written.
     """
     folder = cache_dir() if folder is None else folder
     target = folder / checkpoint.file
@@ -47,22 +54,25 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, *, quiet: bool 
     part = target.with_name(target.name + ".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _fetch(checkpoint, part, quiet)
-        _check(part, checkpoint)
-        if checkpoint.member is not None:
-            _extract(part, checkpoint.member, checkpoint.url)
-        part.replace(target)
+        with _open_own(part) as file:
+            _fetch(checkpoint, part, file, quiet)
+        _put_in_place(checkpoint, part, target)
+    except _UselessError:
+        _remove(part)
+        raise
+    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        raise CheckpointError(_offline(checkpoint, target, error)) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _remove(part)
+        raise CheckpointError(
+            f"the disk of {folder} is full; nothing was left behind. OBJECTOMALY_CACHE moves "
+            "the cache to another disk."
+        ) from error
+    finally:
+        if target.exists() or (part.exists() and not part.stat().st_size):
             _remove(part)
-            raise CheckpointError(
-                f"the disk of {folder} is full; nothing was left behind. OBJECTOMALY_CACHE moves "
-                "the cache to another disk."
-            ) from error
-        if isinstance(error, urllib.error.URLError | ConnectionError | TimeoutError):
-            raise CheckpointError(_offline(checkpoint, target, error)) from error
-        raise CheckpointError(f"cannot write {target}: {error}") from error
-    _etag_file(part).unlink(missing_ok=True)
     return target
 
 
@@ -72,120 +82,182 @@ def instructions(checkpoint: Checkpoint, target: Path) -> str:
     return (
         f"{checkpoint.name}{inner} is on Google Drive, which wants a browser: open {checkpoint.url}"
         f", download the file, and put it at {target} (or `pip install gdown` and let that fetch "
-        "it). Then `objectomaly checkpoints verify` looks at it."
+        "it). Then `objectomaly checkpoints verify` checks it."
     )
 
 
-def _fetch(checkpoint: Checkpoint, part: Path, quiet: bool) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    if have and have == checkpoint.size:
-        return
+class _UselessError(CheckpointError):
+    """What has arrived is of no use."""
+
+
+class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, url: str
+    ) -> Any:
+        """Follow a redirect to another https address only."""
+        _check_address(url)
+        return super().redirect_request(req, fp, code, msg, headers, url)
+
+
+def _check_address(url: str) -> None:
+    if not url.startswith("https://"):
+        raise CheckpointError(f"{url} is refused: checkpoints are downloaded over https alone")
+
+
+def _transport() -> urllib.request.BaseHandler:
+    return urllib.request.HTTPSHandler()
+
+
+def _open_own(path: Path) -> IO[bytes]:
+    """Open a file for reading and writing; make it if need be.
+
+    The cache may be shared: neither links that others have planted are followed, nor their files
+    used.
+    """
     try:
-        response = _open(checkpoint.url, part, have)
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            # The part is not a beginning of what the server has now.
-            _remove(part)
-            return _fetch(checkpoint, part, quiet)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise CheckpointError(f"{path} is a link; remove it, and download again") from error
+    state = os.fstat(handle)
+    if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid() or state.st_nlink != 1:
+        os.close(handle)
         raise CheckpointError(
-            f"{checkpoint.url} answers {error.code} {error.reason}: has it moved? The table of "
-            "`objectomaly checkpoints list` says who publishes it."
-        ) from error
+            f"{path} belongs to somebody else or is no plain file; remove it, and download again"
+        )
+    return os.fdopen(handle, "r+b")
+
+
+def _fetch(checkpoint: Checkpoint, part: Path, file: IO[bytes], quiet: bool) -> None:
+    limit = checkpoint.size or _MAX_BYTES
+    have = file.seek(0, os.SEEK_END)
+    if have == checkpoint.size:
+        return
+    answer = _ask(checkpoint.url, part, have if have < limit else 0)
+    # The server has another file by now, or cannot resume.
+    answer = answer or _ask(checkpoint.url, part, 0)
+    if answer is None:
+        raise CheckpointError(f"{checkpoint.url} sends a part of the file when asked for all of it")
+    response, have, total = answer
     with response:
-        resumed = response.status == http.client.PARTIAL_CONTENT
-        if not resumed:
-            have = 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        _check_space(part.parent, total, have)
-        etag = response.headers.get("ETag")
-        if etag:
-            _etag_file(part).write_text(etag)
-        with (
-            part.open("ab" if resumed else "wb") as file,
-            tqdm(
-                desc=checkpoint.file,
-                total=total,
-                initial=have,
-                unit="B",
-                unit_scale=True,
-                disable=quiet,
-            ) as bar,
-        ):
-            have += _copy(response, file, bar)
+        if total is not None and total > limit:
+            raise _UselessError(_too_large(checkpoint, limit))
+        if total is not None and shutil.disk_usage(part.parent).free < total - have:
+            raise OSError(errno.ENOSPC, f"{total - have:,} bytes to come")
+        if etag := response.headers.get("ETag"):
+            with open_replacing(_etag_file(part), "w") as tag:
+                tag.write(etag)
+        file.seek(have)
+        file.truncate()
+        with tqdm(
+            desc=checkpoint.file,
+            total=total,
+            initial=have,
+            unit="B",
+            unit_scale=True,
+            disable=quiet,
+        ) as bar:
+            while block := _read(response):
+                have += len(block)
+                if have > limit:
+                    raise _UselessError(_too_large(checkpoint, limit))
+                file.write(block)
+                bar.update(len(block))
     if total is not None and have != total:
         raise ConnectionError(f"it broke off after {have:,} of {total:,} bytes")
 
 
-def _open(url: str, part: Path, have: int) -> Any:
+def _ask(url: str, part: Path, start: int) -> tuple[Any, int, int | None] | None:
+    """Ask for a file from a byte on.
+
+    Returns:
+        the response, the byte that it starts at, and the size of the whole file if known; None if
+        the server sends another range than the one asked for.
+    """
+    _check_address(url)
     request = urllib.request.Request(url, headers={"User-Agent": "objectomaly"})
-    if not url.startswith(("https://", "http://")):
-        raise CheckpointError(f"{url} is no web address")
-    etag = _etag_file(part)
-    if have and etag.exists():
-        # If-Range: should the file have changed since, the server sends all of the new one.
-        request.add_header("Range", f"bytes={have}-")
-        request.add_header("If-Range", etag.read_text())
-    elif have:
-        request.add_header("Range", f"bytes={have}-")
-    return urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+        with _open_own(_etag_file(part)) as tag:
+            if etag := tag.read(1000).decode("latin1"):
+                # If-Range: should the file have changed since, the server sends all of the new one.
+                request.add_header("If-Range", etag)
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        _transport(),
+        _HttpsRedirects(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+    ):
+        opener.add_handler(handler)
+    try:
+        response: Any = opener.open(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return None
+        raise CheckpointError(
+            f"{url} answers {error.code} {error.reason}: has it moved? The table of "
+            "`objectomaly checkpoints list` says who publishes it."
+        ) from error
+    if response.status != http.client.PARTIAL_CONTENT:
+        length = response.headers.get("Content-Length")
+        return response, 0, int(length) if length else None
+    sent = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
+    first, last, total = (int(number) for number in sent.groups()) if sent else (-1, -1, -1)
+    if first != start or last != total - 1:
+        response.close()
+        return None
+    return response, first, total
 
 
-def _copy(response: Any, file: IO[bytes], bar: Any) -> int:
-    copied = 0
-    while True:
-        try:
-            block = cast(bytes, response.read(_BLOCK))
-        except http.client.IncompleteRead as error:
-            block = error.partial
-        if not block:
-            return copied
-        file.write(block)
-        copied += len(block)
-        bar.update(len(block))
+def _read(response: Any) -> bytes:
+    try:
+        return cast(bytes, response.read(_BLOCK))
+    except http.client.IncompleteRead as error:
+        return error.partial
 
 
-def _check_space(folder: Path, total: int | None, have: int) -> None:
-    if total is not None and shutil.disk_usage(folder).free < total - have:
-        raise OSError(errno.ENOSPC, f"{total - have:,} bytes to come")
+def _too_large(checkpoint: Checkpoint, limit: int) -> str:
+    return (
+        f"{checkpoint.url} sends more than {limit:,} bytes, "
+        f"{'the published size' if checkpoint.size else 'the limit'}: it is another file"
+    )
 
 
-def _check(part: Path, checkpoint: Checkpoint) -> None:
+def _put_in_place(checkpoint: Checkpoint, part: Path, target: Path) -> None:
     try:
         verify(part, checkpoint)
-    except CheckpointError:
-        _remove(part)
-        raise
-
-
-def _extract(part: Path, member: str, url: str) -> None:
-    """Replace an archive by the one file of it that is wanted."""
-    inner = part.with_name(part.name + ".inner")
+    except CheckpointError as error:
+        raise _UselessError(str(error)) from error
+    if checkpoint.member is None:
+        with replacing(target) as temporary:
+            part.replace(temporary)
+        return
     try:
         with zipfile.ZipFile(part) as archive:
-            names = [name for name in archive.namelist() if Path(name).name == member]
+            names = [name for name in archive.namelist() if Path(name).name == checkpoint.member]
             if not names:
-                raise CheckpointError(
-                    f"{url} holds no {member}, but {', '.join(archive.namelist()[:8])}"
+                raise _UselessError(
+                    f"{checkpoint.url} holds no {checkpoint.member}, but "
+                    f"{', '.join(archive.namelist()[:8])}"
                 )
-            with archive.open(names[0]) as source, inner.open("wb") as target:
-                shutil.copyfileobj(source, target, _BLOCK)
-        inner.replace(part)
-    except (zipfile.BadZipFile, CheckpointError) as error:
-        _remove(part)
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{url} gave no intact zip archive: {error}") from error
-    finally:
-        inner.unlink(missing_ok=True)
+            size = archive.getinfo(names[0]).file_size
+            if size > _MAX_BYTES:
+                raise _UselessError(f"{names[0]} of {checkpoint.url} claims {size:,} bytes")
+            with archive.open(names[0]) as source, open_replacing(target) as file:
+                shutil.copyfileobj(source, file, _BLOCK)  # at most the size that was claimed
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise _UselessError(f"{checkpoint.url} gave no intact zip archive: {error}") from error
 
 
 def _offline(checkpoint: Checkpoint, target: Path, error: OSError) -> str:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     what = f"the file {checkpoint.member} of " if checkpoint.member else ""
     return (
-        f"cannot download {checkpoint.name} ({reason}). Run the command again to go on where it "
-        f"broke off; without a network here, bring {what}{checkpoint.url} to {target}."
+        f"cannot download {checkpoint.name} ({reason}). Run the command again to resume; without a "
+        f"network here, bring {what}{checkpoint.url} to {target}."
     )
 
 

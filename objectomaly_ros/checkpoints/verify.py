@@ -7,6 +7,7 @@ from pathlib import Path
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.table import Checkpoint
+from objectomaly_ros.files.reading import regular_file
 
 _BLOCK = 1 << 22
 
@@ -23,8 +24,9 @@ def verify(path: Path, checkpoint: Checkpoint) -> str:
 
     Raises:
         CheckpointError: size or hash differ; both values are in the message.
+        OSError: it cannot be read, or is no regular file.
     """
-    size = path.stat().st_size
+    size = regular_file(path).stat().st_size
     if checkpoint.size is not None and size != checkpoint.size:
         broken = "a download that broke off? " if size < checkpoint.size else ""
         raise CheckpointError(

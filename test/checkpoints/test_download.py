@@ -2,9 +2,12 @@
 
 import errno
 import hashlib
+import http.client
 import io
+import os
 import shutil
 import threading
+import urllib.request
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -30,6 +33,9 @@ class Site:
         self.ranges = True
         self.break_after = None
         self.asked = []
+        self.redirects = {}  # path -> address
+        self.length = True
+        self.range_sent = None  # instead of the true Content-Range
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,6 +50,11 @@ class Handler(BaseHTTPRequestHandler):
         site = self.site
         asked = self.headers.get("Range")
         site.asked.append(asked)
+        if self.path in site.redirects:
+            self.send_response(302)
+            self.send_header("Location", site.redirects[self.path])
+            self.end_headers()
+            return
         if self.path != "/model.pth":
             self.send_error(404)
             return
@@ -55,8 +66,14 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
         body = site.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_response(206 if start or (asked and site.range_sent) else 200)
+        if start or site.range_sent:
+            whole = len(site.content)
+            self.send_header(
+                "Content-Range", site.range_sent or f"bytes {start}-{whole - 1}/{whole}"
+            )
+        if site.length:
+            self.send_header("Content-Length", str(len(body)))
         if site.etag:
             self.send_header("ETag", site.etag)
         self.end_headers()
@@ -73,9 +90,23 @@ def server(site):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, site))
     thread = threading.Thread(target=partial(server.serve_forever, 0.01), daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
+    yield f"https://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
+
+
+class WithoutTls(urllib.request.HTTPSHandler):
+    """Speaks for https as everywhere, but to a server that has no certificate."""
+
+    def https_open(self, request):
+        return self.do_open(http.client.HTTPConnection, request)
+
+
+@pytest.fixture(autouse=True)
+def transport(monkeypatch):
+    monkeypatch.setattr(module, "_transport", WithoutTls)
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -194,23 +225,17 @@ def test_full_disk_in_the_middle_leaves_nothing(tmp_path, model, monkeypatch):
         def write(self, data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    real = module.Path.open
-    monkeypatch.setattr(
-        module.Path,
-        "open",
-        lambda path, mode="r", **how: Full(path, "wb") if mode == "wb" else real(path, mode, **how),
-    )
+    monkeypatch.setattr(module, "_open_own", lambda path: Full(path, "w+b"))
     with pytest.raises(CheckpointError, match="is full; nothing was left behind"):
         get(model, tmp_path)
-    monkeypatch.undo()
     assert files(tmp_path) == []
 
 
 def test_without_a_network_the_message_says_where_from_and_where_to(tmp_path, model, server):
-    gone = replace(model, url="http://127.0.0.1:9/model.pth")
+    gone = replace(model, url="https://127.0.0.1:9/model.pth")
     with pytest.raises(CheckpointError) as failure:
         get(gone, tmp_path)
-    assert "http://127.0.0.1:9/model.pth" in str(failure.value)
+    assert "https://127.0.0.1:9/model.pth" in str(failure.value)
     assert str(tmp_path / "model.pth") in str(failure.value)
 
 
@@ -219,14 +244,84 @@ def test_moved_file(tmp_path, model):
         get(replace(model, url=model.url + "x"), tmp_path)
 
 
-def test_only_web_addresses(tmp_path, model):
-    with pytest.raises(CheckpointError, match="no web address"):
-        get(replace(model, url="file:///etc/passwd"), tmp_path)
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://127.0.0.1/a", "ftp://127.0.0.1/a"])
+def test_only_https(tmp_path, model, site, url):
+    with pytest.raises(CheckpointError, match=f"{url} is refused: .* https alone"):
+        get(replace(model, url=url), tmp_path)
+    site.redirects["/elsewhere"] = url
+    with pytest.raises(
+        CheckpointError, match=f"{url}( is refused: .* https alone|' is not allowed)"
+    ):
+        get(replace(model, url=model.url.replace("model.pth", "elsewhere")), tmp_path)
+    assert files(tmp_path) == []
+
+
+def test_redirects_over_https_are_followed_but_not_for_ever(tmp_path, model, site):
+    site.redirects["/elsewhere"] = model.url
+    moved = replace(model, url=model.url.replace("model.pth", "elsewhere"))
+    assert get(moved, tmp_path / "a").read_bytes() == CONTENT
+    site.redirects["/elsewhere"] = moved.url
+    with pytest.raises(CheckpointError, match="answers 302"):
+        get(moved, tmp_path / "b")
+
+
+def test_a_server_without_a_certificate_is_not_trusted(tmp_path, model, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match=r"cannot download model .*SSL"):
+        get(model, tmp_path)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("sent", ["bytes 0-299999/300000", "bytes 100000-100009/300000", "pages 1"])
+def test_another_range_than_the_one_asked_for_is_not_appended(tmp_path, model, site, sent):
+    (tmp_path / "model.pth.part").write_bytes(CONTENT[:100_000])
+    site.range_sent = sent
+    assert get(model, tmp_path).read_bytes() == CONTENT
+    assert site.asked == ["bytes=100000-", None]
+
+
+@pytest.mark.parametrize("name", ["model.pth.part", "model.pth.part.etag"])
+@pytest.mark.parametrize("plant", [os.symlink, os.link, lambda _, path: os.mkfifo(path)])
+def test_planted_files_are_neither_followed_nor_used(tmp_path, model, site, name, plant):
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"private")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    if name.endswith("etag"):
+        (cache / "model.pth.part").write_bytes(CONTENT[:100])
+    plant(mine, cache / name)
+    with pytest.raises(CheckpointError, match=f"{name} (is a link|belongs to somebody else)"):
+        get(model, cache)
+    assert mine.read_bytes() == b"private"
+    assert site.asked == []
+
+
+def test_a_link_in_the_targets_place_is_replaced(tmp_path, model):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "model.pth").symlink_to(tmp_path / "planted")
+    assert get(model, tmp_path / "cache").read_bytes() == CONTENT
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_more_than_the_published_size_is_refused(tmp_path, model, site, length):
+    site.length, site.content = length, CONTENT + b"more"
+    with pytest.raises(CheckpointError, match="more than 300,000 bytes, the published size"):
+        get(model, tmp_path)
+    assert files(tmp_path) == []
+
+
+def test_a_file_of_unknown_size_is_limited(tmp_path, model, monkeypatch):
+    unknown = replace(model, size=None, sha256=None)
+    monkeypatch.setattr(module, "_MAX_BYTES", 1000)
+    with pytest.raises(CheckpointError, match="more than 1,000 bytes, the limit"):
+        get(unknown, tmp_path)
+    assert files(tmp_path) == []
 
 
 def zipped(**members):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name.replace("__", "/") + ".pth", content)
     return buffer.getvalue()
@@ -245,6 +340,21 @@ def test_an_archive_without_the_file_or_broken_leaves_nothing(tmp_path, model, s
     with pytest.raises(CheckpointError, match=r"holds no model_final\.pth, but other\.pth"):
         get(archive, tmp_path)
     site.content = b"PK\x03\x04 but no more"
+    with pytest.raises(CheckpointError, match="no intact zip archive"):
+        get(archive, tmp_path)
+    assert files(tmp_path) == []
+
+
+def test_a_file_in_an_archive_is_limited(tmp_path, model, site, monkeypatch):
+    archive = replace(model, member="model_final.pth", size=None, sha256=None)
+    site.content = zipped(model_final=bytes(1_000_000))
+    monkeypatch.setattr(module, "_MAX_BYTES", 10_000)
+    assert len(site.content) < 10_000
+    with pytest.raises(CheckpointError, match="claims 1,000,000 bytes"):
+        get(archive, tmp_path)
+    site.content = site.content.replace(  # the claim is a lie
+        (1_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")
+    )
     with pytest.raises(CheckpointError, match="no intact zip archive"):
         get(archive, tmp_path)
     assert files(tmp_path) == []
