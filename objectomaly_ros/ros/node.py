@@ -23,7 +23,7 @@ from objectomaly_ros.ros.parameter_server import ParameterServer
 from objectomaly_ros.runtime.engine import Engine
 from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.runtime.mask_process import MaskProcess
-from objectomaly_ros.types import Detector
+from objectomaly_ros.types import Detector, HasThreshold
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands still
@@ -204,7 +204,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
 
     def _threshold(self) -> float | None:
         """Return the detector's own threshold, None without one."""
-        threshold = getattr(self._detector, "threshold", None)
+        threshold = self._detector.threshold if isinstance(self._detector, HasThreshold) else None
         return None if threshold is None else float(threshold)
 
     def _high(self) -> float | None:
