@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,8 @@ def _load(path: Path, device: torch.device) -> _Network:
 
 
 def _load_onnx(path: Path, device: torch.device) -> _Network:
+    # Else the library reports to its maker: an id under ~/.cache, and events over the network.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

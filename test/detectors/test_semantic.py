@@ -1,5 +1,7 @@
 """Exported per-pixel networks as detectors."""
 
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -169,6 +171,20 @@ def test_onnx_of_one_size_says_so(export_onnx, street):
         load_detector("semantic", checkpoint=path).score(street)
     fitting = load_detector("semantic", checkpoint=path, input_size=[64, 96])
     assert fitting.score(street).shape == street.shape[:2]
+
+
+def test_onnxruntime_reports_to_nobody(export_onnx, tmp_path):
+    path, home = export_onnx(Net()), tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import sys; from objectomaly_ros.detectors import load_detector; "
+        "load_detector('semantic', sys.argv[1])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=True)
+    assert not list(home.rglob("*onnxruntime*"))
 
 
 def test_onnx_with_weights_elsewhere_is_refused(tmp_path):
