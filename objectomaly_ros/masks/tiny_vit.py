@@ -1,8 +1,8 @@
 """The image encoder of MobileSAM: TinyViT-5M with SAM's neck.
 
 TinyViT (Wu et al., ECCV 2022, arXiv 2207.10666) as MobileSAM (Zhang et al., arXiv 2306.14289) runs
-it: three strides of 2 after the stem become two, so that the embedding keeps SAM's stride of 16.
-Attributes are named so that the tensors of `mobile_sam.pt` load as they are.
+it: the last step between stages has stride 1, so that the embedding keeps SAM's stride of 16.
+Modules are named so that the tensors of `mobile_sam.pt` load as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 import torch
 from segment_anything.modeling.common import LayerNorm2d
+from segment_anything.modeling.image_encoder import window_partition, window_unpartition
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,14 +24,16 @@ _EXPANSION = 4
 EMBEDDING = 256
 
 
-class TinyViT(nn.Module):
-    """Images in, SAM's image embeddings out.
+class TinyViT(nn.Sequential):
+    """Turns (B, 3, H, W) normalised images into (B, 256, H/16, W/16) embeddings.
+
+    H and W are multiples of 16.
 
     Args:
         img_size: side of the square that images are padded to, pixels; SAM reads it by this name.
-        widths: channels of the four stages; those of TinyViT-5M by default, as are the others.
-        depths: blocks of each.
-        heads: attention heads of each; the first stage has none.
+        widths: channels of the four stages. The defaults are those of TinyViT-5M.
+        depths: blocks of each stage.
+        heads: attention heads of each stage; the first stage has no attention.
     """
 
     def __init__(
@@ -40,95 +43,49 @@ class TinyViT(nn.Module):
         depths: tuple[int, int, int, int] = _DEPTHS,
         heads: tuple[int, int, int, int] = _HEADS,
     ) -> None:
-        super().__init__()
-        self.img_size = img_size
-        self.patch_embed = _Stem(widths[0])
-        self.layers = nn.ModuleList(
-            _Stage(
-                [
-                    _InvertedBottleneck(widths[stage])
-                    if stage == 0
-                    else _Block(widths[stage], heads[stage], _WINDOWS[stage])
-                    for _ in range(depths[stage])
-                ],
-                _Merging(widths[stage], widths[stage + 1], _STRIDES[stage]) if stage < 3 else None,
-            )
-            for stage in range(4)
+        stem = nn.Sequential(
+            _conv_norm(3, widths[0] // 2, 3, stride=2),
+            nn.GELU(),
+            _conv_norm(widths[0] // 2, widths[0], 3, stride=2),
         )
-        self.neck = nn.Sequential(
+        stages = []
+        for stage, width in enumerate(widths):
+            modules: OrderedDict[str, nn.Module] = OrderedDict()
+            modules["blocks"] = nn.Sequential(
+                *(
+                    _Block(width, heads[stage], _WINDOWS[stage])
+                    if stage
+                    else _InvertedBottleneck(_three_convs(width, _EXPANSION * width, width))
+                    for _ in range(depths[stage])
+                )
+            )
+            if stage < 3:
+                target, stride = widths[stage + 1], _STRIDES[stage]
+                modules["downsample"] = nn.Sequential(_three_convs(width, target, target, stride))
+            stages.append(nn.Sequential(modules))
+        neck = nn.Sequential(
             nn.Conv2d(widths[3], EMBEDDING, 1, bias=False),
             LayerNorm2d(EMBEDDING),
             nn.Conv2d(EMBEDDING, EMBEDDING, 3, padding=1, bias=False),
             LayerNorm2d(EMBEDDING),
         )
+        super().__init__(
+            OrderedDict(
+                patch_embed=nn.Sequential(OrderedDict(seq=stem)),
+                layers=nn.Sequential(*stages),
+                neck=neck,
+            )
+        )
+        self.img_size = img_size
         self.eval()
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (B, 256, H/16, W/16) embeddings.
 
-        Args:
-            images: (B, 3, H, W) normalised, H and W multiples of 16.
-        """
-        features: torch.Tensor = self.patch_embed(images)
-        for stage in self.layers:
-            features = stage(features)
-        embeddings: torch.Tensor = self.neck(features)
-        return embeddings
-
-
-class _Stem(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.seq = nn.Sequential(
-            _conv_norm(3, width // 2, 3, stride=2), nn.GELU(), _conv_norm(width // 2, width, 3, 2)
-        )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.seq(images)
-        return features
-
-
-class _Stage(nn.Module):
-    """Blocks, then the step to the next stage; maps are (B, C, H, W)."""
-
-    def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
+class _InvertedBottleneck(nn.Sequential):
+    """Widen, filter each channel, narrow; activate the sum with the input (MBConv)."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        for block in self.blocks:
-            features = block(features)
-        return features if self.downsample is None else self.downsample(features)
-
-
-class _InvertedBottleneck(nn.Module):
-    """Widen, filter each channel, narrow; the sum with the input is activated (MBConv)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        wide = _EXPANSION * width
-        self.conv1 = _conv_norm(width, wide, 1)
-        self.conv2 = _conv_norm(wide, wide, 3, groups=wide)
-        self.conv3 = _conv_norm(wide, width, 1)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        wide = F.gelu(self.conv2(F.gelu(self.conv1(features))))
-        return F.gelu(features + self.conv3(wide))
-
-
-class _Merging(nn.Module):
-    """Changes width and, by `stride`, resolution."""
-
-    def __init__(self, width: int, target: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = _conv_norm(width, target, 1)
-        self.conv2 = _conv_norm(target, target, 3, stride, groups=target)
-        self.conv3 = _conv_norm(target, target, 1)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        merged: torch.Tensor = self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(features)))))
-        return merged
+        narrow: torch.Tensor = super().forward(features)  # type: ignore[no-untyped-call]
+        return F.gelu(features + narrow)
 
 
 class _Block(nn.Module):
@@ -150,25 +107,14 @@ class _Block(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         tokens = features.permute(0, 2, 3, 1)
-        tokens = tokens + self._attend(tokens)
-        local: torch.Tensor = self.local_conv(tokens.permute(0, 3, 1, 2))
-        tokens = local.permute(0, 2, 3, 1)
-        mixed: torch.Tensor = self.mlp(tokens)
-        return (tokens + mixed).permute(0, 3, 1, 2)
-
-    def _attend(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return attention over (B, H, W, C) tokens; windows at the far edges hold zeros too,
-        which take part, as they did in training.
-        """
-        batch, height, width, channels = tokens.shape
-        side = self.window
-        rows, columns = -(-height // side), -(-width // side)
-        padded = F.pad(tokens, (0, 0, 0, columns * side - width, 0, rows * side - height))
-        windows = padded.view(batch, rows, side, columns, side, channels).transpose(2, 3)
-        attended: torch.Tensor = self.attn(windows.reshape(-1, side * side, channels))
-        attended = attended.view(batch, rows, columns, side, side, channels).transpose(2, 3)
-        attended = attended.reshape(batch, rows * side, columns * side, channels)
-        return attended[:, :height, :width]
+        # The zeros that pad windows at the far edges take part, as they did in training.
+        windows, padded = window_partition(tokens, self.window)
+        attended = window_unpartition(
+            self.attn(windows.flatten(1, 2)), self.window, padded, tokens.shape[1:3]
+        )
+        local: torch.Tensor = self.local_conv((tokens + attended).permute(0, 3, 1, 2))
+        mixed: torch.Tensor = self.mlp(local.permute(0, 2, 3, 1))
+        return local + mixed.permute(0, 3, 1, 2)
 
 
 class _WindowAttention(nn.Module):
@@ -188,7 +134,7 @@ class _WindowAttention(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return (B, N, C) for (B, N, C), N the places of one window."""
         batch, places, width = tokens.shape
-        # The tensor keeps each head's query, key and value together.
+        # The published tensor keeps each head's query, key and value together.
         qkv = self.qkv(self.norm(tokens)).view(batch, places, self.heads, 3, -1)
         query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind(0)
         bias = self.attention_biases[:, self.distances].to(query.dtype)
@@ -198,15 +144,24 @@ class _WindowAttention(nn.Module):
 
 
 def _distances(window: int) -> torch.Tensor:
-    """Return for each pair of places in a window which bias applies, (N, N) int64.
+    """Return the index of the bias for each pair of places in a window, (N, N) int64.
 
-    The published order: |dy|, |dx| numbered as they first appear seen from the first place, which
-    is row by row.
+    In the published order, distances |dy|, |dx| are numbered row by row.
     """
-    place = torch.arange(window)
-    y, x = torch.meshgrid(place, place, indexing="ij")
-    y, x = y.reshape(-1), x.reshape(-1)
+    y, x = torch.unravel_index(torch.arange(window * window), (window, window))
     return (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
+
+
+def _three_convs(
+    channels: int, wide: int, target: int, stride: int = 1
+) -> OrderedDict[str, nn.Module]:
+    return OrderedDict(
+        conv1=_conv_norm(channels, wide, 1),
+        act1=nn.GELU(),
+        conv2=_conv_norm(wide, wide, 3, stride, groups=wide),
+        act2=nn.GELU(),
+        conv3=_conv_norm(wide, target, 1),
+    )
 
 
 def _conv_norm(
