@@ -19,11 +19,10 @@ from objectomaly_ros import mbp, oasc
 from objectomaly_ros.benchmark.measuring import PeakMemory, timed_calls
 from objectomaly_ros.gpu import mbp as gpu_mbp
 from objectomaly_ros.gpu import oasc as gpu_oasc
-from objectomaly_ros.masks.sam.attention import fuse_attention
-from objectomaly_ros.masks.sam.candidates import suppress
-from objectomaly_ros.masks.sam.compilation import Compiled, compile_encoder
+from objectomaly_ros.masks.sam.encoder import Compiled, compile_encoder, fuse_attention
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import mask_generator
+from objectomaly_ros.masks.sam.result import suppress
 from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.oasc import PAPER
 from objectomaly_ros.types import Image, Masks, ScoreMap

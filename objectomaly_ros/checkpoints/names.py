@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 
@@ -112,6 +112,36 @@ def check_owner(name: str, tensors: Mapping[str, _Shaped], source: str) -> None:
     if found not in (expected, "unknown"):
         also = " (or maskomaly)" if found == "eam" else ""
         raise CheckpointError(f"{source} is a checkpoint of {found}{also}, not of {name}")
+
+
+def load_tensors(
+    network: Any, tensors: Mapping[str, Any], source: str, ignored: tuple[str, ...] = ()
+) -> None:
+    """Copy a file's tensors into a torch module that names them as the file does.
+
+    Args:
+        network: the module.
+        tensors: of the file. Counts of batch norms may be missing: they serve training only.
+        source: the file's name, for the message.
+        ignored: beginnings of the names of tensors that the file may hold beside the network's.
+
+    Raises:
+        CheckpointError: tensors are missing, have another shape, or are left over.
+    """
+    expected = network.state_dict()
+    missing = [
+        name
+        for name in expected
+        if name not in tensors and not name.endswith("num_batches_tracked")
+    ]
+    misshaped = [
+        f"{name} {list(tensors[name].shape)} instead of {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    extra = [name for name in tensors if name not in expected and not name.startswith(ignored)]
+    complain(source, missing, misshaped, extra)
+    network.load_state_dict(tensors, strict=False)
 
 
 def complain(source: str, missing: list[str], misshaped: list[str], extra: list[str]) -> None:

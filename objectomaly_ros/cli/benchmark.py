@@ -88,7 +88,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     from objectomaly_ros.benchmark.street import draw_street
     from objectomaly_ros.evaluation.frame_files import read_image
     from objectomaly_ros.evaluation.model_spec import ModelSpec
-    from objectomaly_ros.masks.sam.loading import load_weights
+    from objectomaly_ros.masks.sam.loading import load_network
     from objectomaly_ros.models.devices import device_of
 
     spec = ModelSpec.parse(args.generator)
@@ -97,7 +97,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
     device = device_of(args.device)
     sam = networks.build(name)
     if checkpoint:
-        load_weights(sam, checkpoint, name)
+        load_network(name, lambda: sam, checkpoint)
     else:
         networks.fill(sam)
     sam = sam.eval().requires_grad_(False).to(device)

@@ -15,7 +15,7 @@ import torch
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.names import by_their_ends, canonical_name, complain
+from objectomaly_ros.checkpoints.names import by_their_ends, canonical_name, load_tensors
 from objectomaly_ros.checkpoints.reading import Content, read_content
 from objectomaly_ros.detectors import pixel_rules
 from objectomaly_ros.detectors.preprocessing import resize
@@ -127,11 +127,4 @@ class Detectron2Detector:
         }
         if content.match_ends:
             named = by_their_ends(named, expected, source)
-        missing = [name for name in expected if name not in named and "num_batches" not in name]
-        misshaped = [
-            f"{name} {list(named[name].shape)} instead of {list(expected[name].shape)}"
-            for name in expected
-            if name in named and named[name].shape != expected[name].shape
-        ]
-        complain(source, missing, misshaped, [])
-        self._model.load_state_dict(named, strict=False)
+        load_tensors(self._model, named, source, ignored=("",))

@@ -9,7 +9,7 @@ import torch
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.names import canonical, check_owner, complain
+from objectomaly_ros.checkpoints.names import canonical, check_owner, load_tensors
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.detectors import pixel_rules
 from objectomaly_ros.detectors.preprocessing import (
@@ -124,7 +124,8 @@ def load(
     tensors = canonical(read_tensors(checkpoint))
     check_owner("rpl", tensors, str(checkpoint))
     network = RplNetwork()
-    load_rpl(network, tensors, str(checkpoint))
+    # Any further tensor is ignored: CoroCL's projection head serves training only.
+    load_tensors(network, tensors, str(checkpoint), ignored=("",))
     return RplDetector(
         network,
         device=device,
@@ -139,22 +140,3 @@ def load(
 def _check_rule(rule: str) -> None:
     if rule not in ("energy", "entropy"):
         raise ValueError(f"rpl scores by energy or entropy, not by {rule!r}")
-
-
-def load_rpl(network: RplNetwork, tensors: dict[str, torch.Tensor], source: str) -> None:
-    """Load official tensors, names canonical; a `CheckpointError` names those that do not fit."""
-    expected = {
-        name: value
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    missing = [name for name in expected if name not in tensors]
-    misshaped = [
-        f"{name} {list(tensors[name].shape)} instead of {list(value.shape)}"
-        for name, value in expected.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    complain(source, missing, misshaped, [])
-    # CoroCL's projection head serves training only, so what is left over is ignored.
-    loaded = {name: tensors[name].to(value.dtype) for name, value in expected.items()}
-    network.load_state_dict(loaded, strict=False)

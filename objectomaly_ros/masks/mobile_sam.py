@@ -1,7 +1,7 @@
 """Mask generator `mobile_sam`: SAM with a small image encoder.
 
 Source: Zhang et al., "Faster Segment Anything", arXiv 2306.14289. Prompt encoder and mask decoder
-are SAM's own; the image encoder is TinyViT-5M, so the official file is a SAM checkpoint with other
+are SAM's; the image encoder is TinyViT-5M. So the official file is a SAM checkpoint with other
 tensors under `image_encoder.`.
 """
 
@@ -13,25 +13,14 @@ from typing import Any
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from objectomaly_ros.masks.sam.generator import SamMasks
-from objectomaly_ros.masks.sam.loading import (
-    assign_weights,
-    check_generator_options,
-    mask_generator,
-    read_weights,
-)
+from objectomaly_ros.masks.sam.loading import check_generator_options, load_network, mask_generator
 from objectomaly_ros.masks.tiny_vit import EMBEDDING, TinyViT
-from objectomaly_ros.models.devices import device_of
 
 _STRIDE = 16
-_CLASSIFIER = ("image_encoder.norm_head.", "image_encoder.head.")  # of the encoder's own training
 
 
 def build(encoder: TinyViT | None = None) -> Sam:
-    """Return MobileSAM without weights.
-
-    Args:
-        encoder: its image encoder; the published one by default.
-    """
+    """Return MobileSAM without weights, by default with its published image encoder."""
     encoder = TinyViT() if encoder is None else encoder
     side = encoder.img_size
     transformer = TwoWayTransformer(depth=2, embedding_dim=EMBEDDING, num_heads=8, mlp_dim=2048)
@@ -53,19 +42,7 @@ def load(
 ) -> SamMasks:
     """Build the generator from the official `mobile_sam.pt`.
 
-    Args:
-        checkpoint: the file.
-        device: a torch device.
-        **options: as `objectomaly_ros.masks.sam.loading.mask_generator` takes them.
-
-    Raises:
-        CheckpointError: no file, an unsafe or damaged one, another network's, or tensors that do
-            not fit.
-        TypeError: an option is unknown.
+    Arguments and errors are those of `sam.loading.load_sam`, without its own options.
     """
     check_generator_options("mobile_sam", options)
-    where = device_of(device)
-    tensors = read_weights(checkpoint, "mobile_sam")  # before the network is built
-    sam = build()
-    assign_weights(sam, tensors, str(checkpoint), ignored=_CLASSIFIER)
-    return mask_generator(sam.to(where), **options)
+    return mask_generator(load_network("mobile_sam", build, checkpoint, device), **options)

@@ -1,9 +1,9 @@
 """Mask generators `sam2_hiera_*` and `edgetam`: SAM 2, SAM 2.1 and EdgeTAM on single images.
 
-The networks are transformers'; grid, filters and crops are those of SAM (`masks.sam`), as in the
-official `SAM2AutomaticMaskGenerator`, whose defaults these are. transformers' own pipeline for mask
-generation is not used: it places the points as for SAM, longest side scaled, while SAM 2 sees the
-image stretched to a square; on an image that is not square it leaves a part unprompted.
+The networks are transformers'. Grid, filters and crops are those of SAM (`masks.sam`), with the
+defaults of the official `SAM2AutomaticMaskGenerator`. transformers' pipeline for mask generation is
+not used. It places points as for SAM, whose input keeps the image's shape; the input of SAM 2 is
+stretched to a square, so a part of it would get no points.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.names import complain
+from objectomaly_ros.checkpoints.names import complain, load_tensors
 from objectomaly_ros.masks.sam.decoder import Decoded
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import check_generator_options, mask_generator
@@ -28,7 +28,6 @@ from objectomaly_ros.masks.sam2_weights import (
     EDGETAM,
     architecture,
     check_timm,
-    load_official,
     read_official,
 )
 from objectomaly_ros.models.devices import device_of
@@ -42,8 +41,8 @@ class Sam2Network:
     """A `PointNetwork` of transformers' `Sam2Model` or `EdgeTamModel`.
 
     Attributes:
-        device, mask_threshold, low_side, filled_side: see `masks.sam.network.PointNetwork`; logits
-            are enlarged to the image at once.
+        device, mask_threshold, low_side, filled_side: see `masks.sam.network.PointNetwork`; both
+            sides are equal, because logits are enlarged to the image at once.
     """
 
     def __init__(self, network: Any) -> None:
@@ -59,8 +58,8 @@ class Sam2Network:
         )
 
     def encode(self, crop: Image) -> tuple[tuple[int, int], list[torch.Tensor]]:
-        """Return which part of the square the crop fills, all of it, and its three feature maps."""
-        array = np.ascontiguousarray(crop)  # a view with swapped colours is not one for torch
+        """Return the whole square as the crop's size in it, and the crop's three feature maps."""
+        array = np.ascontiguousarray(crop)  # torch takes no reversed view, as of swapped colours
         pixels = torch.from_numpy(array).to(self.device).permute(2, 0, 1)[None].float() / 255
         square = F.interpolate(
             pixels, (self._side, self._side), mode="bilinear", align_corners=False, antialias=True
@@ -73,7 +72,7 @@ class Sam2Network:
         return features, self._network.get_image_wide_positional_embeddings()
 
     def scaled(self, points: Points, crop_size: tuple[int, int]) -> Points:
-        """Return the points in pixels of the square that the crop is stretched to."""
+        """Return the points in pixels of the square to which the crop is stretched."""
         return points * (self._side / np.array([crop_size[1], crop_size[0]]))
 
     def decode(
@@ -121,7 +120,7 @@ def load(
             config.json and model.safetensors.
         device: a torch device.
         pred_iou_thresh: SAM 2's own default, lower than SAM's.
-        **options: as `objectomaly_ros.masks.sam.loading.mask_generator` takes them.
+        **options: of `masks.sam.loading.mask_generator`.
 
     Raises:
         CheckpointError: no weights, unsafe or damaged ones, or tensors that do not fit.
@@ -132,18 +131,18 @@ def load(
     where = device_of(device)
     if checkpoint is None:
         raise CheckpointError(
-            f"{name} needs its weights: `objectomaly checkpoints list` says where they are; then "
-            "give the path of the .pt, or of a Hugging Face folder, as checkpoint"
+            f"{name} needs its weights: `objectomaly checkpoints list` says where to get them; "
+            "then give the path of the .pt, or of a Hugging Face folder, as checkpoint"
         )
     path = Path(checkpoint)
     if path.is_dir():
         network = _from_folder(name, path)
     else:
-        official = read_official(path, name)  # before the network is built, which takes seconds
+        tensors = read_official(path, name)  # before the network is built, which takes seconds
         network = architecture(name)
-        load_official(network, official, str(path))
-    placed = Sam2Network(network.to(where))
-    return mask_generator(placed, pred_iou_thresh=pred_iou_thresh, **options)
+        load_tensors(network, tensors, str(path))
+    on_device = Sam2Network(network.to(where))
+    return mask_generator(on_device, pred_iou_thresh=pred_iou_thresh, **options)
 
 
 def _from_folder(name: str, folder: Path) -> Any:

@@ -1,7 +1,7 @@
-"""SAM 2 and EdgeTAM for transformers: architectures, and the official tensors under its names.
+"""SAM 2 and EdgeTAM in transformers: architectures, and the official tensors under its names.
 
 Ravi et al., "SAM 2: Segment Anything in Images and Videos", arXiv 2408.00714; Zhou et al.,
-"EdgeTAM", arXiv 2501.07256. SAM 2.1 differs from SAM 2 in its video memory alone, so for images one
+"EdgeTAM", arXiv 2501.07256. SAM 2.1 differs from SAM 2 in its video memory alone: for images, one
 architecture serves both.
 """
 
@@ -15,42 +15,26 @@ from typing import Any
 
 import torch
 
-from objectomaly_ros.checkpoints.names import check_owner, complain
+from objectomaly_ros.checkpoints.names import check_owner
 from objectomaly_ros.checkpoints.reading import read_tensors
 
 EDGETAM = "edgetam"
 
-# The published Hiera image encoders; what all share is transformers' default.
-_HIERAS: dict[str, dict[str, Any]] = {
-    "sam2_hiera_tiny": {
-        "hidden_size": 96,
-        "num_attention_heads": 1,
-        "blocks_per_stage": [1, 2, 7, 2],
-        "global_attention_blocks": [5, 7, 9],
-    },
-    "sam2_hiera_small": {
-        "hidden_size": 96,
-        "num_attention_heads": 1,
-        "blocks_per_stage": [1, 2, 11, 2],
-        "global_attention_blocks": [7, 10, 13],
-    },
-    "sam2_hiera_base_plus": {
-        "hidden_size": 112,
-        "num_attention_heads": 2,
-        "blocks_per_stage": [2, 3, 16, 3],
-        "global_attention_blocks": [12, 16, 20],
-        "window_positional_embedding_background_size": [14, 14],
-    },
-    "sam2_hiera_large": {
-        "hidden_size": 144,
-        "num_attention_heads": 2,
-        "blocks_per_stage": [2, 6, 36, 4],
-        "global_attention_blocks": [23, 33, 43],
-        "window_size_per_stage": [8, 4, 16, 8],
-    },
-}
+# The published Hiera image encoders: width and heads of the first stage, blocks of each stage,
+# blocks with global attention, and what else differs from transformers' defaults.
+_HIERAS: dict[str, tuple[int, int, list[int], list[int], dict[str, Any]]] = {
+    "sam2_hiera_tiny": (96, 1, [1, 2, 7, 2], [5, 7, 9], {}),
+    "sam2_hiera_small": (96, 1, [1, 2, 11, 2], [7, 10, 13], {}),
+    "sam2_hiera_base_plus": (
+        112, 2, [2, 3, 16, 3], [12, 16, 20],
+        {"window_positional_embedding_background_size": [14, 14]},
+    ),
+    "sam2_hiera_large": (
+        144, 2, [2, 6, 36, 4], [23, 33, 43], {"window_size_per_stage": [8, 4, 16, 8]},
+    ),
+}  # fmt: skip
 
-# Official name -> transformers' name, applied one after the other.
+# Patterns of official names -> transformers' names, applied one after the other.
 _RENAMED = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -99,13 +83,16 @@ def architecture(name: str) -> Any:
         raise ValueError(f"{name!r} is not one of {', '.join([*_HIERAS, EDGETAM])}")
     from transformers import Sam2Config, Sam2HieraDetConfig, Sam2Model, Sam2VisionConfig
 
-    first = _HIERAS[name]["hidden_size"]
-    widths = [first, 2 * first, 4 * first, 8 * first]
-    heads = _HIERAS[name]["num_attention_heads"]
+    width, heads, blocks, global_blocks, others = _HIERAS[name]
+    widths = [width, 2 * width, 4 * width, 8 * width]
     backbone = Sam2HieraDetConfig(
-        **_HIERAS[name],
+        hidden_size=width,
+        num_attention_heads=heads,
+        blocks_per_stage=blocks,
+        global_attention_blocks=global_blocks,
         embed_dim_per_stage=widths,
         num_attention_heads_per_stage=[heads, 2 * heads, 4 * heads, 8 * heads],
+        **others,
     )
     vision = Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=widths[::-1])
     return Sam2Model(Sam2Config(vision_config=vision)).eval()
@@ -130,56 +117,31 @@ def check_timm() -> None:
 
 
 def read_official(path: str | Path, name: str) -> dict[str, torch.Tensor]:
-    """Read an official `.pt` of SAM 2, SAM 2.1 or EdgeTAM, under its own names.
+    """Read an official `.pt` of SAM 2, SAM 2.1 or EdgeTAM; return what images need of it.
 
     Args:
         path: the file.
-        name: as `architecture` takes it.
+        name: as for `architecture`.
+
+    Returns:
+        The tensors under transformers' names.
 
     Raises:
-        CheckpointError: no such file, unsafe, damaged, or another network's.
+        CheckpointError: there is no such file, or it is unsafe, damaged or another network's.
     """
     official = read_tensors(path)
     check_owner(EDGETAM if name == EDGETAM else "sam2", official, str(path))
-    return official
-
-
-def load_official(network: Any, official: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load official tensors into transformers' network; what serves video only is left out.
-
-    Args:
-        network: from `architecture`.
-        official: from `read_official`.
-        source: their file, for messages.
-
-    Raises:
-        CheckpointError: tensors that do not fit (named).
-    """
-    tensors = renamed(official)
-    expected = {
-        name: value
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    missing = [name for name in expected if name not in tensors]
-    misshaped = [
-        f"{name} {list(tensors[name].shape)} instead of {list(value.shape)}"
-        for name, value in expected.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    complain(source, missing, misshaped, [name for name in tensors if name not in expected])
-    network.load_state_dict({name: tensors[name] for name in expected}, strict=False)
+    return renamed(official)
 
 
 def renamed(official: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the official tensors that images need, under transformers' names."""
-    tensors = {transformers_name(name): tensor for name, tensor in official.items()}
-    tensors = {
-        name: tensor
-        for name, tensor in tensors.items()
-        # What a batch norm counted matters in training only, and some files lack it.
-        if name.startswith(_USED) and not name.endswith("num_batches_tracked")
-    }
+    tensors = {}
+    for name, tensor in official.items():
+        for pattern, replacement in _RENAMED:
+            name = pattern.sub(replacement, name)
+        if name.startswith(_USED):
+            tensors[name] = tensor
     table = "prompt_encoder.shared_embedding.positional_embedding"
     if table in tensors:
         tensors["shared_image_embedding.positional_embedding"] = tensors[table]
@@ -188,11 +150,3 @@ def renamed(official: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         rows = [tensors.pop(name) for name in points]
         tensors["prompt_encoder.point_embed.weight"] = torch.cat(rows)
     return tensors
-
-
-def transformers_name(official: str) -> str:
-    """Return what transformers calls a tensor of the official files."""
-    name = official
-    for pattern, replacement in _RENAMED:
-        name = pattern.sub(replacement, name)
-    return name

@@ -8,8 +8,9 @@ import torch
 from small_networks import HALF_BOUNDS, HALF_DEVICE
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
+from objectomaly_ros.checkpoints.names import load_tensors
 from objectomaly_ros.detectors import load_detector, pixel_rules
-from objectomaly_ros.detectors.rpl import RplDetector, load_rpl
+from objectomaly_ros.detectors.rpl import RplDetector
 from objectomaly_ros.detectors.rpl_net import RplNetwork
 
 
@@ -23,7 +24,7 @@ def small(make_value):
         if "num_batches" not in name
     }
     tensors["branch1.final.6.weight"] *= 0.05  # logits of a few units, as trained ones are
-    load_rpl(network, tensors, "small")
+    load_tensors(network, tensors, "small", ignored=("",))
     return network
 
 
@@ -89,7 +90,7 @@ def test_what_does_not_fit_is_named(small):
     del tensors["branch1.aspp.features.1.0.weight"]
     tensors["branch1.bot_fine.weight"] = torch.zeros(3)
     with pytest.raises(CheckpointError) as failure:
-        load_rpl(RplNetwork(width=8), tensors, "res.pth")
+        load_tensors(RplNetwork(width=8), tensors, "res.pth", ignored=("",))
     assert "1 missing: branch1.aspp.features.1.0.weight" in str(failure.value)
     assert "branch1.bot_fine.weight [3] instead of [6, 16, 1, 1]" in str(failure.value)
 
@@ -97,7 +98,7 @@ def test_what_does_not_fit_is_named(small):
 def test_projection_head_and_counters_may_be_there_or_not(small):
     tensors = {n: t for n, t in small.state_dict().items() if "num_batches" not in n}
     tensors["branch1.residual_block.proj_head.proj.0.weight"] = torch.zeros(38, 32, 1, 1)
-    load_rpl(RplNetwork(width=8), tensors, "rev3.pth")
+    load_tensors(RplNetwork(width=8), tensors, "rev3.pth", ignored=("",))
 
 
 def test_missing_and_foreign_files(tmp_path):

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from objectomaly_ros.masks.sam.guided import GuidedPoints, point_source
+from objectomaly_ros.masks.sam.guided import GuidedPoints
+from objectomaly_ros.masks.sam.loading import mask_generator
+
+OPTIONS = ("prompting", "prompts", "sparse_per_side")
 
 
 def spot(height=180, width=240, row=40, column=200, level=1.0):
@@ -21,15 +24,15 @@ def inside(points, shape, row, column, radius):
 
 def test_every_dense_place_of_an_obstacle_is_asked():
     score = spot()
-    points = GuidedPoints(points=80, sparse_per_side=4)(score.shape, score)
-    everywhere = GuidedPoints()(score.shape, None)
+    points = GuidedPoints(points=80, sparse_per_side=4)(score)
+    everywhere = GuidedPoints()(None)
     wanted = everywhere[inside(everywhere, score.shape, 40, 200, 11)]
     assert len(wanted) >= 6
     assert {tuple(p) for p in wanted} <= {tuple(p) for p in points}
 
 
 def test_the_number_of_points_and_the_sparse_grid():
-    points = GuidedPoints(points=100, sparse_per_side=8)((180, 240), spot())
+    points = GuidedPoints(points=100, sparse_per_side=8)(spot())
     assert points.shape == (100, 2)
     assert points.dtype == np.float32
     assert points.min() > 0
@@ -43,16 +46,16 @@ def test_uncertain_places_come_before_even_ones():
     """Of equal means, the cell with the larger range wins."""
     score = np.full((64, 64), 0.5, np.float32)
     score[10, 10], score[10, 11] = 0.75, 0.25
-    point = GuidedPoints(points=1, sparse_per_side=0)(score.shape, score)
+    point = GuidedPoints(points=1, sparse_per_side=0)(score)
     np.testing.assert_allclose(point, [[(5 + 0.5) / 32, (5 + 0.5) / 32]], atol=1e-6)
 
 
 def test_the_scores_range_does_not_matter_and_the_choice_repeats():
     score = spot()
     guided = GuidedPoints()
-    first = guided(score.shape, score)
-    np.testing.assert_array_equal(first, guided(score.shape, score))
-    np.testing.assert_array_equal(first, guided(score.shape, 8 * score - 16))
+    first = guided(score)
+    np.testing.assert_array_equal(first, guided(score))
+    np.testing.assert_array_equal(first, guided(8 * score - 16))
 
 
 def test_pixels_without_a_number_attract_nothing():
@@ -61,26 +64,20 @@ def test_pixels_without_a_number_attract_nothing():
     broken[150:170, 20:40] = np.nan
     broken[150:160, 20:30] = np.inf
     few = GuidedPoints(points=6, sparse_per_side=0)
-    np.testing.assert_array_equal(few(score.shape, broken), few(score.shape, score))
-    assert len(few((8, 8), np.full((8, 8), np.nan, np.float32))) == 6
+    np.testing.assert_array_equal(few(broken), few(score))
+    assert len(few(np.full((8, 8), np.nan, np.float32))) == 6
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 40), (31, 33), (720, 1280)])
 def test_any_resolution_of_the_score(shape):
     score = np.random.default_rng(3).random(shape).astype(np.float32)
-    points = GuidedPoints()((720, 1280), score)
+    points = GuidedPoints()(score)
     assert points.shape == (256, 2)
     assert np.isfinite(points).all()
 
 
 def test_without_a_score_the_full_grid():
-    assert GuidedPoints()((480, 640), None).shape == (1024, 2)
-
-
-def test_by_option():
-    assert point_source("grid", 256, 8) is None
-    source = point_source("guided", 70, 8)
-    assert source((180, 240), spot()).shape == (70, 2)
+    assert GuidedPoints()(None).shape == (1024, 2)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +91,11 @@ def test_by_option():
 )
 def test_wrong_options(arguments, message):
     with pytest.raises(ValueError, match=message):
-        point_source(*arguments)
+        mask_generator(None, **dict(zip(OPTIONS, arguments, strict=True)))
 
 
 def test_a_sam_asks_only_the_guided_points(monkeypatch):
     """The score reaches the network's prompts through `load_mask_generator`'s options."""
-    from objectomaly_ros.masks.sam.loading import mask_generator
-
     sam = pytest.importorskip("segment_anything").modeling
     network = sam.Sam(
         sam.ImageEncoderViT(img_size=64, embed_dim=8, depth=1, num_heads=2, out_chans=32),
@@ -117,7 +112,7 @@ def test_a_sam_asks_only_the_guided_points(monkeypatch):
         pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1,
     )  # fmt: skip
     result = generator.segment(np.zeros((48, 64, 3), np.uint8), score)
-    expected = GuidedPoints(20, 2)((48, 64), score) * np.array([64.0, 48.0])
+    expected = GuidedPoints(20, 2)(score) * np.array([64.0, 48.0])
     asked = {tuple(np.round(p, 3)) for p in result.points.numpy()}
     assert asked <= {tuple(np.round(p, 3)) for p in expected}
     assert len(asked) >= 15

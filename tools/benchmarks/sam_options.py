@@ -20,10 +20,9 @@ import numpy as np
 
 from objectomaly_ros.benchmark import networks
 from objectomaly_ros.evaluation.metrics import pixel_metrics
-from objectomaly_ros.masks.sam.attention import fuse_attention
-from objectomaly_ros.masks.sam.compilation import compile_encoder
+from objectomaly_ros.masks.sam.encoder import compile_encoder, fuse_attention
 from objectomaly_ros.masks.sam.generator import SamMasks
-from objectomaly_ros.masks.sam.loading import load_weights
+from objectomaly_ros.masks.sam.loading import load_network
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.types import Masks, ScoreMap
@@ -41,7 +40,7 @@ def generator(arguments: argparse.Namespace, variant: str) -> SamMasks:
     if arguments.checkpoint is None:
         networks.fill(sam)
     else:
-        load_weights(sam, arguments.checkpoint, arguments.network)
+        load_network(arguments.network, lambda: sam, arguments.checkpoint)
     if variant == "fused":
         fuse_attention(sam.image_encoder)
     if variant in ("compiled", "graphs"):

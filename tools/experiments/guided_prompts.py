@@ -110,8 +110,8 @@ def found(score: ScoreMap, labels: Labels, threshold: float) -> list[bool]:
 def measure(data: Path, prompts: int, every: int) -> list[Row]:
     """Measure every coarse score with every stand-in."""
     prompting: dict[str, Callable[[ScoreMap], Points]] = {
-        "full": lambda score: GuidedPoints()(score.shape, None),
-        "guided": lambda score: GuidedPoints(prompts)(score.shape, score),
+        "full": lambda score: GuidedPoints()(None),
+        "guided": lambda score: GuidedPoints(prompts)(score),
     }
     maps: dict[tuple[str, str, str], list[ScoreMap]] = {}
     truth: list[Labels] = []

@@ -1,4 +1,4 @@
-"""Masks at full size on the CPU: each within the box where it has pixels, out of the cache."""
+"""Masks at full size on the CPU: each within a box that holds its pixels, in cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Axis:
 
     Attributes:
         weights: (n_out, n_in) float32, two or three neighbouring inputs of each output.
-        first, last: (n_out,) the first and the last of these inputs; ascending.
+        first, last: (n_out,) ascending, the first and the last of these inputs.
     """
 
     weights: _Floats
@@ -29,17 +29,22 @@ class _Axis:
     last: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, weights: _Floats) -> _Axis:
+    def of(cls, step: int, n_in: int, filled: int, n_out: int) -> _Axis:
+        """Ask the library for the weights of both interpolations."""
+        unit = torch.eye(n_in)[None]
+        fine = F.interpolate(unit, scale_factor=step, mode="linear", align_corners=False)
+        full = F.interpolate(fine[..., :filled], n_out, mode="linear", align_corners=False)
+        weights: _Floats = np.ascontiguousarray(full[0].T.numpy())
         used = weights != 0
         last = weights.shape[1] - 1 - used[:, ::-1].argmax(1)
         return cls(weights, np.maximum.accumulate(used.argmax(1)), np.maximum.accumulate(last))
 
     def reached(self, start: int, stop: int) -> slice:
-        """Return the outputs that inputs start..stop-1 have a part in."""
+        """Return the outputs that inputs start..stop-1 contribute to."""
         return slice(int(np.searchsorted(self.last, start)), int(np.searchsorted(self.first, stop)))
 
     def needed(self, outputs: slice) -> slice:
-        """Return the inputs that have a part in `outputs`, of which there is at least one."""
+        """Return the inputs that contribute to `outputs`, one or more."""
         return slice(int(self.first[outputs.start]), int(self.last[outputs.stop - 1]) + 1)
 
 
@@ -47,28 +52,21 @@ class BoxedMasks:
     """Measures and makes masks one after the other, each only where its logits are high enough.
 
     Both interpolations of a placement are linear and separable, so along each axis they are one
-    banded matrix. Its entries are those of the library's own interpolation; sums are taken in
-    another order, so that logits differ from the package's by rounding, about 1e-7 of their size.
+    banded matrix. Its entries are those of the library's interpolation. Sums are taken in another
+    order, so logits differ from the package's by rounding, about 1e-7 of their size.
     """
 
-    def __init__(self, placement: Placement, low_side: int) -> None:
-        """Work on masks of low_side x low_side logits."""
+    def __init__(self, placement: Placement) -> None:
         self._placement = placement
-        step = placement.network_side // low_side
-        unit = placement.trim(torch.eye(low_side)[None])[0]
-        self._rows = _Axis.of(
-            _axis(len(unit), step, placement.input_size[0], placement.crop_size[0])
-        )
-        self._columns = _Axis.of(
-            _axis(unit.shape[1], step, placement.input_size[1], placement.crop_size[1])
-        )
+        sizes = zip(placement.low_size, placement.input_size, placement.crop_size, strict=True)
+        self._rows, self._columns = (_Axis.of(placement.step, *lengths) for lengths in sizes)
 
     def measure(self, logits: torch.Tensor, cuts: Cuts) -> Measures:
-        """Measure N masks of which nothing else is kept.
+        """Measure N masks and forget them.
 
         Args:
             logits: (N, h, w) float32, trimmed by the placement.
-            cuts: where masks end.
+            cuts: the logits at which masks end.
         """
         threshold, offset = cuts
         counts = np.zeros((len(logits), 3), dtype=np.int32)  # above high, low, threshold
@@ -94,7 +92,7 @@ class BoxedMasks:
         """Return the N masks in the image, (N, H, W) bool."""
         x0, y0, _, _ = self._placement.crop_box
         height, width = self._placement.image_size
-        # NumPy's zeros cost no memory before something is written, torch's do.
+        # Unlike torch's, NumPy's zeros take no memory until they are written.
         masks = np.zeros((len(logits), height, width), dtype=np.bool_)
         for low, mask in zip(logits.numpy(), masks, strict=True):
             located = self._locate(low, threshold)
@@ -106,7 +104,7 @@ class BoxedMasks:
         return torch.from_numpy(masks)
 
     def _locate(self, low: _Floats, cut: float) -> tuple[slice, slice] | None:
-        """Return the rows and columns of the crop outside which no logit exceeds `cut`."""
+        """Return rows and columns of the crop that hold all logits above `cut`; None if no row."""
         x, y, width, height = cv2.boundingRect(_above(low, cut))
         rows, columns = self._rows.reached(y, y + height), self._columns.reached(x, x + width)
         if rows.start >= rows.stop or columns.start >= columns.stop:
@@ -115,7 +113,7 @@ class BoxedMasks:
 
     def _upsample(self, low: _Floats, rows: slice, columns: slice) -> _Floats:
         from_rows, from_columns = self._rows.needed(rows), self._columns.needed(columns)
-        # By torch, whose number of threads the mask process limits beside CAS; numpy has its own.
+        # torch, not NumPy: the mask process limits torch's threads, to leave room for CAS.
         down, across, crop = (
             torch.from_numpy(part)
             for part in (
@@ -131,12 +129,3 @@ class BoxedMasks:
 def _above(logits: _Floats, cut: float) -> npt.NDArray[np.uint8]:
     """Return 1 where a logit exceeds the cut, else 0."""
     return (logits > cut).view(np.uint8)
-
-
-def _axis(n_in: int, step: int, filled: int, n_out: int) -> _Floats:
-    """Return the (n_out, n_in) matrix of both interpolations, asked of the library itself."""
-    unit = torch.eye(n_in)[None]
-    fine = F.interpolate(unit, scale_factor=step, mode="linear", align_corners=False)
-    full = F.interpolate(fine[..., :filled], n_out, mode="linear", align_corners=False)
-    matrix: _Floats = np.ascontiguousarray(full[0].T.numpy())
-    return matrix

@@ -10,10 +10,9 @@ import torch
 from torchvision.ops.boxes import box_area
 
 from objectomaly_ros.arrays.checks import check_image
-from objectomaly_ros.masks.sam.candidates import suppress
 from objectomaly_ros.masks.sam.network import PointNetwork, SamNetwork
 from objectomaly_ros.masks.sam.prompts import Crop, Points, PointSource, crops, grids
-from objectomaly_ros.masks.sam.result import SamResult
+from objectomaly_ros.masks.sam.result import SamResult, suppress
 from objectomaly_ros.masks.sam.segmenter import (
     POST_PROCESSING,
     STAGES,
@@ -21,8 +20,7 @@ from objectomaly_ros.masks.sam.segmenter import (
     CropSegmenter,
     Filters,
 )
-from objectomaly_ros.masks.sam.small_regions import without_small_regions
-from objectomaly_ros.models.devices import Precision, autocast
+from objectomaly_ros.models.devices import Precision, check_precision
 from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.types import Image, Masks, MaskSet, ScoreMap
 
@@ -31,23 +29,23 @@ class SamMasks:
     """Everything in an image that SAM finds from a grid of points.
 
     The masks are those of `segment_anything.SamAutomaticMaskGenerator` with the same network and
-    parameters, in the same order: any difference is one of rounding, like that between two runs of
-    the official generator with another `points_per_batch`. What is saved is work, not masks: what
-    the decoder does for the image is done once; masks that the network itself predicts to be poor
-    are never brought to full size; the others are measured there in tiles and forgotten, and after
-    suppression only the few that remain are made.
+    parameters, in the same order. Differences are of rounding, like those between two runs of the
+    official generator with different `points_per_batch`. Only work is saved: the decoder does the
+    image's part once; masks that the network predicts to be poor are never brought to full size;
+    the others are measured there in tiles and forgotten; the few that survive suppression are made
+    again.
 
     Memory, beside the network's own: for each point of a batch about 40 MB in the decoder (64x64
-    embedding, float32); at most three low-resolution masks of 256 KB a point of a crop (800 MB for
-    32x32 points if none is filtered out; usually a tenth); some 300 MB for one tile at full size
-    on a GPU, five full-size float32 maps on the CPU; and H W bytes for each mask returned, twice
-    that while crops are joined.
+    embedding, float32); at most three low-resolution masks of 256 KB for each point of a crop
+    (800 MB for 32x32 points without filters, usually a tenth); at full size some 300 MB for one
+    tile on a GPU, five float32 maps on the CPU; and H W bytes for each mask returned, twice that
+    while crops are joined.
 
-    A GPU is waited for where the number of masks decides a shape: twice a batch of points in the
-    decoder, once a batch after the filters, in suppression, and at the end.
+    The host waits for a GPU if the number of masks decides a shape: twice a batch in the decoder,
+    once a batch after the filters, in suppression, and at the end.
 
     Attributes:
-        device: where the network runs.
+        device: of the network.
     """
 
     def __init__(
@@ -75,25 +73,26 @@ class SamMasks:
         Its `output_mode` has no counterpart: masks are tensors or arrays of bool.
 
         Args:
-            sam: a `segment_anything.modeling.Sam` on its device; its image encoder may be any
-                module with `img_size` that gives the embedding. Or any other `PointNetwork`.
-            points_per_side: of the grid that the image is prompted with; None with `point_grids`.
-            points_per_batch: points decoded together; more need more memory and change nothing.
-            pred_iou_thresh: masks at or below this predicted quality are left out; 0 keeps all.
+            sam: a `segment_anything.modeling.Sam` on its device, whose image encoder may be any
+                module with `img_size` that gives the embedding; or another `PointNetwork`.
+            points_per_side: of the grid of prompts; None with `point_grids`.
+            points_per_batch: points decoded together; more take more memory and change nothing.
+            pred_iou_thresh: masks at or below this predicted IoU are left out; 0 keeps all.
             stability_score_thresh: masks below this stability are left out; 0 keeps all.
-            stability_score_offset: logits that the cut moves by for the stability score.
-            box_nms_thresh: masks whose box overlaps (IoU) more with a better one's are left out.
-            crop_n_layers: further layers of crops to segment, layer i with 4^i of them.
+            stability_score_offset: shift of the cut, in logits, for the stability score.
+            box_nms_thresh: a mask is left out if its box overlaps (IoU) more with a better one's.
+            crop_n_layers: further layers of crops to segment; layer i has 4^i crops.
             crop_nms_thresh: as `box_nms_thresh`, between crops; smaller crops win.
             crop_overlap_ratio: overlap of the first layer's crops as a share of the short side.
             crop_n_points_downscale_factor: layer i has points_per_side / factor^i points a side.
             point_grids: for each layer (n, 2) points in 0..1 instead of regular grids.
-            min_mask_region_area: pixels; smaller holes and islands of masks are removed. 0 keeps.
-            colour_order: what the network is fed. SAM was trained on `rgb`; the published
+            min_mask_region_area: smaller holes and islands of masks are removed, pixels; 0 for
+                none.
+            colour_order: of the network's input. SAM was trained on `rgb`; the published
                 Objectomaly feeds it `bgr`.
             precision: of the network's matrix products; all else is float32. Anything but
                 `float32` changes masks.
-            point_source: chooses the whole image's points in place of the grid.
+            point_source: chooses the whole image's points instead of the grid.
 
         Raises:
             ValueError: an option is out of its range.
@@ -104,7 +103,7 @@ class SamMasks:
             raise ValueError(f"colour_order must be 'rgb' or 'bgr', got {colour_order!r}")
         network = sam if isinstance(sam, PointNetwork) else SamNetwork(sam)
         self.device = network.device
-        autocast(self.device, precision)  # an unknown precision is refused now
+        check_precision(precision)
         filters = Filters(
             pred_iou_thresh, stability_score_thresh, stability_score_offset, box_nms_thresh
         )
@@ -133,8 +132,8 @@ class SamMasks:
 
         Args:
             image: (H, W, 3) RGB uint8.
-            score: (h, w) coarse score for the point source; a tensor is copied to the host where
-                there is one, and not looked at where there is none.
+            score: (h, w) coarse score for the point source, if there is one; a tensor is copied to
+                the host for it.
 
         Raises:
             TypeError, ValueError: the image has another form, or is too narrow for SAM.
@@ -147,8 +146,7 @@ class SamMasks:
         with torch.inference_mode():
             for crop in crops(image_size, self._crop_layers, self._crop_overlap):
                 points = self._points(crop, score)
-                found, masks = self._segmenter.segment(image, crop, points, clock)
-                parts.append(SamResult.of_crop(found, masks, crop.box))
+                parts.append(self._segmenter.segment(image, crop, points, clock))
             with clock.stage(POST_PROCESSING):
                 result = SamResult.joined(parts)
                 if len(parts) > 1:
@@ -156,17 +154,14 @@ class SamMasks:
                     kept = suppress(result.boxes, ranks, self._crop_nms_thresh)
                     result = result.select(kept)
                 if self._min_region > 0:
-                    result = without_small_regions(result, self._min_region, self._final_nms_thresh)
+                    result = result.without_small_regions(self._min_region, self._final_nms_thresh)
         result.timings.update(clock.seconds())
         return result
 
     def _points(self, crop: Crop, score: ScoreMap | torch.Tensor | None) -> Points:
         """Return the points of a crop, (n, 2) float64 pixels."""
-        height, width = crop.size
+        unit = self._grids[crop.layer]
         if crop.layer == 0 and self._point_source is not None:
-            if isinstance(score, torch.Tensor):
-                score = score.cpu().numpy()
-            unit = np.asarray(self._point_source((height, width), score), dtype=np.float64)
-        else:
-            unit = np.asarray(self._grids[crop.layer], dtype=np.float64)
-        return unit * np.array([[width, height]], dtype=np.float64)
+            on_host = score.cpu().numpy() if isinstance(score, torch.Tensor) else score
+            unit = self._point_source(on_host)
+        return np.asarray(unit, dtype=np.float64) * np.array([crop.size[::-1]], dtype=np.float64)

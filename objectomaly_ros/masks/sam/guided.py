@@ -1,4 +1,4 @@
-"""Score-guided prompting: points where the coarse score is high or uncertain, few elsewhere."""
+"""Score-guided prompting: points at high or uncertain coarse scores, few elsewhere."""
 
 from __future__ import annotations
 
@@ -20,29 +20,28 @@ _Cells: TypeAlias = npt.NDArray[np.floating]
 
 
 class GuidedPoints:
-    """A sparse grid for the large things, and the places of a dense one that the score points at.
+    """A sparse grid for large objects, and those points of a dense grid that the score asks for.
 
-    OASC changes the score of a pixel to the mean of its object. That matters where the score is
-    high, be it an obstacle or a false alarm, and where it changes within a short distance; a low
-    and even score stays what it is. So the cells of the dense grid are ranked by their mean score
-    and, with a little less weight, by the difference between their highest and lowest score; the
-    better of the two ranks counts. Ranks, not values: detectors have no common range.
+    OASC moves the score of a pixel to the mean of its object. That matters if the score is high, be
+    it an obstacle or a false alarm, or if it changes within a short distance. So the cells of the
+    dense grid are ranked by their mean score and, with a little less weight, by the difference of
+    their highest and lowest score; the better rank counts. Ranks need no common range of detectors.
 
     With 256 points instead of 1024, on 62 street scenes and three stand-ins for SAM's answers
     (`tools.experiments.guided_prompts`; no real SAM weights), the final AuPRC stays within 0.3
-    points of the full grid's, and the obstacles found are the same ones.
+    points of the full grid's, and the same obstacles are found.
     """
 
     def __init__(
         self, points: int = 256, sparse_per_side: int = 8, dense_per_side: int = 32
     ) -> None:
-        """Choose how many points there are.
+        """Set the number of points.
 
         Args:
             points: of both grids together.
-            sparse_per_side: of the grid that is always asked; 0 for none.
+            sparse_per_side: of the grid that is always prompted; 0 for none.
             dense_per_side: of the grid to choose from. With 32, SAM's default, every chosen point
-                is one that the official generator asks too.
+                is one of the official generator.
 
         Raises:
             ValueError: the sparse grid alone has more than `points`, or a number is too small.
@@ -64,39 +63,23 @@ class GuidedPoints:
             amg.build_point_grid(sparse_per_side) if sparse_per_side else np.empty((0, 2))
         )
 
-    def __call__(self, image_size: tuple[int, int], score: ScoreMap | None) -> Points:
+    def __call__(self, score: ScoreMap | None) -> Points:
         """Return (n, 2) float32 x, y in 0..1: the dense grid's by priority, then the sparse grid.
 
         Args:
-            image_size: not used; the score may have any resolution.
-            score: (h, w) coarse score of any range. None gives the whole dense grid, because
-                nothing is known. Pixels that are not finite count as the lowest finite score.
+            score: (h, w) coarse score of any range and resolution; pixels that are not finite count
+                as the lowest finite score. None gives the whole dense grid.
         """
-        del image_size
-        if score is None:
-            everywhere: Points = self._dense.astype(np.float32)
-            return everywhere
-        order = np.argsort(-_priority(score, self._side).ravel(), kind="stable")
-        chosen = [self._dense[order[: self._chosen]], self._sparse]
+        chosen = [self._dense]
+        if score is not None:
+            order = np.argsort(-_priority(score, self._side).ravel(), kind="stable")
+            chosen = [self._dense[order[: self._chosen]], self._sparse]
         points: Points = np.concatenate(chosen).astype(np.float32)
         return points
 
 
-def point_source(prompting: Prompting, prompts: int, sparse_per_side: int) -> GuidedPoints | None:
-    """Return what `SamMasks` takes as its point source; None for the full grid.
-
-    Raises:
-        ValueError: an unknown kind of prompting, or numbers that do not fit.
-    """
-    if prompting == "grid":
-        return None
-    if prompting != "guided":
-        raise ValueError(f"prompting must be 'grid' or 'guided', got {prompting!r}")
-    return GuidedPoints(prompts, sparse_per_side)
-
-
 def _priority(score: ScoreMap, side: int) -> _Cells:
-    """Return how much each of side x side cells wants a prompt."""
+    """Return the priority of each of side x side cells for a prompt."""
     finite = np.isfinite(score)
     if not finite.any():
         return np.zeros((side, side))
@@ -118,6 +101,6 @@ def _priority(score: ScoreMap, side: int) -> _Cells:
 
 
 def _rank(values: _Cells) -> _Cells:
-    """Return how many values are lower than each."""
+    """Return for each value the number of lower ones."""
     ordered = np.sort(values, axis=None)
     return np.searchsorted(ordered, values).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What mask generation asks of a promptable network, and the answer of Segment Anything."""
+"""A promptable network as mask generation uses it, and Segment Anything in that form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from segment_anything.utils.transforms import ResizeLongestSide
 
-from objectomaly_ros.masks.sam.decoder import Decoded, ImageTokens, PointDecoder
+from objectomaly_ros.masks.sam.decoder import Decoded, PointDecoder
 from objectomaly_ros.masks.sam.prompts import Points
 from objectomaly_ros.types import Image
 
@@ -29,17 +29,18 @@ class PointNetwork(Protocol):
     filled_side: int
 
     def encode(self, crop: Image) -> tuple[tuple[int, int], Any]:
-        """Return which part of the square the (H, W, 3) uint8 crop fills, height and width, and the
-        crop's features.
+        """Return the features of a (H, W, 3) uint8 crop, after the size that it has in the square.
+
+        The size is the height and width that the crop fills of `filled_side`.
         """
         ...
 
     def prepare(self, features: Any) -> Any:
-        """Do what decoding needs of the features, whatever the points."""
+        """Compute what decoding needs of the features, whatever the points."""
         ...
 
     def scaled(self, points: Points, crop_size: tuple[int, int]) -> Points:
-        """Return (n, 2) points, given in pixels of the crop, in those of the network's input."""
+        """Return (n, 2) points, in pixels of the crop, in pixels of the network's input."""
         ...
 
     def decode(self, prepared: Any, points: torch.Tensor, min_predicted_iou: float) -> Decoded:
@@ -48,17 +49,21 @@ class PointNetwork(Protocol):
 
 
 class SamNetwork:
-    """Segment Anything: the longest side is scaled to the square, the rest of it is padding."""
+    """Segment Anything: the longest side is scaled to the square, and the rest of it padded.
+
+    Attributes and methods are those of `PointNetwork`.
+    """
 
     def __init__(self, sam: Any) -> None:
         """Take a `segment_anything.modeling.Sam` on its device."""
         self._sam = sam.eval().requires_grad_(False)
-        self._decoder = PointDecoder(sam.prompt_encoder, sam.mask_decoder)
         self._resizing = ResizeLongestSide(sam.image_encoder.img_size)
         self.device = torch.device(sam.device)
         self.mask_threshold = float(sam.mask_threshold)
         self.low_side = int(sam.prompt_encoder.mask_input_size[0])
         self.filled_side = int(sam.image_encoder.img_size)
+        decoder = PointDecoder(sam.prompt_encoder, sam.mask_decoder)
+        self.prepare, self.decode = decoder.prepare, decoder.decode
 
     def encode(self, crop: Image) -> tuple[tuple[int, int], torch.Tensor]:
         """Return the size that the crop is resized to, and its embedding (1, C, h, w)."""
@@ -74,17 +79,7 @@ class SamNetwork:
         features: torch.Tensor = self._sam.image_encoder(self._sam.preprocess(pixels[None]))
         return (resized.shape[0], resized.shape[1]), features
 
-    def prepare(self, features: torch.Tensor) -> ImageTokens:
-        """Do what decoding needs of the features, whatever the points."""
-        return self._decoder.prepare(features)
-
     def scaled(self, points: Points, crop_size: tuple[int, int]) -> Points:
-        """Return the points in pixels of the network's input."""
+        """Return the points in pixels of the resized crop."""
         scaled: Points = self._resizing.apply_coords(points, crop_size)
         return scaled
-
-    def decode(
-        self, prepared: ImageTokens, points: torch.Tensor, min_predicted_iou: float
-    ) -> Decoded:
-        """Return the masks of (B, 2) scaled points whose predicted IoU exceeds the limit."""
-        return self._decoder.decode(prepared, points, min_predicted_iou)

@@ -17,12 +17,11 @@ class Cuts(NamedTuple):
     offset: float
 
 
-@dataclass(frozen=True)
-class Measures:
-    """What is measured of N masks at full size.
+class Measures(NamedTuple):
+    """Measures of N masks at full size.
 
     Attributes:
-        stability: (N,) float32, NaN where even the lower cut leaves nothing.
+        stability: (N,) float32, NaN if even the lower cut leaves nothing.
         boxes: (N, 4) int64 x0, y0, x1, y1 of the crop, last pixel included; zeros if empty.
         areas: (N,) int64.
     """
@@ -34,22 +33,29 @@ class Measures:
 
 @dataclass(frozen=True)
 class Placement:
-    """From the decoder's square of logits to a crop of the image, and where that lies.
+    """Places the decoder's square of logits in a crop, and the crop in the image.
 
-    As `Sam.postprocess_masks` does it: bilinear to the network's square, of which the part without
-    padding is kept, then bilinear to the crop.
+    As in `Sam.postprocess_masks`: bilinear to the network's square, then bilinear to the crop from
+    the part of the square without padding.
 
     Attributes:
         network_side: of the network's square input, pixels.
-        input_size: height and width of the crop as resized into that square.
+        low_side: of the decoder's square of logits.
+        input_size: height and width of the crop as resized into the network's square.
         crop_box: x0, y0, x1, y1 in the image, x1 and y1 exclusive.
         image_size: height and width.
     """
 
     network_side: int
+    low_side: int
     input_size: tuple[int, int]
     crop_box: tuple[int, int, int, int]
     image_size: tuple[int, int]
+
+    @property
+    def step(self) -> int:
+        """Pixels of the network's square for one logit."""
+        return self.network_side // self.low_side
 
     @property
     def crop_size(self) -> tuple[int, int]:
@@ -57,25 +63,24 @@ class Placement:
         x0, y0, x1, y1 = self.crop_box
         return y1 - y0, x1 - x0
 
+    @property
+    def low_size(self) -> tuple[int, int]:
+        """Height and width of the logits that the crop depends on; the rest is padding."""
+        height, width = (min(self.low_side, math.ceil(x / self.step) + 1) for x in self.input_size)
+        return height, width
+
     def trim(self, logits: torch.Tensor) -> torch.Tensor:
-        """Leave out the rows and columns of (N, side, side) logits that only padding sees."""
-        low_side = logits.shape[2]
-        step = self.network_side // low_side
-        height, width = (min(low_side, math.ceil(x / step) + 1) for x in self.input_size)
+        """Return (N, *low_size) of (N, low_side, low_side) logits."""
+        height, width = self.low_size
         return logits[:, :height, :width]
 
-    def upsample(self, logits: torch.Tensor, step: int) -> torch.Tensor:
+    def upsample(self, logits: torch.Tensor) -> torch.Tensor:
         """Return (N, H, W) logits of the crop for trimmed (N, h, w).
 
-        The library calls are the package's own, on the part that matters, so the numbers are too.
-
-        Args:
-            logits: from `trim`.
-            step: pixels of the network's square for one of the logits.
+        The numbers are the package's: the library calls are the same.
         """
         square = F.interpolate(
-            logits[None], scale_factor=step, mode="bilinear", align_corners=False
+            logits[:, None], scale_factor=self.step, mode="bilinear", align_corners=False
         )
         filled = square[..., : self.input_size[0], : self.input_size[1]]
-        full = F.interpolate(filled, self.crop_size, mode="bilinear", align_corners=False)
-        return full[0]
+        return F.interpolate(filled, self.crop_size, mode="bilinear", align_corners=False)[:, 0]

@@ -1,9 +1,9 @@
-"""Where SAM is asked: point grids, crops of the image, and sources of other points."""
+"""Prompts for SAM: point grids, crops of the image, and sources of other points."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,20 +12,10 @@ from segment_anything.utils import amg
 from objectomaly_ros.types import ScoreMap
 
 Points: TypeAlias = npt.NDArray[np.floating]
-"""(n, 2) x, y in 0..1, as fractions of width and height."""
+"""(n, 2) x, y: fractions of width and height, 0..1, or pixels."""
 
-
-class PointSource(Protocol):
-    """Chooses where the whole image is prompted, in place of the regular grid."""
-
-    def __call__(self, image_size: tuple[int, int], score: ScoreMap | None) -> Points:
-        """Return (n, 2) float32 x, y in 0..1.
-
-        Args:
-            image_size: height and width of the image, pixels.
-            score: (h, w) coarse score, None where there is none.
-        """
-        ...
+PointSource: TypeAlias = Callable[[ScoreMap | None], Points]
+"""Chooses points of the whole image, (n, 2) in 0..1, by its (h, w) coarse score if there is one."""
 
 
 class Crop(NamedTuple):
@@ -33,7 +23,7 @@ class Crop(NamedTuple):
 
     Attributes:
         box: x0, y0, x1, y1, pixels, x1 and y1 exclusive.
-        layer: 0 for the whole image, then 1, 2, ... for ever smaller crops.
+        layer: 0 for the whole image, then 1, 2, ... for smaller and smaller crops.
     """
 
     box: tuple[int, int, int, int]
@@ -61,11 +51,11 @@ def grids(
     downscale_factor: int,
     point_grids: Sequence[Points] | None,
 ) -> list[Points]:
-    """Return the points of each crop layer.
+    """Return the points of each crop layer; arguments as of `SamMasks`.
 
     Raises:
-        ValueError: not exactly one of `points_per_side` and `point_grids` is given, or the grids do
-            not have a shape (n, 2) for every layer.
+        ValueError: `points_per_side` and `point_grids` are both given or both None, or a layer has
+            no grid of shape (n, 2).
     """
     if (points_per_side is None) == (point_grids is None):
         raise ValueError(

@@ -1,26 +1,25 @@
-"""Segments one crop of an image: encoder, decoder batch by batch, and what survives the filters."""
+"""Segments one crop of an image: encoder, decoder batch by batch, filters."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
 from segment_anything.utils import amg
 
 from objectomaly_ros.masks.sam.boxed import BoxedMasks
-from objectomaly_ros.masks.sam.candidates import Candidates, suppress
 from objectomaly_ros.masks.sam.network import PointNetwork
 from objectomaly_ros.masks.sam.placement import Cuts, Placement
 from objectomaly_ros.masks.sam.prompts import Crop, Points
+from objectomaly_ros.masks.sam.result import SamResult, suppress
 from objectomaly_ros.masks.sam.tiled import TiledMasks
 from objectomaly_ros.models.devices import Precision, autocast
 from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.types import Image
 
 ColourOrder: TypeAlias = Literal["rgb", "bgr"]
-FullSize: TypeAlias = BoxedMasks | TiledMasks
 
 ENCODER, DECODER, POST_PROCESSING = STAGES = ("encoder", "decoder", "post_processing")
 
@@ -29,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Filters:
-    """Which masks of a crop are kept; see `SamMasks` for their meaning."""
+    """Which masks of a crop are kept, see `SamMasks`."""
 
     pred_iou_thresh: float
     stability_score_thresh: float
@@ -62,19 +61,14 @@ class CropSegmenter:
         self._precision: Precision = precision
         self._has_halved = False
 
-    def segment(
-        self, image: Image, crop: Crop, points: Points, clock: Stopwatch
-    ) -> tuple[Candidates, torch.Tensor]:
-        """Return the masks that survive in a crop, by descending predicted IoU.
+    def segment(self, image: Image, crop: Crop, points: Points, clock: Stopwatch) -> SamResult:
+        """Return the masks of a crop that pass the filters, by descending predicted IoU.
 
         Args:
             image: (H, W, 3) RGB uint8, whole.
-            crop: what part of it to segment.
+            crop: the part to segment.
             points: (n, 2) x, y in pixels of the crop.
             clock: of the stages `STAGES`.
-
-        Returns:
-            the masks at low resolution, and in the image, (M, H, W) bool.
         """
         image_size = (image.shape[0], image.shape[1])
         x0, y0, x1, y1 = crop.box
@@ -84,14 +78,11 @@ class CropSegmenter:
         with clock.stage(DECODER), autocast(self.device, self._precision):
             prepared = self._network.prepare(features)
         with clock.stage(POST_PROCESSING):
-            side = self._network.low_side
-            placement = Placement(self._network.filled_side, input_size, crop.box, image_size)
-            at_full_size: FullSize = (
-                BoxedMasks(placement, side)
-                if self.device.type == "cpu"
-                else TiledMasks(placement, side)
-            )
-        parts = [self._nothing(placement)]
+            sides = self._network.filled_side, self._network.low_side
+            placement = Placement(*sides, input_size, crop.box, image_size)
+            kind = BoxedMasks if self.device.type == "cpu" else TiledMasks
+            at_full_size = kind(placement)
+            parts = [_no_masks(placement, self.device)]
         start = 0
         while start < len(points):
             batch = points[start : start + self.points_per_batch]
@@ -103,19 +94,19 @@ class CropSegmenter:
                     raise
                 self._halve(len(batch))
         with clock.stage(POST_PROCESSING):
-            found = Candidates.joined(parts)
+            found = SamResult.joined(parts)
             kept = suppress(found.boxes, found.predicted_iou, self._filters.box_nms_thresh)
             found = found.select(kept)
-            return found, at_full_size.masks(found.logits, self._cuts.threshold)
+            return replace(found, masks=at_full_size.masks(found.masks, self._cuts.threshold))
 
     def _decode(
         self,
         prepared: Any,
         points: Points,
         placement: Placement,
-        at_full_size: FullSize,
+        at_full_size: BoxedMasks | TiledMasks,
         clock: Stopwatch,
-    ) -> Candidates:
+    ) -> SamResult:
         """Decode a batch of points and filter its masks one by one."""
         filters = self._filters
         with clock.stage(DECODER), autocast(self.device, self._precision):
@@ -132,23 +123,17 @@ class CropSegmenter:
             )
             if filters.stability_score_thresh > 0:
                 keep &= measures.stability >= filters.stability_score_thresh
-            origin = torch.tensor([placement.crop_box[:2]], device=self.device)
-            return Candidates(
+            crop_box = torch.tensor([placement.crop_box], device=self.device)
+            origin = crop_box[:, :2]
+            return SamResult(
                 logits,
-                decoded.predicted_iou.float(),
-                measures.stability,
                 measures.boxes + origin.repeat(1, 2),
                 measures.areas,
+                decoded.predicted_iou.float(),
+                measures.stability,
                 torch.as_tensor(points, device=self.device)[decoded.prompt] + origin,
+                crop_box.expand(len(logits), 4),
             ).select(keep)
-
-    def _nothing(self, placement: Placement) -> Candidates:
-        side = self._network.low_side
-        low = torch.zeros((0, side, side), device=self.device)
-        none = low[:, 0, 0]
-        whole = none.to(torch.int64)
-        points = none.to(torch.float64).reshape(0, 2)
-        return Candidates(placement.trim(low), none, none, whole.reshape(0, 4), whole, points)
 
     def _halve(self, tried: int) -> None:
         """Go on with smaller batches, and say so the first time."""
@@ -161,3 +146,10 @@ class CropSegmenter:
                 tried,
             )
             self._has_halved = True
+
+
+def _no_masks(placement: Placement, device: torch.device) -> SamResult:
+    logits = torch.zeros((0, *placement.low_size), device=device)
+    number = logits[:, 0, 0]
+    box = number.long().reshape(0, 4)
+    return SamResult(logits, box, number.long(), number, number, number.double().reshape(0, 2), box)

@@ -14,11 +14,11 @@ from objectomaly_ros.masks.sam.tiled import TiledMasks
 
 LOW = 64
 PLACEMENTS = {
-    "wide, enlarged": Placement(256, (144, 256), (0, 0, 640, 360), (360, 640)),
-    "tall, shrunk": Placement(256, (256, 100), (0, 0, 31, 79), (79, 31)),
-    "square, as it is": Placement(256, (256, 256), (0, 0, 256, 256), (256, 256)),
-    "a crop": Placement(256, (256, 171), (13, 7, 213, 307), (333, 401)),
-    "one row": Placement(256, (2, 256), (0, 0, 200, 1), (1, 200)),
+    "wide, enlarged": Placement(256, LOW, (144, 256), (0, 0, 640, 360), (360, 640)),
+    "tall, shrunk": Placement(256, LOW, (256, 100), (0, 0, 31, 79), (79, 31)),
+    "square, as it is": Placement(256, LOW, (256, 256), (0, 0, 256, 256), (256, 256)),
+    "a crop": Placement(256, LOW, (256, 171), (13, 7, 213, 307), (333, 401)),
+    "one row": Placement(256, LOW, (2, 256), (0, 0, 200, 1), (1, 200)),
 }
 
 
@@ -53,7 +53,7 @@ def test_measures_and_masks_are_the_packages(kind, name, monkeypatch):
     placement, logits = PLACEMENTS[name], blobs(14)
     masks, stability, boxes = by_package(logits, placement)
 
-    full_size = kind(placement, LOW)
+    full_size = kind(placement)
     low = placement.trim(logits)
     measures = full_size.measure(low, Cuts(0.0, 1.0))
     masks_here = full_size.masks(low, 0.0).numpy()
@@ -72,7 +72,7 @@ def test_measures_and_masks_are_the_packages(kind, name, monkeypatch):
 @pytest.mark.parametrize("kind", [BoxedMasks, TiledMasks])
 def test_no_masks_at_all(kind):
     placement = PLACEMENTS["wide, enlarged"]
-    full_size = kind(placement, LOW)
+    full_size = kind(placement)
     none = placement.trim(torch.zeros((0, LOW, LOW)))
     measures = full_size.measure(none, Cuts(0.0, 1.0))
     assert measures.boxes.shape == (0, 4)
@@ -85,13 +85,13 @@ def test_tiles_bound_what_exists_at_a_time(monkeypatch):
     sizes = []
     upsample = Placement.upsample
 
-    def watched(self, logits, step):
-        full = upsample(self, logits, step)
+    def watched(self, logits):
+        full = upsample(self, logits)
         sizes.append(full.numel() * 4)
         return full
 
     monkeypatch.setattr(Placement, "upsample", watched)
     placement = PLACEMENTS["wide, enlarged"]
-    TiledMasks(placement, LOW).measure(placement.trim(blobs(14)), Cuts(0.0, 1.0))
+    TiledMasks(placement).measure(placement.trim(blobs(14)), Cuts(0.0, 1.0))
     assert len(sizes) == 6
     assert max(sizes) <= tiled._TILE_BYTES

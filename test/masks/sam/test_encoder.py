@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from objectomaly_ros.masks.sam.attention import fuse_attention
+from objectomaly_ros.masks.sam.encoder import fuse_attention
 
 
 def test_embedding_is_the_packages(make_sam):
