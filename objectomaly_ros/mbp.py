@@ -16,21 +16,21 @@ _LINE = np.ones(3, np.float32)
 
 
 def laplacian_step(score: ScoreMap) -> ScoreMap:
-    """Replace pixels on the low side of an edge by the plateau that they touch.
+    """Replace pixels on the low side of an edge by the plateau beside them.
 
-    With L the Laplacian of `score` (aperture 1): every pixel inside the image's one-pixel border
-    with L > 0 becomes the mean of those of its 3x3 neighbours whose L is exactly 0; it stays where
-    there is none. Written pixels (L > 0) are never read (L = 0), so all are computed at once.
+    L is the Laplacian of `score`, aperture 1. Every pixel with L > 0, except in the image's outer
+    rows and columns, becomes the mean of its 3x3 neighbours with L exactly 0, if there are any.
+    Written pixels (L > 0) are never read (L = 0), so all are computed at once.
 
     Args:
         score: (H, W) floating point, any range, usually from `oasc.calibrate`.
 
     Returns:
-        (H, W) float32, a new array. A NaN or infinite pixel changes nothing beyond its neighbours.
+        (H, W) float32, a new array. NaN and infinite pixels affect only their neighbours.
 
     Raises:
-        TypeError: if `score` is not floating point.
-        ValueError: if it is not two-dimensional or has no pixel.
+        TypeError: `score` is not floating point.
+        ValueError: it is not two-dimensional, or has no pixel.
     """
     score = check_score(score)
     result = score.copy()
@@ -56,14 +56,6 @@ def laplacian_step(score: ScoreMap) -> ScoreMap:
 def refine_boundary(score: ScoreMap) -> ScoreMap:
     """Apply MBP: `laplacian_step`, then a 7x7 Gaussian with sigma 1 pixel.
 
-    Args:
-        score: (H, W) floating point, any range, usually from `oasc.calibrate`.
-
-    Returns:
-        (H, W) float32, a new array. A NaN pixel spreads to those within 3 pixels.
-
-    Raises:
-        TypeError: if `score` is not floating point.
-        ValueError: if it is not two-dimensional or has no pixel.
+    Argument, result and errors are those of `laplacian_step`; NaN spreads by 3 pixels more.
     """
     return np.asarray(cv2.GaussianBlur(laplacian_step(score), (7, 7), 1), dtype=np.float32)

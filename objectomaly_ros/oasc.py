@@ -1,7 +1,7 @@
 """Object-aware score calibration (OASC): each object takes the mean score of its mask.
 
-Source: Song, Kim, Im, Noh, "Objectomaly", arXiv 2507.07460, the OASC step, in the order of the
-published code: masks by ascending area, a later one overwrites an earlier one.
+Source: Song, Kim, Im, Noh, "Objectomaly", arXiv 2507.07460, the OASC step, as in the published
+code: in ascending order of area, each mask overwrites earlier ones.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ Overlap: TypeAlias = Literal["largest", "smallest", "inverse_variance"]
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 
 VARIANCE_FLOOR = 0.05
-"""Keeps the weight of a mask finite under `inverse_variance`. Measured: 0.02 to 0.3 give the same
-figures within half a point."""
+"""Keeps the weight of a mask finite under `inverse_variance`. Measured: with 0.02 to 0.3, results
+agree within half a point."""
 
 
 @dataclass(frozen=True)
 class OascRule:
-    """What a covered pixel takes. The default is the paper's published code.
+    """The value of a covered pixel. The default is that of the paper's published code.
 
     Attributes:
-        overlap: which masks decide where several overlap.
+        overlap: the masks that decide if several cover a pixel.
             `largest`: the mean of the largest (the paper's code; made for SAM's nested masks).
             `smallest`: the mean of the smallest.
             `inverse_variance`: the average of all their means, each weighted by
             1 / (VARIANCE_FLOOR + variance of the score in the mask / variance in the frame). Made
-            for label maps of several scales: a large region that joins an obstacle with the ground
-            shows in the score's variance, and counts little.
-        residual: the share of its own score that a pixel keeps, 0 to 1; 0 is the paper's. Under
-            `largest` and `smallest` it takes (1 - residual) * mean + residual * score. Under
+            for label maps of several scales: in a large region that joins an obstacle with the
+            ground the score varies, so the region counts little.
+        residual: the share of its own score that a pixel keeps, 0 to 1; the paper's is 0. Under
+            `largest` and `smallest` a pixel takes (1 - residual) * mean + residual * score. Under
             `inverse_variance` the score joins the average, once for each mask, with the weight
-            residual / (1 - residual) / (VARIANCE_FLOOR + 1): this is the same share where the score
-            varies in the mask as much as in the frame, less where it is even, and more on the edge
-            of an obstacle that the masks miss.
-        fade_s: on video, the age in seconds at which masks count half: 1 - residual is divided by
-            1 + age / fade_s. Infinite for never, the paper's.
+            residual / (1 - residual) / (VARIANCE_FLOOR + 1). The share is then `residual` if the
+            score varies in the mask as in the frame, lower if it varies less, and higher if it
+            varies more, as on the edge of an obstacle that the masks miss.
+        fade_s: on video, the age in seconds at which the weight of masks is halved: 1 - residual is
+            divided by 1 + age / fade_s. The paper's is infinite: never.
     """
 
     overlap: Overlap = "largest"
@@ -75,17 +75,17 @@ class OascRule:
             raise ValueError(f"fade_s must be above 0 (.inf for never), got {self.fade_s}")
 
     def kept(self, age_s: float = 0.0) -> float:
-        """Return the residual for masks of this age in seconds."""
+        """Return the residual for masks of an age in seconds."""
         return 1 - (1 - self.residual) / (1 + max(0.0, age_s) / self.fade_s)
 
 
 PAPER = OascRule()
-"""The form of the paper and its published code."""
+"""The rule of the paper's published code."""
 
 
 @runtime_checkable
 class RecommendsRule(Protocol):
-    """A mask generator that says how OASC is to use its masks where the user does not."""
+    """A mask generator with a rule of its own for its masks, the default for the user."""
 
     recommended_rule: OascRule
 
@@ -99,10 +99,9 @@ def rule_for(
     """Return the rule for the masks of a generator.
 
     Args:
-        mask_generator: its recommended rule applies where the arguments are None; a generator
-            without one (SAM's) gets the paper's form.
-        overlap: see `OascRule`. If given, `residual` and `fade_s` default to the paper's instead,
-            so that `overlap="largest"` alone is always the paper's form.
+        mask_generator: its recommended rule, or else the paper's, replaces arguments that are None.
+        overlap: see `OascRule`. If given, `residual` and `fade_s` default to the paper's, so that
+            `overlap="largest"` alone is always the paper's rule.
         residual: see `OascRule`.
         fade_s: see `OascRule`.
 
@@ -130,30 +129,28 @@ def calibrate(
 ) -> ScoreMap:
     """Return `score` with every masked pixel set to the mean score of its mask.
 
-    A pixel under several masks takes the mean of the largest (the paper's code), or what another
-    `overlap` says. The mean is that of the original score over the whole mask, hidden parts
-    included. Masks of equal area rank in the order given, the later as the larger. Uncovered pixels
-    keep their score.
+    A pixel under several masks takes the mean of the largest (the paper's code) or follows another
+    `overlap`. The mean is that of the original score over the whole mask, with its hidden parts. Of
+    masks of equal area, later ones count as larger. Uncovered pixels keep their score.
 
-    NaN and infinite pixels are left out of the means; where a mask covers them they take its mean
-    like its other pixels. A mask without a finite pixel is skipped, and so is one that has no pixel
-    at the resolution of the map.
+    Means leave out pixels that are not finite. These take the mean of their mask like its other
+    pixels. A mask is skipped if it has no finite pixel, or no pixel at the map's resolution.
 
     Args:
         score: (H, W) floating point, any range.
-        masks: (N, h, w) bool, any resolution; resized like `cv2.INTER_NEAREST`. N may be 0.
-        overlap: see `OascRule`; the default is the paper's.
-        residual: see `OascRule`; the default is the paper's.
-        areas: (N,) what masks are ranked by, where that is not their pixel count at (h, w).
-        boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask, as mask
-            generators report them. Without boxes most of the time goes into finding the masks.
+        masks: (N, h, w) bool, any resolution; resized as by `cv2.INTER_NEAREST`. N may be 0.
+        overlap: see `OascRule`.
+        residual: see `OascRule`.
+        areas: (N,) by which masks rank; their pixel counts at (h, w) if None.
+        boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask. Without them, most
+            of the time goes into finding the masks.
 
     Returns:
         (H, W) float32, a new array.
 
     Raises:
-        TypeError: if `score` is not floating point or `masks` not bool.
-        ValueError: if a shape does not fit, or a value of the rule is not allowed.
+        TypeError: `score` is not floating point, or `masks` are not bool.
+        ValueError: a shape does not fit, or a value of the rule is not allowed.
     """
     score = check_score(score)
     rule = OascRule(overlap, residual)
@@ -186,8 +183,8 @@ def calibrate(
 def blend(means: ScoreMap, score: ScoreMap, residual: float) -> ScoreMap:
     """Return (1 - residual) * means + residual * score, and `means` where the score is not finite.
 
-    The only place that blends the two: MBP looks for plateaus whose Laplacian is exactly 0, which
-    another order of rounding would break.
+    Blend nowhere else: MBP looks for plateaus with a Laplacian of exactly 0, which another order of
+    rounding would break.
     """
     if residual == 0:
         return means
@@ -225,7 +222,7 @@ def _average(score: ScoreMap, stack: MaskStack, residual: float) -> ScoreMap:
 class _MaskedSums:
     """Sums of a score's finite pixels under masks.
 
-    The L1 norm adds up non-negative numbers under a mask ten times faster than `cv2.mean` averages
+    The L1 norm adds up non-negative numbers under a mask ten times as fast as `cv2.mean` averages
     them, so the score is split by sign.
     """
 
@@ -237,7 +234,7 @@ class _MaskedSums:
         self._above = known if self._below is None else np.maximum(known, 0)
 
     def under(self, box: Crop, mask: npt.NDArray[np.uint8]) -> tuple[float, int]:
-        """Return the sum, and the number of pixels summed."""
+        """Return the sum over a mask, and the number of its pixels."""
         if self._finite is not None:
             mask = mask & self._finite[box]
         total = cv2.norm(self._above[box], cv2.NORM_L1, mask)

@@ -28,12 +28,12 @@ from objectomaly_ros.video.mask_set import calibrate, find_masks, host_masks, ru
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """A refined score and what it was made of.
+    """A refined score with its masks.
 
     Attributes:
         score: refined anomaly score, (H, W) float32.
-        mask_set: the masks used, in the form that the generator gave them.
-        timings: seconds spent in each stage: `coarse`, `masks`, `oasc`, `mbp`.
+        mask_set: the masks, in the form that the generator gave them.
+        timings: seconds of each stage: `coarse`, `masks`, `oasc`, `mbp`.
     """
 
     score: ScoreMap
@@ -42,7 +42,7 @@ class Refinement:
 
     @cached_property
     def masks(self) -> Masks:
-        """The masks used, (N, h, w) bool on the host; made on first use."""
+        """The masks, (N, h, w) bool on the host; made on first use."""
         return host_masks(self.mask_set)
 
 
@@ -68,12 +68,12 @@ class Objectomaly:
         Args:
             detector: the coarse stage.
             mask_generator: the source of masks.
-            overlap: what a covered pixel takes, see `OascRule`. None for what the mask generator
-                recommends, which is the paper's form for all but `regions`.
-            residual: the share of its own score that a pixel keeps; None likewise. See `rule_for`.
+            overlap: see `OascRule`. None for the mask generator's recommendation, which is the
+                paper's rule for all but `regions`; see `rule_for`.
+            residual: the same.
 
         Raises:
-            ValueError: if a value is not allowed.
+            ValueError: a value is not allowed.
         """
         self.detector = detector
         self.mask_generator = mask_generator
@@ -86,7 +86,7 @@ class Objectomaly:
             image: (H, W, 3) RGB uint8.
 
         Raises:
-            TypeError, ValueError: if `image` is something else.
+            TypeError, ValueError: `image` has another form.
         """
         return detect(self.detector, check_image(image))
 
@@ -99,10 +99,10 @@ class Objectomaly:
 
         Args:
             image: (H, W, 3) RGB uint8.
-            score: (H, W) coarse score from elsewhere; the detector is asked if None.
+            score: (H, W) coarse score; None runs the detector.
 
         Raises:
-            TypeError, ValueError: if the image or the score has another form.
+            TypeError, ValueError: the image or the score has another form.
         """
         image = check_image(image)
         score = None if score is None else check_score(score)
@@ -127,7 +127,7 @@ def _refine_on_gpu(
     generator: FindsMaskSetsOnDevice,
     rule: OascRule,
 ) -> Refinement:
-    """Refine on the device of the mask generator; the result is within 1e-6 of the host's."""
+    """Refine on the device of the mask generator, within 1e-6 of the host's result."""
     from objectomaly_ros.gpu import pipeline  # imports torch
 
     return Refinement(*pipeline.refine(image, score, detector, generator, rule))

@@ -1,7 +1,7 @@
-"""Types that the stages of the pipeline hand to each other, and the abilities that models may have.
+"""Types that the stages of the pipeline hand to each other, and the optional abilities of models.
 
-A detector needs `score` alone, a mask generator `generate` alone. Each further ability is a
-protocol, which the product looks for with `isinstance`.
+A detector needs only `score`, a mask generator only `generate`. Each further ability is a protocol,
+found with `isinstance`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Masks: TypeAlias = npt.NDArray[np.bool_]
 """N regions, (N, h, w) bool, at any resolution."""
 
 LabelMaps: TypeAlias = npt.NDArray[np.int32]
-"""T divisions of an image into regions, (T, h, w) int32: the region of every pixel, -1 for none."""
+"""T divisions of an image, (T, h, w) int32: the region of every pixel, -1 for none."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What a detector says of one image.
+    """A detector's result for one image.
 
     Attributes:
         score: anomaly score, (H, W) float32.
-        road: where the detector sees drivable ground, (H, W) bool; None if it does not know.
+        road: drivable ground, (H, W) bool; None if the detector does not know it.
     """
 
     score: ScoreMap
@@ -46,14 +46,13 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class MaskSet:
-    """The masks of one image, in the form that their generator makes fastest.
+    """The masks of one image, in the fastest form of their generator.
 
     Attributes:
-        data: (N, h, w) bool, one mask each, as an array or as a torch tensor on its device; or
-            `LabelMaps`, where every region of every map is a mask.
-        areas: (N,) what the masks of a stack are ranked by, on the host; their pixel counts if
-            None.
-        boxes: (N, 4) x, y, width, height, each holding its whole mask, on the host; found in the
+        data: (N, h, w) bool, an array or a torch tensor on its device; or `LabelMaps`, whose every
+            region is a mask.
+        areas: (N,) on the host, by which masks rank; their pixel counts if None.
+        boxes: (N, 4) x, y, width, height on the host, each holding its whole mask; found in the
             masks if None.
     """
 
@@ -74,7 +73,7 @@ class MaskGenerator(Protocol):
     """A source of class-agnostic object masks."""
 
     def generate(self, image: Image, score: ScoreMap | None = None) -> Masks:
-        """Return the masks of `image`, (N, h, w) bool; `score` may guide where to look."""
+        """Return the masks of `image`, (N, h, w) bool; `score` may guide the search."""
         ...
 
 
@@ -108,7 +107,7 @@ class SelectsByName(Protocol):
 
 @runtime_checkable
 class FindsMaskSets(Protocol):
-    """A mask generator that gives its masks in a faster form than one array of bool each."""
+    """A mask generator with a faster form of its masks than an array of bool."""
 
     def find(self, image: Image, score: ScoreMap | torch.Tensor | None = None) -> MaskSet: ...
 
@@ -126,7 +125,7 @@ class FindsMaskSetsOnDevice(FindsMaskSets, OnDevice, Protocol):
 
 
 class FrameLabels(Protocol):
-    """Makes label maps of every frame, quickly; can be pickled."""
+    """Makes label maps of every frame, quickly. Can be pickled."""
 
     def label_maps(self, image: Image) -> LabelMaps:
         """Return the regions of `image`."""
@@ -135,6 +134,6 @@ class FrameLabels(Protocol):
 
 @runtime_checkable
 class RenewsMasks(Protocol):
-    """A mask generator with quick masks for every frame, to be fused with those of a keyframe."""
+    """A mask generator with quick masks of every frame, to fuse with those of a keyframe."""
 
     frame_superpixels: FrameLabels | None

@@ -282,7 +282,7 @@ class TestErrors:
         ("masks", "error", "message"),
         [
             (np.zeros((2, 4, 5), np.uint8), TypeError, "must be bool, got uint8; .*masks > 0"),
-            (np.zeros((4, 5), dtype=bool), ValueError, r"a single mask is masks\[None\]"),
+            (np.zeros((4, 5), dtype=bool), ValueError, r"give a single mask as masks\[None\]"),
             (np.zeros((2, 0, 5), dtype=bool), ValueError, "at least one pixel each"),
         ],
     )

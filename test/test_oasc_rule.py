@@ -153,10 +153,10 @@ def test_wrong_rules(values, message):
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        (np.zeros((1, 4, 5)), TypeError, "integers, one a region, got float64"),
+        (np.zeros((1, 4, 5)), TypeError, "label maps must hold integers, got float64"),
         (np.zeros((4, 5), int), ValueError, r"shape \(T, h, w\)"),
         (np.zeros((0, 4, 5), int), ValueError, "at least one pixel"),
-        (np.full((1, 4, 5), -2), ValueError, "labels start at -1, for no region; got -2"),
+        (np.full((1, 4, 5), -2), ValueError, "labels must be -1, for no region, or more; got -2"),
     ],
 )
 def test_wrong_tilings(labels, error, message):

@@ -1,1 +1,1 @@
-"""Images, score maps and masks as arrays: checks and conversions, nothing of the method."""
+"""Images, score maps and masks as arrays: checks and conversions, without the method."""

@@ -1,4 +1,4 @@
-"""Checks of images, score maps, masks and label maps: the input that every stage requires."""
+"""Checks of images, score maps, masks and label maps, as every stage takes them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def check_image(image: Image) -> Image:
     """Return `image`, an RGB image (H, W, 3) uint8.
 
     Raises:
-        TypeError: if it is no numpy array of uint8.
-        ValueError: if it has another shape, or no pixel.
+        TypeError: it is no numpy array of uint8.
+        ValueError: it has another shape, or no pixel.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = getattr(image, "dtype", type(image).__name__)
@@ -26,8 +26,8 @@ def check_score(score: ScoreMap) -> ScoreMap:
     """Return `score` as a contiguous (H, W) float32 map.
 
     Raises:
-        TypeError: if it does not hold floating-point numbers.
-        ValueError: if it is not two-dimensional or has no pixel.
+        TypeError: it does not hold floating-point numbers.
+        ValueError: it is not two-dimensional, or has no pixel.
     """
     score = np.asarray(score)
     if not np.issubdtype(score.dtype, np.floating):
@@ -46,14 +46,14 @@ def check_masks(masks: Masks) -> Masks:
     """Return `masks` as a contiguous (N, h, w) bool array.
 
     Raises:
-        TypeError: if they are not bool.
-        ValueError: if they are not three-dimensional, or have no pixel.
+        TypeError: they are not bool.
+        ValueError: they are not three-dimensional, or have no pixel.
     """
     masks = np.asarray(masks)
     if masks.ndim != 3:
         raise ValueError(
             f"masks must have shape (N, h, w), got {masks.shape}; "
-            "a single mask is masks[None], no mask at all is np.zeros((0, h, w), bool)"
+            "give a single mask as masks[None], and none as np.zeros((0, h, w), bool)"
         )
     if masks.dtype != np.bool_:
         raise TypeError(f"masks must be bool, got {masks.dtype}; convert them with masks > 0")
@@ -66,16 +66,16 @@ def check_label_maps(label_maps: LabelMaps) -> LabelMaps:
     """Return `label_maps` as a contiguous (T, h, w) int32 array.
 
     Raises:
-        TypeError: if they are not integers.
-        ValueError: if they are not three-dimensional, have no pixel, or a label is below -1.
+        TypeError: they are not integers.
+        ValueError: they are not three-dimensional, have no pixel, or a label is below -1.
     """
     label_maps = np.asarray(label_maps)
     if not np.issubdtype(label_maps.dtype, np.integer):
-        raise TypeError(f"label_maps must hold integers, one a region, got {label_maps.dtype}")
+        raise TypeError(f"label maps must hold integers, got {label_maps.dtype}")
     if label_maps.ndim != 3 or label_maps.size == 0:
         raise ValueError(
-            f"label_maps must have shape (T, h, w) with at least one pixel, got {label_maps.shape}"
+            f"label maps must have shape (T, h, w) with at least one pixel, got {label_maps.shape}"
         )
     if label_maps.min() < -1:
-        raise ValueError(f"labels start at -1, for no region; got {label_maps.min()}")
+        raise ValueError(f"labels must be -1, for no region, or more; got {label_maps.min()}")
     return np.ascontiguousarray(label_maps, dtype=np.int32)

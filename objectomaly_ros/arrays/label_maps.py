@@ -1,4 +1,4 @@
-"""Masks as label_maps: thousands of regions in a few label maps."""
+"""Label maps: thousands of regions in a few arrays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from objectomaly_ros.types import LabelMaps, Masks
 
 
 def masks_of(label_maps: LabelMaps) -> Masks:
-    """Return a mask for every region, (N, h, w) bool, label_map after label_map, by label."""
+    """Return a mask for every region, (N, h, w) bool, one label map after the other, by label."""
     boxes = [
         (label_map, label, box)
         for label_map in label_maps
-        for label, box in enumerate(find_objects(label_map + 1))  # it takes 0 for background
+        for label, box in enumerate(find_objects(label_map + 1))  # 0 is background to SciPy
         if box is not None
     ]
     masks = np.zeros((len(boxes), *label_maps.shape[1:]), dtype=np.bool_)

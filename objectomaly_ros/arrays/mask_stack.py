@@ -13,15 +13,14 @@ from objectomaly_ros.types import Masks
 
 Crop: TypeAlias = tuple[slice, slice]
 
-_BLOCK = 16  # rows looked at together when masks are located
+_BLOCK = 16  # rows that are read together to locate masks
 
 
 class MaskStack:
-    """N masks seen at the resolution of a map, each within the box where it has pixels.
+    """N masks at the resolution of a map, each within a box that holds its pixels.
 
-    Nothing of full size is copied: masks are located in one pass over the stack, and every later
-    step reads crops. A change of resolution takes, for each pixel of the map, the mask pixel that
-    `cv2.resize` with `cv2.INTER_NEAREST` would take.
+    Masks are never copied at full size: one pass over the stack locates them, and every later step
+    reads crops. Masks of another resolution are resized as by `cv2.INTER_NEAREST`.
     """
 
     def __init__(
@@ -36,13 +35,13 @@ class MaskStack:
         Args:
             masks: (N, h, w) bool.
             shape: (H, W) of the map.
-            areas: (N,) what the masks are ordered by; their pixel counts at (h, w) if None.
-            boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask, as mask
-                generators report them; looked for in the masks if None.
+            areas: (N,) by which masks rank; their pixel counts at (h, w) if None.
+            boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask; found in the
+                masks if None.
 
         Raises:
-            TypeError: if the masks are not bool.
-            ValueError: if shapes do not fit.
+            TypeError: the masks are not bool.
+            ValueError: a shape does not fit.
         """
         self.masks = check_masks(masks)
         self.shape = shape
@@ -70,12 +69,11 @@ class MaskStack:
         return np.argsort(self.areas, kind="stable")
 
     def crop(self, index: int) -> tuple[Crop, npt.NDArray[np.uint8]] | None:
-        """Return the place of mask `index` on the map and its pixels there, or None if it has none.
+        """Return where mask `index` lies on the map, and the mask there; None if it has no pixel.
 
         Returns:
-            the (rows, columns) slices of a box on the map that holds the whole mask, and the mask
-            within it, (box height, box width) uint8, 0 or 1; for reading only. It may have no
-            pixel if the boxes were given.
+            The rows and columns of a box on the map that holds the mask, and the mask in this box,
+            uint8, 0 or 1; for reading only. With given boxes, it may have no pixel.
         """
         top, bottom, left, right = self._boxes[index]
         mask = self.masks[index].view(np.uint8)
@@ -107,8 +105,7 @@ class MaskStack:
 def _loose_boxes(masks: Masks) -> list[tuple[int, int, int, int]]:
     """Return for each mask the (top, bottom, left, right) of a box that holds it.
 
-    The stack is read once, in blocks of rows that are contiguous in memory; after that only the
-    blocks in which a mask lies.
+    Reads the stack once, in contiguous blocks of rows, and then the blocks with pixels of a mask.
     """
     count, height, width = masks.shape
     if count == 0:
@@ -130,7 +127,7 @@ def _loose_boxes(masks: Masks) -> list[tuple[int, int, int, int]]:
 
 
 def _span(occupied: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the first place of each row that is not 0, and the end of the last; 0, 0 if none."""
+    """Return for each row the index of its first nonzero, and that after its last; 0, 0 if none."""
     flags = occupied.view(np.bool_)
     some = flags.any(axis=1)
     return flags.argmax(axis=1), np.where(some, flags.shape[1] - flags[:, ::-1].argmax(axis=1), 0)
@@ -144,7 +141,7 @@ def _given_boxes(boxes: npt.ArrayLike, shape: tuple[int, ...]) -> list[tuple[int
             f"boxes must have shape ({shape[0]}, 4), x, y, width, height of each mask, "
             f"got {xywh.shape}"
         )
-    # Outwards to whole pixels, and one more: some generators report width as last minus first.
+    # Outwards to whole pixels, and one more: some generators' width is last minus first pixel.
     left, top = np.floor(xywh[:, :2]).T
     right, bottom = np.ceil(xywh[:, :2] + xywh[:, 2:]).T + 1
     edges = np.stack([top, bottom, left, right], axis=1)
@@ -153,10 +150,9 @@ def _given_boxes(boxes: npt.ArrayLike, shape: tuple[int, ...]) -> list[tuple[int
 
 
 def nearest_pixels(source: int, target: int) -> npt.NDArray[np.intp]:
-    """Return for each of `target` pixels the index that nearest-neighbour resizing reads.
+    """Return for each of `target` pixels the index that `cv2.INTER_NEAREST` reads.
 
-    OpenCV itself is asked, because its rule is neither half-pixel centred nor the same in all
-    its interpolations.
+    Asks OpenCV, whose rule is not half-pixel centred and differs between its interpolations.
     """
     line = np.arange(source, dtype=np.float32)[None]
     picked: npt.NDArray[np.intp] = cv2.resize(line, (target, 1), interpolation=cv2.INTER_NEAREST)[

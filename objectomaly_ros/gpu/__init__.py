@@ -1,1 +1,1 @@
-"""The paper on the GPU: each file is the twin of its namesake in the package root."""
+"""The paper on the GPU in plain torch: twins of the files of these names in the package root."""

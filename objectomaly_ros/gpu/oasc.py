@@ -1,4 +1,4 @@
-"""OASC on the GPU, twin of `oasc.calibrate`: masks, score and result stay on their device."""
+"""OASC on the GPU, twin of `objectomaly_ros.oasc`: masks, score and result stay on their device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from objectomaly_ros.arrays.opencv_torch import resize_nearest
 
-_CHUNK_PIXELS = 2**26  # of masks worked on at a time: 256 MB of float32
+_CHUNK_PIXELS = 2**26  # of masks at a time: 256 MB of float32
 
 
 def calibrate(
@@ -21,19 +21,18 @@ def calibrate(
 ) -> torch.Tensor:
     """Return `score` with every masked pixel set to the mean score of its mask.
 
-    Each mask gets a rank by area, and each pixel takes the mean of the highest rank that covers it.
-    Memory beside the arguments is bounded, whatever the number of masks.
+    Masks rank by area, and a pixel takes the mean of the highest rank that covers it. Memory beside
+    the arguments is bounded, whatever the number of masks.
 
     Args:
-        score: (H, W) float32, any range.
-        masks: (N, h, w) bool on the device of `score`, any resolution; resized like
-            `cv2.INTER_NEAREST`. N may be 0.
-        overlap: the mask that wins where several overlap.
-        residual: the share of its own score that a covered pixel keeps, 0 to 1.
-        areas: (N,) what masks are ranked by; their pixel counts at (h, w) if None.
+        score: (H, W) float32.
+        masks: (N, h, w) bool on the device of `score`.
+        overlap: see `oasc.calibrate` for this and the other arguments.
+        residual: see there.
+        areas: see there.
 
     Returns:
-        (H, W) float32, a new tensor; within 1e-6 of the host's for scores about 1.
+        (H, W) float32, a new tensor; within 1e-6 of the twin's for scores about 1.
 
     Raises:
         TypeError: a tensor has another dtype.

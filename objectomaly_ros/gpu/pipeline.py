@@ -1,7 +1,7 @@
-"""The pipeline on the GPU: only the refined score is copied to the host.
+"""The pipeline on the GPU, twin of `objectomaly_ros.pipeline`: copies the refined score alone.
 
-The node does not run this way: its messages need the coarse score on the host, and its masks come
-from another process and are moved by optical flow there. The rest takes 5 ms on a CPU.
+The node does not use it. Its messages need the coarse score on the host, and its masks come from
+another process and follow the image by optical flow on the host. The rest takes 5 ms on a CPU.
 """
 
 from __future__ import annotations
@@ -35,19 +35,18 @@ def refine(
 ) -> tuple[ScoreMap, MaskSet, dict[str, float]]:
     """Refine one image on the device of the mask generator.
 
-    A detector with `score_tensor` gives its score without a copy to the host. Only guided prompting
-    needs a copy, which the generator makes.
+    The score of a `ScoresOnDevice` is not copied to the host, unless for guided prompting.
 
     Args:
         image: (H, W, 3) RGB uint8.
-        score: (H, W) float32 coarse score; the detector is asked if None.
+        score: (H, W) float32 coarse score; None runs the detector.
         detector: the coarse stage.
         generator: of the masks.
         rule: `largest` or `smallest`, with any residual.
 
     Returns:
-        the refined score on the host, (H, W) float32; the masks on their device; and the seconds
-        of each stage, see `pipeline.Refinement`.
+        As in `pipeline.Refinement`: the refined score on the host, (H, W) float32; the masks on
+        their device; the seconds of each stage.
     """
     device = generator.device
     watch = Stopwatch("coarse", "masks", "oasc", "mbp", device=device)
@@ -64,7 +63,7 @@ def refine(
 
 
 def calibrate_host_score(score: ScoreMap, masks: MaskSet, rule: OascRule) -> ScoreMap:
-    """Return OASC of a score on the host, (H, W) float32, with masks on a device."""
+    """Return OASC of a host's score, (H, W) float32, with masks on a device."""
     stack = cast(torch.Tensor, masks.data)
     with torch.inference_mode():
         on_device = torch.as_tensor(check_score(score), device=stack.device)

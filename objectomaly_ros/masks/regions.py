@@ -1,7 +1,7 @@
 """Mask generator `regions`: divisions of the image by colour, no weights needed.
 
-Source of the felzenszwalb label_maps: Felzenszwalb, Huttenlocher, "Efficient Graph-Based Image
-Segmentation", IJCV 2004, by scikit-image. Of the superpixels: see `superpixels`.
+Sources: Felzenszwalb, Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004, by
+scikit-image; for superpixels see `superpixels`.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ _WORKING_PIXELS = 240 * 180  # the size that the defaults were measured at
 
 
 class RegionMasks:
-    """Divides an image into regions of similar colour, several times over.
+    """Divides an image into regions of similar colour, at several scales.
 
-    The default is five label_maps: two of felzenszwalb, whose regions are as large as the image is
-    even there, so that thin and small things stay alone; and three of superpixels, of even size,
-    which steady a noisy score. No single scale is right for every obstacle, so OASC is to average
-    them, each region weighted by how well the score agrees in it: that is `recommended_rule`.
-    `tools/experiments/refinement.py` measures it. Under the paper's rule, made for SAM's masks, the
-    larger regions win and merge obstacles with the ground: several label_maps are then worse than
-    none. For that rule use one fine label_map: `scales=(15,), superpixel_levels=0`.
+    The default is five label maps. Two are of Felzenszwalb's regions, which grow as far as the
+    colour is even, so that thin and small objects keep regions of their own. Three are of
+    superpixels of even size, which steady a noisy score. No single scale fits every obstacle, so
+    the `recommended_rule` averages the regions of a pixel; a region counts more if the score varies
+    less in it. `tools/experiments/refinement.py` measures this. Under the paper's rule, made for
+    SAM's masks, the largest region wins and merges obstacles with the ground, which is worse than
+    no regions. For that rule use one fine label map: `scales=(15,), superpixel_levels=0`.
 
     Attributes:
-        scales: felzenszwalb's k, one label_map each; higher gives larger regions. In pixels of an
-            image of at most `max_pixels`, for 8-bit colours scaled to 0..1. May be empty.
-        superpixel_levels: label_maps of superpixels, each with a third of the regions of the last.
-        superpixel_step: pixels between those of the finest level, in an image of 240x180.
-        sigma: Gaussian smoothing before the segmentation, pixels.
-        min_size: smallest felzenszwalb region, pixels of an image of 240x180; it and
+        scales: Felzenszwalb's k for each of its label maps, for colours scaled to 0..1 in an image
+            of at most `max_pixels`; higher gives larger regions. May be empty.
+        superpixel_levels: label maps of superpixels, each with a third of the regions of the last.
+        superpixel_step: pixels between superpixels of the finest level, in an image of 240x180.
+        sigma: of the Gaussian smoothing before, pixels.
+        min_size: smallest Felzenszwalb region, pixels of an image of 240x180; it and
             `superpixel_step` shrink with smaller images.
-        max_area: largest region kept, as a share of the image. 1 keeps all.
-        max_pixels: larger images are scaled down to this number of pixels, so that time is
-            bounded; the masks come at that size, and OASC takes masks of any size.
-        frame_superpixels: coarser superpixels, made on every frame and fused with propagated masks
+        max_area: largest region kept, as a share of the image; 1 keeps all.
+        max_pixels: larger images are scaled down to this number of pixels, to bound the time. Masks
+            have that size.
+        frame_superpixels: coarser superpixels for every frame, to be fused with propagated masks
             (`objectomaly_ros.video.fusion`); None with `fresh_levels` 0.
     """
 
@@ -63,12 +63,12 @@ class RegionMasks:
         max_pixels: int = _WORKING_PIXELS,
         fresh_levels: int = 2,
     ) -> None:
-        """Set the generator up; `checkpoint` must be None and `device` is not used.
+        """Check the options; `checkpoint` must be None, and `device` is not used.
 
         Raises:
             ValueError: an option is out of its range, or a checkpoint was given.
         """
-        del device  # it always runs on the CPU
+        del device  # regions are always made on the CPU
         if checkpoint is not None:
             raise ValueError(f"regions have no weights, but got the checkpoint {checkpoint!r}")
         if not isinstance(scales, Sequence) or any(
@@ -81,7 +81,7 @@ class RegionMasks:
                 f"got {superpixel_levels}, {superpixel_step}"
             )
         if not scales and not superpixel_levels:
-            raise ValueError("there is nothing to make: no scales, and superpixel_levels is 0")
+            raise ValueError("regions need scales, or superpixel_levels above 0; got neither")
         if sigma < 0 or min_size < 1 or max_pixels < 1:
             raise ValueError(
                 "sigma must be at least 0, min_size and max_pixels at least 1; "
@@ -108,7 +108,7 @@ class RegionMasks:
             score: not used.
 
         Returns:
-            (N, h, w) bool, h and w at most H and W, label_map after label_map.
+            (N, h, w) bool, one label map after the other, h and w at most H and W.
 
         Raises:
             TypeError, ValueError: the image has another form.

@@ -1,8 +1,9 @@
-"""Superpixels of even size, and coarser label_maps made of them.
+"""Superpixels of even size, and coarser label maps made of them.
 
-Sources: seeds grow by the watershed of Meyer, "Color image segmentation", ICIP 1992, from a grid as
-in Machairas et al., "Waterpixels", TIP 2015; superpixels then join their most similar neighbour,
-one round of Boruvka's minimum spanning tree a level (Wei et al., "Superpixel Hierarchy", TIP 2018).
+Sources: seeds on a grid (Machairas et al., "Waterpixels", TIP 2015) grow by watershed (Meyer,
+"Color image segmentation", ICIP 1992). For each coarser level, superpixels join their most similar
+neighbour: one round of Boruvka's minimum spanning tree (Wei et al., "Superpixel Hierarchy", TIP
+2018).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from objectomaly_ros.types import Image, LabelMaps
 
 Labels = npt.NDArray[np.int32]
-"""A label_map, (h, w) int32: the region of every pixel, 0 and up without gaps."""
+"""(h, w) int32: the region of every pixel, 0 and up without gaps."""
 
 _BOX = np.ones((3, 3), np.uint8)
 
@@ -28,9 +29,9 @@ class FrameSuperpixels:
     """Superpixels coarse enough to be made on every frame, in 1 to 3 ms.
 
     Attributes:
-        levels: label_maps, see `superpixel_levels`.
-        step: pixels between the seeds, in an image of `max_pixels`; fewer in smaller images.
-        sigma: Gaussian smoothing before, pixels.
+        levels: number of label maps, see `superpixel_levels`.
+        step: pixels between seeds in an image of `max_pixels`; fewer in smaller images.
+        sigma: of the Gaussian smoothing before, pixels.
         max_pixels: larger images are scaled down to this number of pixels.
     """
 
@@ -58,18 +59,18 @@ def shrunk(image: Image, max_pixels: int) -> Image:
 
 
 def superpixel_levels(image: Image, step: int, levels: int, sigma: float) -> list[Labels]:
-    """Divide an image into superpixels, and these into fewer and fewer larger ones.
+    """Divide an image into superpixels, and join these level by level.
 
     Every level has about a third of the regions of the one before.
 
     Args:
         image: (h, w, 3) RGB uint8.
         step: pixels between the seeds of the finest level.
-        levels: how many, at least 1.
-        sigma: Gaussian smoothing before, pixels; 0 for none.
+        levels: number of levels, at least 1.
+        sigma: of the Gaussian smoothing before, pixels; 0 for none.
 
     Returns:
-        `levels` label_maps, the finest first.
+        `levels` label maps, the finest first.
     """
     smooth = image if sigma == 0 else np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
     label_maps = [_waterpixels(smooth, step)]
@@ -79,7 +80,7 @@ def superpixel_levels(image: Image, step: int, levels: int, sigma: float) -> lis
 
 
 def _waterpixels(image: Image, step: int) -> Labels:
-    """Grow a region from the flattest pixel of every full square of `step` pixels."""
+    """Grow a region from the flattest pixel of every whole square of `step` x `step` pixels."""
     height, width = image.shape[:2]
     rows, columns = height // step, width // step
     if rows == 0 or columns == 0:
@@ -95,15 +96,15 @@ def _waterpixels(image: Image, step: int) -> Labels:
         square // columns * step + flattest // step, square % columns * step + flattest % step
     ] = square + 1
     grown = cv2.watershed(image, seeds).astype(np.float32)  # exact: fewer than 2^24 labels
-    if grown.max() <= 0:  # it leaves the image's border free, and there is nothing else
+    if grown.max() <= 0:  # watershed leaves the image's border free, and there is nothing else
         return np.zeros((height, width), np.int32)
-    while (free := grown <= 0).any():  # the lines between regions go to a neighbour
+    while (free := grown <= 0).any():  # lines between regions go to a neighbour
         grown[free] = cv2.dilate(grown, _BOX)[free]
     return _without_gaps(grown.astype(np.int32))
 
 
 def _joined(labels: Labels, image: Image) -> Labels:
-    """Join every region with the neighbour whose mean colour is nearest."""
+    """Join every region with its neighbour of nearest mean colour."""
     count = int(labels.max()) + 1
     if count == 1:
         return labels
@@ -122,7 +123,7 @@ def _joined(labels: Labels, image: Image) -> Labels:
 
 
 def _neighbours(labels: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the pairs of regions that share a border, each once: two (P,) arrays."""
+    """Return the pairs of regions that share a border, each once, as two (P,) arrays."""
     count = np.int64(labels.max()) + 1
     codes = []
     for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
@@ -134,6 +135,6 @@ def _neighbours(labels: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
 
 
 def _without_gaps(labels: Labels) -> Labels:
-    """Number the regions anew: a seed that a neighbour swallowed leaves a gap."""
+    """Renumber the regions: a seed swallowed by a neighbour leaves a gap."""
     used = np.bincount(labels.ravel()) > 0
     return (np.cumsum(used) - 1).astype(np.int32)[labels]

@@ -1,1 +1,1 @@
-"""What detectors and mask generators share: lookup by name, devices, stage timing."""
+"""Common to detectors and mask generators: lookup by name, devices, stage timing."""

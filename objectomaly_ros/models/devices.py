@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
-"""Of a network's matrix products and convolutions. On networks with random weights, which are
-harder than trained ones, bfloat16 moves scores by at most 4 % of their range on average, float16 by
-2 % (`test/detectors`). Faster than float32 on a GPU, and on a CPU only with AVX-512 BF16 or AMX:
-without them a frame takes minutes instead of seconds."""
+"""Of a network's matrix products and convolutions. With random weights, which are harder than
+trained ones, bfloat16 moves scores by at most 4 % of their range on average, float16 by 2 %
+(`test/detectors`). Both are faster than float32 on a GPU, and on a CPU with AVX-512 BF16 or AMX;
+on other CPUs a frame takes minutes instead of seconds."""
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def device_of(name: str) -> torch.device:
-    """Return the torch device; a ValueError says so where it is not there."""
+    """Return the torch device; raise a ValueError if it is unknown or not there."""
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -38,9 +38,7 @@ def check_precision(precision: str) -> None:
 
 
 def placed(network: nn.Module, device: torch.device, *, compiled: bool = False) -> Any:
-    """Return the network on its device, ready to predict: channels-last on a GPU, compiled where
-    asked.
-    """
+    """Return the network on its device, ready to predict; channels-last on a GPU."""
     network = network.eval().requires_grad_(False).to(device)
     if device.type == "cuda":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -48,9 +46,7 @@ def placed(network: nn.Module, device: torch.device, *, compiled: bool = False) 
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return the context in which matrix products and convolutions take `precision`; weights stay
-    float32.
-    """
+    """Return a context in which operations run in `precision`; weights stay float32."""
     check_precision(precision)
     return torch.autocast(
         device.type, dtype=cast(Any, _DTYPES[precision]), enabled=precision != "float32"

@@ -1,4 +1,4 @@
-"""Models by name: finds their constructors, and tells wrong options before any weights are read."""
+"""Models by name: finds their constructors, and refuses wrong options before weights are read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-_GIVEN = {"checkpoint", "device"}  # by the loaders themselves, never as an option
+_GIVEN = {"checkpoint", "device"}  # by the loaders, never as an option
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def find_constructor(kind: str, name: str, known: Mapping[str, str]) -> Callable[..., Any]:
-    """Return what makes the model `name`.
+    """Return the constructor of the model `name`.
 
     Args:
-        kind: `detector` or `mask generator`, for messages.
+        kind: `detector` or `mask generator`, for the message.
         name: a key of `known`, or "module:Class".
         known: name -> "module:constructor".
 
@@ -38,17 +38,17 @@ def find_constructor(kind: str, name: str, known: Mapping[str, str]) -> Callable
 
 
 def check_options(name: str, given: Iterable[str], constructor: Callable[..., Any]) -> None:
-    """Raise a TypeError where a constructor does not know an option, or misses one it needs.
+    """Raise a TypeError if a constructor does not know an option, or needs another one.
 
     Args:
         name: of the model, for the message.
         given: the options' names.
-        constructor: one that takes (checkpoint, device, **options). Where it passes options on,
-            what it passes them to must look for unknown ones (`refuse_unknown`).
+        constructor: takes (checkpoint, device, **options). If it passes options on, their receiver
+            must refuse unknown ones (`refuse_unknown`).
     """
     try:
         parameters = inspect.signature(constructor).parameters.values()
-    except (TypeError, ValueError):  # written in C, or no function at all: the call will tell
+    except (TypeError, ValueError):  # written in C, or not callable: the call will tell
         return
     given = set(given)
     options = [p for p in parameters if p.kind in _BY_NAME and p.name not in _GIVEN]
@@ -61,7 +61,7 @@ def check_options(name: str, given: Iterable[str], constructor: Callable[..., An
 
 
 def refuse_unknown(name: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a TypeError that lists the options `known` of a model where another one is given."""
+    """Raise a TypeError that lists the options `known` of a model if another one is given."""
     known = sorted(known)
     unknown = sorted(set(given).difference(known))
     if unknown:
@@ -70,9 +70,7 @@ def refuse_unknown(name: str, given: Iterable[str], known: Iterable[str]) -> Non
 
 
 def keyword_options(function: Callable[..., Any]) -> list[str]:
-    """Return the names of a function's keyword-only parameters, which is how our models have their
-    options.
-    """
+    """Return the names of a function's keyword-only parameters: the options of our models."""
     return [
         parameter.name
         for parameter in inspect.signature(function).parameters.values()

@@ -1,4 +1,4 @@
-"""Seconds that stages take, on devices that may work behind the program's back."""
+"""Seconds that stages take, on the host or on a GPU that works asynchronously."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Stopwatch:
 
     Args:
         *stages: their names; a stage that never runs takes 0 seconds.
-        device: where the stages compute; None for the host.
+        device: on which the stages compute; None for the host.
     """
 
     def __init__(self, *stages: str, device: torch.device | None = None) -> None:
@@ -38,7 +38,7 @@ class Stopwatch:
         self._seconds[name] += time.perf_counter() - start
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of each stage so far; on a GPU this waits for its end."""
+        """Return the seconds of each stage so far; on a GPU this waits for the last one."""
         for name, begin, end in self._events:
             end.synchronize()
             self._seconds[name] += begin.elapsed_time(end) / 1e3

@@ -1,1 +1,1 @@
-"""OASC on video: cells are made once per keyframe and moved to later frames by optical flow."""
+"""OASC on video: cells, made once per keyframe, follow the image by optical flow."""

@@ -1,4 +1,4 @@
-"""OASC for many frames with the same masks: a map of cells, and the masks that cover each."""
+"""OASC for many frames with the same masks: a map of cells, and the masks that cover each cell."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from objectomaly_ros.video.run_length import RunLengths
 
 
 class Cells:
-    """The distinct sets of covering masks, one id each, ready to calibrate frame after frame.
+    """The distinct sets of covering masks, numbered, ready to calibrate frame after frame.
 
-    All pixels of a cell lie under the same masks, so a frame needs only the sum of its score over
-    each cell: the means of the masks and the calibrated map follow from the incidence. `calibrate`
-    equals `oasc.calibrate` with the same masks.
+    All pixels of a cell lie under the same masks. So the sums of a frame's score over the cells
+    give the means of the masks, and these the calibrated map, equal to that of `oasc.calibrate`.
 
-    When the scene moves, move the ids and never the scores: `with_ids` then gives OASC with the
-    moved masks, which keep the rank by area that they had when the cells were made.
+    When the scene moves, move the ids, never the scores: `with_ids` gives OASC with the moved
+    masks, which keep their original rank by area.
 
-    Memory: 4 bytes a pixel for the ids, 8 more during construction, and 8 bytes for each pair of
-    a cell and a mask that covers it.
+    Memory: 4 bytes a pixel for the ids, 8 more during construction, and 8 bytes for each pair of a
+    cell and a mask that covers it.
 
     Attributes:
         ids: (H, W) int32, 0 in pixels without a mask; for reading only.
-        rule: how the means of the masks are used.
+        rule: how OASC uses the means of the masks.
     """
 
     def __init__(
         self, ids: npt.NDArray[np.int32], incidence: CellIncidence, rule: OascRule
     ) -> None:
-        """Join ids and incidence; users call `from_masks`, `from_label_maps` or `with_ids`."""
+        """Join ids and incidence; call `from_masks`, `from_label_maps` or `with_ids` instead."""
         self.ids = ids
         self.rule = rule
         self._incidence = incidence
@@ -45,7 +44,7 @@ class Cells:
 
     @property
     def n_masks(self) -> int:
-        """Number of masks that have a pixel on the map they were made for."""
+        """Number of masks with a pixel on their original map."""
         return len(self._incidence.starts)
 
     @classmethod
@@ -58,19 +57,9 @@ class Cells:
         areas: npt.ArrayLike | None = None,
         boxes: npt.ArrayLike | None = None,
     ) -> Cells:
-        """Build the cells of `masks` on a map of `shape`.
+        """Build the cells of `masks` for score maps of `shape`, (H, W).
 
-        Args:
-            masks: (N, h, w) bool, any resolution; N may be 0.
-            shape: (H, W) of the score maps to come.
-            rule: see `OascRule`; the default is the paper's form.
-            areas: (N,) what masks are ranked by; their pixel counts at (h, w) if None.
-            boxes: (N, 4) x, y, width, height at (h, w), each holding its whole mask; found in the
-                masks if None.
-
-        Raises:
-            TypeError: if the masks are not bool.
-            ValueError: if a shape does not fit, or `areas` or `boxes` do not.
+        For `rule` see `OascRule`; the other arguments and the errors are those of `oasc.calibrate`.
         """
         stack = MaskStack(masks, _checked_shape(shape), areas, boxes)
         return cls(*cells_of_masks(stack), rule)
@@ -79,29 +68,29 @@ class Cells:
     def from_label_maps(
         cls, label_maps: LabelMaps, shape: tuple[int, int], *, rule: OascRule = PAPER
     ) -> Cells:
-        """Build the cells of label maps: as `from_masks` with a mask for each region, but quickly.
+        """Build the cells of label maps: as `from_masks` with a mask for each region, but faster.
 
         Args:
             label_maps: (T, h, w) integer, the region of every pixel, -1 for none; any resolution.
-                Regions of different maps are different masks, whatever their number.
-            shape: (H, W) of the score maps to come.
-            rule: see `OascRule`; the default is the paper's form.
+                Equal labels in different maps are different masks.
+            shape: (H, W) of the score maps.
+            rule: see `OascRule`.
 
         Raises:
-            TypeError: if the label maps are not integers.
-            ValueError: if a shape does not fit.
+            TypeError: the label maps are not integers.
+            ValueError: a shape does not fit.
         """
         return cls(*cells_of_label_maps(check_label_maps(label_maps), _checked_shape(shape)), rule)
 
     def with_ids(self, ids: npt.NDArray[np.integer]) -> Cells:
-        """Return cells of the same masks after their pixels moved.
+        """Return the cells of the same masks, moved.
 
         Args:
-            ids: (H, W) integer, ids of this object at new places, 0 in pixels without a mask.
+            ids: (H, W) integer, the ids at their new pixels, 0 in pixels without a mask.
 
         Raises:
-            TypeError: if the ids are not integers.
-            ValueError: if the shape differs, or an id is unknown.
+            TypeError: the ids are not integers.
+            ValueError: the shape differs, or an id is unknown.
         """
         ids = np.asarray(ids)
         if not np.issubdtype(ids.dtype, np.integer):
@@ -116,20 +105,20 @@ class Cells:
     def calibrate(
         self, score: ScoreMap, age_s: float = 0.0, frame_cells: Cells | None = None
     ) -> ScoreMap:
-        """Return OASC of `score` with these cells' masks; see `oasc.calibrate` for the rules.
+        """Return OASC of `score` with the masks of these cells; see `oasc.calibrate`.
 
         Args:
             score: (H, W) floating point, of the ids' shape.
-            age_s: seconds from the keyframe of the masks to this frame, for `OascRule.fade_s`.
-            frame_cells: of masks of this frame, fused with the others under `inverse_variance`;
-                not used under the other rules.
+            age_s: seconds from the masks' keyframe to this frame, for `OascRule.fade_s`.
+            frame_cells: of masks of this frame, which `inverse_variance` fuses with the others; the
+                other rules ignore them.
 
         Returns:
             (H, W) float32, a new array.
 
         Raises:
-            TypeError: if `score` is not floating point.
-            ValueError: if its shape is not that of the ids.
+            TypeError: `score` is not floating point.
+            ValueError: its shape is not that of the ids.
         """
         score = check_score(score)
         if score.shape != self.ids.shape:
@@ -146,10 +135,10 @@ class Cells:
         return Votes.of(standard, self._incidence, self._runs, self.rule.kept(age_s))
 
     def _winners(self, score: ScoreMap, residual: float) -> ScoreMap:
-        """Give each pixel the mean of the mask that wins it, blended with its own score."""
+        """Give each pixel the mean of its winning mask, blended with its own score."""
         runs, sizes = self._runs, self._runs.sizes
         sums = runs.sums(score)
-        if not np.isfinite(sums).all():  # means are those of the finite pixels
+        if not np.isfinite(sums).all():  # take means over the finite pixels
             finite = np.isfinite(score)
             sums = runs.sums(np.where(finite, score, np.float32(0)))
             sizes = runs.sums(finite.astype(np.float32))

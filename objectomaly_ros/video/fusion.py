@@ -1,9 +1,8 @@
-"""Fuses the votes of several sets of masks: the rule `inverse_variance` on video.
+"""The rule `inverse_variance` on video: fuses keyframe masks with superpixels of the frame.
 
-Masks of a keyframe are fused with superpixels of the current frame. Propagated masks drift off
-their objects' edges: on street_ood/clip_dev their IoU with the objects falls to 0.75, 0.55 and 0.35
-after 5, 15 and 30 frames. Superpixels of the current frame keep to its edges, and decide more the
-older the others are.
+Propagated masks drift off the edges of their objects: on street_ood/clip_dev their IoU with the
+objects falls to 0.75, 0.55 and 0.35 after 5, 15 and 30 frames. Superpixels of the current frame
+keep to its edges, and weigh more the older the propagated masks are.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ _F64 = npt.NDArray[np.float64]
 
 
 class StandardScore:
-    """A frame's score in units of its deviation, which keeps squares small and sums exact.
+    """A frame's score with mean 0 and deviation 1, which keeps squares small and sums exact.
 
     Attributes:
-        values: (H, W) float32, mean 0 and deviation 1; 0 for pixels that are not finite.
-        squares: (H, W) float32.
-        finite: (H, W) bool; None if all are.
-        mean, deviation: of the finite scores; deviation 0 for a constant score.
+        values: (H, W) float32, the standardised score; 0 if it is not finite.
+        squares: (H, W) float32, of the values.
+        finite: (H, W) bool; None if all scores are finite.
+        mean, deviation: of the finite scores; the deviation of a constant score is 0.
     """
 
     def __init__(self, score: ScoreMap) -> None:
-        """Take a score, (H, W) float32."""
+        """Standardise a score, (H, W) float32."""
         finite = np.isfinite(score)
         self.finite = None if finite.all() else finite
         seen = None if self.finite is None else finite.view(np.uint8)
@@ -49,8 +48,9 @@ class StandardScore:
 
 @dataclass(frozen=True)
 class Votes:
-    """The votes of one set of masks: with the votes of all sets added up, a pixel takes
-    (constants + slopes * its score) / weights.
+    """The votes of one set of masks.
+
+    A pixel takes (constants + slopes * its score) / weights, each summed over the sets.
 
     Attributes:
         runs: of the cells.
@@ -66,7 +66,7 @@ class Votes:
     def of(
         cls, score: StandardScore, incidence: CellIncidence, runs: RunLengths, residual: float
     ) -> Votes:
-        """Return the votes of a set of masks on a score; `residual` as of `OascRule`."""
+        """Return the votes of a set of masks on a score; `residual` as in `OascRule`."""
         sizes = runs.sizes
         if score.finite is not None:
             sizes = runs.sums(score.finite.astype(np.float32))
@@ -79,7 +79,7 @@ class Votes:
 
 
 def fuse(score: ScoreMap, standard: StandardScore, votes: Votes, *others: Votes) -> ScoreMap:
-    """Return `score`, (H, W) float32, after the votes of one or two sets of masks.
+    """Return `score`, (H, W) float32, calibrated by the votes of one or two sets of masks.
 
     A pixel that is not finite takes the average of its masks' means; one without a mask keeps its
     score.

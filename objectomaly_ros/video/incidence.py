@@ -1,4 +1,4 @@
-"""The masks that cover each cell, and the means that follow from sums over the cells."""
+"""The masks that cover each cell, and the means of masks by sums over their cells."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ _F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CellIncidence:
-    """Pairs of a cell and a mask that covers it, sorted by mask.
+    """P pairs of a cell and a mask that covers it, sorted by mask.
 
     Attributes:
         n_cells: number of cells, the uncovered cell 0 included.
         cells: (P,) cell of each pair.
-        masks: (P,) mask of each pair; masks count from 0 by ascending area, without those that
-            have no pixel.
+        masks: (P,) mask of each pair; masks with a pixel, numbered from 0 by ascending area.
         starts: (M,) first pair of each mask.
     """
 
@@ -38,7 +37,8 @@ class CellIncidence:
         Args:
             n_cells: number of cells.
             cells: (P,) cell of each pair.
-            ranks: (P,) rank by area of its mask; ranks are distinct and may have gaps.
+            ranks: (P,) rank by area of the mask of each pair; distinct masks have distinct ranks,
+                which may have gaps.
         """
         order = np.argsort(ranks, kind="stable")
         ranks = ranks[order]
@@ -48,11 +48,11 @@ class CellIncidence:
         return cls(n_cells, cells[order].astype(np.int32), masks, np.flatnonzero(first))
 
     def winning_means(self, sums: _F64, sizes: _F64, *, smallest: bool) -> _F64:
-        """Return the mean of the mask that wins each cell, (n_cells,); NaN without a mask.
+        """Return the mean of the winning mask of each cell, (n_cells,); NaN without a mask.
 
         Args:
-            sums: (n_cells,) of the finite scores.
-            sizes: (n_cells,) of the pixels summed.
+            sums: (n_cells,) sums of the finite scores.
+            sizes: (n_cells,) numbers of these.
             smallest: the smallest mask wins, not the largest.
         """
         pixels = self._members @ sizes
@@ -71,14 +71,13 @@ class CellIncidence:
         """Add up the means of the masks of each cell, weighted by 1 / (floor + variance).
 
         Args:
-            sums: (n_cells,) of the finite scores, in units of their deviation over the frame.
-            squares: (n_cells,) of their squares.
-            sizes: (n_cells,) of the pixels summed.
+            sums: (n_cells,) sums of the finite scores, standardised over the frame.
+            squares: (n_cells,) sums of their squares.
+            sizes: (n_cells,) numbers of these.
             floor: added to the variances.
 
         Returns:
-            (n_cells,) three times: weighted sum of the means, sum of the weights, and number of
-            the masks.
+            (n_cells,) each: weighted sum of the means, sum of the weights, number of masks.
         """
         pixels = self._members @ sizes
         seen = np.maximum(pixels, 1)
@@ -94,12 +93,12 @@ class CellIncidence:
 
     @cached_property
     def _members(self) -> csr_array:
-        """(M, n_cells), 1 where the mask covers the cell."""
+        """(M, n_cells), 1 if the mask covers the cell."""
         bounds = np.append(self.starts, len(self.cells))
         shape = (len(self.starts), self.n_cells)
         return csr_array((np.ones(len(self.cells)), self.cells, bounds), shape=shape)
 
     @cached_property
     def _coverage(self) -> csr_array:
-        """The same, (n_cells, M)."""
+        """(n_cells, M), the same."""
         return self._members.T.tocsr()

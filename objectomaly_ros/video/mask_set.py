@@ -1,4 +1,4 @@
-"""OASC with the masks of one image, in any of the forms of `MaskSet`."""
+"""OASC with the masks of one image, in any form of `MaskSet`."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ GPU_TYPES = ("cuda",)
 
 
 def find_masks(generator: MaskGenerator, image: Image, score: ScoreMap | None) -> MaskSet:
-    """Ask a generator for the masks of `image`, in its fastest form.
+    """Return the masks of `image` in the generator's fastest form.
 
     Raises:
-        TypeError, ValueError: it returned something else.
+        TypeError, ValueError: the generator returned something else.
     """
     if isinstance(generator, FindsMaskSets):
         found = generator.find(image, score)
@@ -49,7 +49,7 @@ def find_masks(generator: MaskGenerator, image: Image, score: ScoreMap | None) -
 
 
 def runs_on_gpu(generator: object, rule: OascRule) -> TypeGuard[FindsMaskSetsOnDevice]:
-    """Tell whether OASC and MBP are to run on the device of a mask generator."""
+    """Tell whether OASC and MBP run on the device of a mask generator."""
     return isinstance(generator, FindsMaskSetsOnDevice) and _is_faster_on(generator.device, rule)
 
 
@@ -64,7 +64,7 @@ def host_masks(masks: MaskSet) -> Masks:
 
 
 def calibrate(masks: MaskSet, score: ScoreMap, rule: OascRule) -> ScoreMap:
-    """Return OASC of `score`, (H, W) float32, with one image's own masks."""
+    """Return OASC of `score`, (H, W) float32, with the masks of its own image."""
     if _is_labels(masks.data):
         return cells(masks, (score.shape[0], score.shape[1]), rule).calibrate(score)
     if not isinstance(masks.data, np.ndarray) and _is_faster_on(masks.data.device, rule):
@@ -82,7 +82,7 @@ def calibrate(masks: MaskSet, score: ScoreMap, rule: OascRule) -> ScoreMap:
 
 
 def cells(masks: MaskSet, shape: tuple[int, int], rule: OascRule) -> Cells:
-    """Return the cells of the masks for score maps of `shape`, to calibrate many frames."""
+    """Return the cells of the masks for score maps of `shape`, (H, W)."""
     if _is_labels(masks.data):
         return Cells.from_label_maps(masks.data, shape, rule=rule)
     return Cells.from_masks(

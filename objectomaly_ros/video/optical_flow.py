@@ -1,4 +1,4 @@
-"""Masks that follow the image between keyframes: dense optical flow moves their ids."""
+"""Moves the ids of masks from a keyframe to later frames by dense optical flow."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from objectomaly_ros.types import Image
 
 Ids = TypeVar("Ids", bound=npt.NDArray[np.generic])
 Field = npt.NDArray[np.float32]
-"""(h, w, 2) float32, displacement x, y in pixels of the flow's size."""
+"""(h, w, 2) float32, displacements x, y in pixels of the flow's size."""
 
 MAX_TRACKS = 8
-"""Tracks alive at once; a further one ends the oldest, so a caller that forgets to drop is
-harmless."""
+"""Tracks alive at once; a further one ends the oldest, so memory is bounded without `drop`."""
 
 
 class FlowPropagation:
-    """Carries region ids from a keyframe to the frames after it.
+    """Carries ids from a keyframe to later frames.
 
-    Every frame costs one backward flow (frame to the frame before it; Kroeger et al., "Fast Optical
-    Flow using Dense Inverse Search", ECCV 2016), whatever the number of keyframes. Each track
-    composes these flows into one displacement per pixel, from the current frame to its keyframe.
-    Displacements are interpolated; ids are sampled once, from the keyframe, with the nearest pixel,
-    so nothing is ever blended: interpolated ids are meaningless and interpolated scores destroy the
-    plateaus that the boundary step looks for.
+    Every frame costs one backward flow (from the frame to the one before it; Kroeger et al., "Fast
+    Optical Flow using Dense Inverse Search", ECCV 2016), whatever the number of keyframes. Each
+    track composes these flows into one displacement per pixel, from the current frame to its
+    keyframe. Only displacements are interpolated. Ids are sampled once, from the nearest pixel of
+    the keyframe: interpolated ids mean nothing, and interpolated scores destroy the plateaus that
+    MBP looks for.
 
-    Several tracks may live at once: the one whose masks are in use, and the one whose masks are
-    still being made. Not safe for use from several threads at once.
+    Several tracks may live at once: one for the masks in use, and one for those being made. Not
+    thread-safe.
 
     Args:
-        scale: the flow is computed at this fraction of the image's size, 0 to 1.
-        max_side: and with the longer side at most this many pixels.
+        scale: size of the flow as a fraction of the image's, above 0 to 1.
+        max_side: the longer side of the flow is at most this many pixels.
     """
 
     def __init__(self, scale: float = 0.5, max_side: int = 320) -> None:
@@ -46,8 +45,8 @@ class FlowPropagation:
         self._scale = scale
         self._max_side = max_side
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        # The presets stop at half or a quarter of the size they are given, where a distant obstacle
-        # is a few pixels; going on to the full (already reduced) size follows it better per ms.
+        # The presets stop at half or a quarter of the given size, at which a distant obstacle has
+        # a few pixels. The full size follows it better for the same time.
         self._flow.setFinestScale(0)
         self._flow.setPatchStride(5)
         self._flow.setGradientDescentIterations(6)
@@ -62,7 +61,7 @@ class FlowPropagation:
         self._tracks: dict[int, Field] = {}
 
     def step(self, image: Image) -> None:
-        """Take the next frame and move every track to it. An image of another size resets first.
+        """Move every track to the next frame; an image of another size resets first.
 
         Args:
             image: (H, W, 3) uint8.
@@ -82,10 +81,10 @@ class FlowPropagation:
         self._previous = current
 
     def start(self) -> int:
-        """Make the current frame a keyframe.
+        """Start a track with the current frame as its keyframe.
 
         Returns:
-            Its key, for `warp` and `drop`; keys are never used twice.
+            The track's key, for `warp` and `drop`; keys are never used twice.
 
         Raises:
             RuntimeError: no frame has been seen yet.
@@ -100,27 +99,27 @@ class FlowPropagation:
         return key
 
     def drop(self, key: int) -> None:
-        """End a track; one that has already ended is no error."""
+        """End a track, unless it has ended already."""
         self._tracks.pop(key, None)
 
     def __contains__(self, key: int) -> bool:
-        """Whether the track is alive: a reset, a new image size and `drop` end it."""
+        """Whether the track is alive; `reset`, `drop` and a new image size end it."""
         return key in self._tracks
 
     def warp(self, key: int, ids: Ids) -> Ids:
-        """Move ids made at a keyframe to the current frame.
+        """Move ids of a keyframe to the current frame.
 
         Args:
-            key: the keyframe, from `start`.
-            ids: (h, w) of any resolution that shows the keyframe's whole image; int32, or any type
-                that `cv2.remap` takes.
+            key: of the track, from `start`.
+            ids: (h, w) for the whole image, at any resolution; int32, or any type that `cv2.remap`
+                takes.
 
         Returns:
-            The ids moved, of the resolution and type of `ids`; 0 where the keyframe did not show
-            the place.
+            The moved ids, of the shape and type of `ids`; 0 in pixels that the keyframe did not
+            show.
 
         Raises:
-            KeyError: the track has ended (see `in`).
+            KeyError: the track has ended.
         """
         try:
             displacement = self._tracks[key]
@@ -138,7 +137,7 @@ class FlowPropagation:
         )
 
     def _shrink(self, image: Image) -> npt.NDArray[np.uint8]:
-        """The image in grey at the flow's size."""
+        """Return the image in grey at the flow's size."""
         height, width = image.shape[:2]
         factor = min(self._scale, self._max_side / max(height, width))
         size = (max(16, round(width * factor)), max(16, round(height * factor)))
@@ -148,7 +147,7 @@ class FlowPropagation:
 
 @lru_cache(maxsize=8)
 def _grid(shape: tuple[int, ...]) -> Field:
-    """The pixel positions of an image, (h, w, 2) float32 x, y; kept for a few sizes, read-only."""
+    """Return the positions of an image's pixels, (h, w, 2) float32 x, y; read-only."""
     rows, columns = np.indices(shape[:2], np.float32)
     grid = np.stack([columns, rows], axis=-1)
     grid.flags.writeable = False

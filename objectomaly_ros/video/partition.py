@@ -16,13 +16,13 @@ Ids = npt.NDArray[np.int32]
 
 
 def cells_of_masks(stack: MaskStack) -> tuple[Ids, CellIncidence]:
-    """Number the cells of masks that overlap as they like.
+    """Number the cells of masks that may overlap.
 
-    Masks are taken 64 at a time as the bits of one word a pixel, then the cells found so far are
-    split by the distinct words. Only the ends of horizontal runs are compared.
+    Takes 64 masks at a time as the bits of one word a pixel, and splits the cells found so far by
+    the distinct words. Compares only the starts of horizontal runs.
 
     Returns:
-        (H, W) int32 ids, 0 where no mask lies, and their incidence.
+        (H, W) int32 ids, 0 in pixels without a mask, and their incidence.
     """
     order = stack.ascending()
     ids = np.zeros(stack.shape, dtype=np.int32)
@@ -50,7 +50,7 @@ def cells_of_masks(stack: MaskStack) -> tuple[Ids, CellIncidence]:
 
 
 def _incidence_of_words(words: list[npt.NDArray[np.uint64]]) -> CellIncidence:
-    """Unpack `words`: bit k of `words[g][c]` tells if mask 64 g + k, by rank, covers cell c."""
+    """Unpack `words`: bit k of `words[g][c]` is 1 if the mask of rank 64 g + k covers cell c."""
     cells, ranks = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
     for group, word in enumerate(words):
         for bit in range(_BITS):
@@ -62,17 +62,17 @@ def _incidence_of_words(words: list[npt.NDArray[np.uint64]]) -> CellIncidence:
 
 
 def cells_of_label_maps(label_maps: LabelMaps, shape: tuple[int, int]) -> tuple[Ids, CellIncidence]:
-    """Number the cells of label_maps, many times faster than from one mask a region.
+    """Number the cells of label maps, many times faster than from a mask for each region.
 
     Args:
         label_maps: (T, h, w) integer, checked.
-        shape: (H, W) of the ids; they are brought to it like `cv2.INTER_NEAREST` does.
+        shape: (H, W) of the ids, which are resized as by `cv2.INTER_NEAREST`.
 
     Returns:
-        (H, W) int32 ids, 0 where no region lies, and their incidence.
+        (H, W) int32 ids, 0 in pixels without a region, and their incidence.
     """
     flat = np.zeros(label_maps[0].size, np.int32)
-    labels: list[npt.NDArray[np.int64]] = []  # of each label_map, the label + 1 of each cell
+    labels: list[npt.NDArray[np.int64]] = []  # for each label map, the label + 1 of each cell
     areas = []
     for label_map in label_maps:
         own = label_map.ravel().astype(np.int64) + 1
@@ -105,7 +105,7 @@ def _split(
     """Number the distinct pairs of an id and a part.
 
     Returns:
-        the pair of each place, int32, and of each pair its id and its part.
+        The pair of each place, int32; the id of each pair; the part of each pair.
     """
     pairs, place = np.unique(ids.astype(np.int64) * n_parts + parts, return_inverse=True)
     return place.astype(np.int32), pairs // n_parts, pairs % n_parts

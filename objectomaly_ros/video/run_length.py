@@ -1,4 +1,4 @@
-"""Horizontal runs of a map of ids: sums over each id, and values brought back to the pixels."""
+"""Horizontal runs of a map of ids: sums over each id, and values of ids as maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from objectomaly_ros.types import ScoreMap
 
 
 class RunLengths:
-    """An id map as runs of equal ids, which makes sums over ids several times faster.
+    """A map of ids as runs of equal ids, which makes sums over ids several times faster.
 
     Attributes:
         ids: (R,) the id of each run.
@@ -22,7 +22,7 @@ class RunLengths:
     def __init__(self, ids: npt.NDArray[np.int32], n_ids: int) -> None:
         """Find the runs of `ids`, (H, W) with values 0 to `n_ids` - 1."""
         starts = np.empty(ids.shape, dtype=np.bool_)
-        starts[:, 0] = True  # runs end with their row: short float32 sums stay exact enough
+        starts[:, 0] = True  # runs end with their row, so that their float32 sums are short
         np.not_equal(ids[:, 1:], ids[:, :-1], out=starts[:, 1:])
         self._n_ids = n_ids
         self._map = ids
@@ -38,7 +38,7 @@ class RunLengths:
         return self._per_id(runs)
 
     def to_pixels(self, values: npt.NDArray[np.float32]) -> ScoreMap:
-        """Bring a value of each id, (n_ids,), to its pixels, (H, W)."""
+        """Return the map, (H, W), of a value for each id, (n_ids,)."""
         return np.repeat(values[self.ids], self.lengths).reshape(self._map.shape)
 
     def intersect(
@@ -47,7 +47,7 @@ class RunLengths:
         """Return the runs of equal pairs of ids with another map of the same shape.
 
         Returns:
-            (R,) three times: the id here, the id there, and the pixels of each run.
+            (R,) each: this map's id, the other map's id, and the pixels of each run.
         """
         start = np.zeros(self._map.size, np.bool_)
         start[self._starts] = start[other._starts] = True

@@ -158,7 +158,7 @@ def test_the_same_image_gives_the_same_masks():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scales": (), "superpixel_levels": 0}, "there is nothing to make: no scales"),
+        ({"scales": (), "superpixel_levels": 0}, "regions need scales, or superpixel_levels above"),
         ({"superpixel_levels": -1}, "superpixel_levels must be at least 0 .* got -1, 5.0"),
         ({"superpixel_step": 1}, "superpixel_step at least 2; got 3, 1"),
         ({"scales": (50, 0)}, "above 0"),

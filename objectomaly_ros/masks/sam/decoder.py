@@ -1,7 +1,7 @@
-"""SAM's mask decoder for many points of one image, without doing the image's part again and again.
+"""SAM's mask decoder for many points of one image, which does the image's part once.
 
-Everything here runs the package's own modules in the package's own order; what differs is how
-often. Kirillov et al., arXiv 2304.02643, appendix A, has the architecture.
+It runs the package's own modules in the package's order, only less often. The architecture is in
+Kirillov et al., arXiv 2304.02643, appendix A.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
-_MULTIMASK = slice(1, None)  # token 0 is the mask for unambiguous prompts: not used with points
+_MULTIMASK = slice(1, None)  # mask token 0 is for unambiguous prompts, which a point is not
 
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """What the decoder needs of an image, whatever the prompt; batch size 1.
+    """The part of decoding that depends on the image alone; batch size 1.
 
     Attributes:
         keys: (1, h w, C) image embedding with the dense prompt "no mask".
         position: (1, h w, C) positional encoding.
-        k, v: (1, h w, C') keys and values that prompt tokens attend to in the first layer.
-        q: (1, h w, C') queries with which the image attends to prompt tokens in the first layer.
+        k, v: (1, h w, C') keys and values of the first layer, to which prompt tokens attend.
+        q: (1, h w, C') queries of the first layer, by which the image attends to prompt tokens.
         size: h, w.
     """
 
@@ -42,7 +42,7 @@ class Decoded:
     Attributes:
         logits: (M, 4 h, 4 w), low resolution.
         predicted_iou: (M,).
-        prompt: (M,) int64, the point of each; ascending, up to three masks each.
+        prompt: (M,) int64 ascending, the point of each mask; up to three masks a point.
     """
 
     logits: torch.Tensor
@@ -60,11 +60,7 @@ class PointDecoder:
         self._transformer = mask_decoder.transformer
 
     def prepare(self, features: torch.Tensor) -> ImageTokens:
-        """Do what does not depend on the prompt.
-
-        Args:
-            features: (1, C, h, w) from the image encoder.
-        """
+        """Return the image's part for (1, C, h, w) features of the image encoder."""
         dense = self._prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
         keys = (features + dense).flatten(2).permute(0, 2, 1)
         with _full_precision(features):
@@ -73,9 +69,9 @@ class PointDecoder:
         return ImageTokens(keys, position, k, v, q, (features.shape[2], features.shape[3]))
 
     def decode(self, image: ImageTokens, points: torch.Tensor, min_predicted_iou: float) -> Decoded:
-        """Decode `points`, and upscale only the masks that are predicted to be good.
+        """Decode points, and upscale only the masks that are predicted to be good.
 
-        Their number, and that of their points, is read from the device.
+        The host waits for the device twice, for the numbers of these masks and of their points.
 
         Args:
             image: from `prepare`.
@@ -93,7 +89,7 @@ class PointDecoder:
         return Decoded(logits[row, which], quality[prompt, which], prompt)
 
     def _tokens(self, points: torch.Tensor) -> torch.Tensor:
-        """Return (B, 1 + 4 + 2, C): quality token, mask tokens, the point and its padding."""
+        """Return (B, 1 + 4 + 2, C): the quality token, mask tokens, the point and its padding."""
         labels = torch.ones((len(points), 1), dtype=torch.int, device=points.device)
         with _full_precision(points):
             sparse, _ = self._prompts(points=(points[:, None], labels), boxes=None, masks=None)
@@ -103,7 +99,7 @@ class PointDecoder:
     def _attend(
         self, image: ImageTokens, prompts: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the two-way transformer; returns prompt tokens (B, T, C) and image (B, h w, C)."""
+        """Run the two-way transformer; return tokens (B, T, C) and image (B, h w, C)."""
         queries, keys = prompts, image.keys
         k, v, q = image.k, image.v, image.q
         for number, layer in enumerate(self._transformer.layers):
@@ -130,7 +126,7 @@ class PointDecoder:
     def _masks(
         self, tokens: torch.Tensor, keys: torch.Tensor, size: tuple[int, int]
     ) -> torch.Tensor:
-        """Return the logits (B, 3, 4 h, 4 w) of three mask tokens on the upscaled image."""
+        """Return the logits of three mask tokens on the upscaled image, (B, 3, 4 h, 4 w)."""
         image = keys.transpose(1, 2).reshape(len(keys), keys.shape[2], *size)
         upscaled = self._decoder.output_upscaling(image)
         mask_tokens = tokens[:, 1 : 1 + self._decoder.num_mask_tokens][:, _MULTIMASK]
@@ -143,14 +139,14 @@ class PointDecoder:
 
 
 def _full_precision(tensor: torch.Tensor) -> torch.autocast:
-    """Keep positions exact under autocast: their sines have arguments of many periods."""
+    """Keep positions exact under autocast: they enter sines as arguments of many periods."""
     return torch.autocast(tensor.device.type, enabled=False)
 
 
 def _image_projections(
     layer: Any, keys: torch.Tensor, position: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the image's keys and values for the tokens, and its queries to the tokens."""
+    """Return the image's keys and values for tokens, and its queries to tokens."""
     placed = keys + position
     to_image, to_tokens = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
     return to_image.k_proj(placed), to_image.v_proj(keys), to_tokens.q_proj(placed)
@@ -161,9 +157,7 @@ def _to_image(
 ) -> torch.Tensor:
     """Let tokens (B, T, C) attend to image keys and values (1 or B, h w, C'), projected."""
     q = attention.q_proj(tokens)
-    if (
-        len(k) == 1
-    ):  # rows of attention do not see each other: one long row of tokens, nothing copied
+    if len(k) == 1:  # queries are independent: as one long batch, they need no copies of k and v
         q = q.flatten(0, 1)[None]
     out = _attention(q, k, v, attention.num_heads)
     projected: torch.Tensor = attention.out_proj(out)
