@@ -1,11 +1,12 @@
-"""OASC equals the published loops and their goldens, by crops and by cells."""
+"""OASC equals the published loops, their goldens and plain rules, by crops and by cells."""
 
 import cv2
 import numpy as np
+import plain_rules
 import pytest
 from scenes import blobs, golden, rough_score, with_ties
 
-from objectomaly_ros.oasc import OascRule, calibrate
+from objectomaly_ros.oasc import PAPER, OascRule, calibrate, rule_for
 from objectomaly_ros.video.cells import Cells
 from tools.benchmarks import published_loops
 
@@ -17,6 +18,13 @@ CASES = [
     "c5_empty_after_resize",
     "c6_constant",
     "c7_hd",
+]
+RULES = [
+    ("inverse_variance", 0.0),
+    ("inverse_variance", 0.5),
+    ("inverse_variance", 1.0),
+    ("largest", 0.3),
+    ("smallest", 0.7),
 ]
 SHAPES = [(1, 1), (1, 17), (23, 1), (2, 2), (3, 3), (16, 16), (31, 47), (48, 64), (65, 33)]
 
@@ -153,74 +161,89 @@ def test_views_and_other_float_types():
     np.testing.assert_array_equal(calibrate(half, masks), calibrate(half.astype(np.float32), masks))
 
 
-class TestCells:
-    def test_a_cell_is_a_distinct_set_of_masks(self):
-        rng = np.random.default_rng(11)
-        masks = blobs(rng, 70, 40, 50)
-        masks[:, :3, :3] = False  # something uncovered
-        ids = Cells.from_masks(masks, (40, 50)).ids
-        assert ids.dtype == np.int32
-        np.testing.assert_array_equal(ids == 0, ~masks.any(axis=0))
-        sets = np.packbits(masks, axis=0).reshape(-1, ids.size).T
-        distinct = np.unique(sets, axis=0)
-        pairs = np.unique(np.column_stack([ids.ravel(), sets]), axis=0)
-        assert len(pairs) == len(distinct) == len(np.unique(ids))
+@pytest.mark.parametrize(("overlap", "residual"), RULES)
+@pytest.mark.parametrize(("mask_shape", "shape"), [((40, 50), (40, 50)), ((40, 50), (23, 77))])
+def test_equals_the_plain_loops(overlap, residual, mask_shape, shape):
+    for seed in range(8):
+        rng = np.random.default_rng([seed, 3])
+        masks = with_ties(rng, blobs(rng, int(rng.integers(1, 12)), *mask_shape))
+        score = rough_score(rng, *shape)
+        expected = plain_rules.calibrate(score, masks, overlap, residual)
+        direct = calibrate(score, masks, overlap=overlap, residual=residual)
+        cells = Cells.from_masks(masks, shape, rule=OascRule(overlap, residual))
+        np.testing.assert_allclose(direct, expected, rtol=0, atol=2e-6)
+        np.testing.assert_allclose(cells.calibrate(score), expected, rtol=0, atol=2e-6)
 
-    def test_zero_stays_free_where_all_is_covered(self):
-        masks = np.ones((1, 4, 5), dtype=bool)
-        assert (Cells.from_masks(masks, (4, 5)).ids > 0).all()
 
-    @pytest.mark.parametrize("overlap", ["largest", "smallest"])
-    def test_moved_ids_are_moved_masks(self, overlap):
-        for seed in range(20):
-            rng = np.random.default_rng([seed, 12])
-            masks = with_ties(rng, blobs(rng, 12, 45, 60))
-            areas = masks.sum(axis=(1, 2))
-            dx, dy = rng.integers(-20, 20, 2)
-            moved = np.zeros_like(masks)
-            source_y = np.arange(45) - dy
-            source_x = np.arange(60) - dx
-            y, x = np.ix_((source_y >= 0) & (source_y < 45), (source_x >= 0) & (source_x < 60))
-            moved[:, y, x] = masks[:, y - dy, x - dx]
-            cells = Cells.from_masks(masks, (45, 60), rule=OascRule(overlap))
-            ids = np.zeros_like(cells.ids)
-            ids[y, x] = cells.ids[y - dy, x - dx]
-            score = rough_score(rng, 45, 60)
-            expected = published_loops.calibrate(score, moved, areas=areas, overlap=overlap)
-            result = cells.with_ids(ids).calibrate(score)
-            np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
+def test_a_mask_in_which_the_score_disagrees_weighs_less():
+    score = np.zeros((10, 40), np.float32)
+    score[:, 30:] = 1
+    whole, right = np.zeros((2, 10, 40), bool)
+    whole[:, 20:], right[:, 30:] = True, True
+    masks = np.array([whole, right])
+    result = calibrate(score, masks, overlap="inverse_variance")
+    assert result[0, 35] > 0.95  # its own mask agrees, the larger one does not
+    assert result[0, 25] == pytest.approx(0.5)  # covered by the larger one only
+    kept = calibrate(score, masks, overlap="inverse_variance", residual=0.5)
+    assert kept[0, 25] < 0.3  # and so it keeps most of its own score
 
-    def test_other_frames_with_the_same_cells(self):
-        rng = np.random.default_rng(13)
-        masks = blobs(rng, 10, 50, 70)
-        cells = Cells.from_masks(masks, (50, 70))
-        for _ in range(5):
-            score = rough_score(rng, 50, 70)
-            expected = published_loops.calibrate(score, masks)
-            np.testing.assert_allclose(cells.calibrate(score), expected, rtol=0, atol=1e-6)
 
-    def test_noise_masks_keep_memory_in_bounds(self):
-        rng = np.random.default_rng(14)
-        masks = rng.random((40, 60, 80)) < 0.5  # about every pixel its own cell
-        score = rough_score(rng, 60, 80)
-        cells = Cells.from_masks(masks, score.shape)
-        expected = published_loops.calibrate(score, masks)
-        np.testing.assert_allclose(cells.calibrate(score), expected, rtol=0, atol=1e-6)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("residual", [0.0, 0.5])
+@pytest.mark.parametrize("overlap", ["inverse_variance", "largest"])
+def test_a_bad_pixel_takes_its_masks_mean_and_spoils_nobody(bad, residual, overlap):
+    score = np.array([[1, bad, 3, 8, bad]], dtype=np.float32)
+    masks = np.array([[[1, 1, 1, 0, 0]]], dtype=bool)
+    result = calibrate(score, masks, overlap=overlap, residual=residual)
+    assert result[0, 1] == pytest.approx(2)
+    assert result[0, 3] == 8
+    np.testing.assert_array_equal(result[0, 4], bad)
+    assert 1 <= result[0, 0] <= 2
+    assert 2 <= result[0, 2] <= 3
 
-    def test_errors(self):
-        cells = Cells.from_masks(np.ones((1, 4, 5), dtype=bool), (4, 5))
-        with pytest.raises(ValueError, match=r"score has shape \(5, 4\), the cells \(4, 5\)"):
-            cells.calibrate(np.zeros((5, 4), np.float32))
-        with pytest.raises(ValueError, match="must keep the shape"):
-            cells.with_ids(np.zeros((5, 4), np.int32))
-        with pytest.raises(ValueError, match=r"in 0\.\.1, found 0\.\.2"):
-            cells.with_ids(np.array([[0] * 5] * 3 + [[2] * 5]))
-        with pytest.raises(ValueError, match="found -1"):
-            cells.with_ids(np.full((4, 5), -1))
-        with pytest.raises(TypeError, match="float64: warp them by nearest"):
-            cells.with_ids(np.zeros((4, 5)))
-        with pytest.raises(ValueError, match="at least one pixel"):
-            Cells.from_masks(np.ones((1, 4, 5), dtype=bool), (0, 5))
+
+def test_the_old_name_is_accepted_with_a_warning(caplog):
+    assert OascRule("agreement", 0.6) == OascRule("inverse_variance", 0.6)
+    assert "now called 'inverse_variance'" in caplog.text
+
+
+def test_a_constant_score_stays():
+    masks = blobs(np.random.default_rng(7), 5, 20, 30)
+    score = np.full((20, 30), 0.3, np.float32)
+    np.testing.assert_allclose(
+        calibrate(score, masks, overlap="inverse_variance"), score, atol=1e-7
+    )
+
+
+class TestRuleFor:
+    class Recommending:
+        recommended_rule = OascRule("inverse_variance", 0.5, 0.7)
+
+    def test_the_paper_unless_the_generator_says_otherwise(self):
+        assert rule_for(object()) == PAPER == OascRule("largest", 0.0)
+        assert rule_for(self.Recommending()) == OascRule("inverse_variance", 0.5, 0.7)
+
+    def test_what_is_named_wins(self):
+        generator = self.Recommending()
+        assert rule_for(generator, "largest") == PAPER
+        assert rule_for(generator, "smallest", 0.2) == OascRule("smallest", 0.2)
+        assert rule_for(generator, residual=0.1) == OascRule("inverse_variance", 0.1, 0.7)
+        assert rule_for(generator, fade_s=3.0) == OascRule("inverse_variance", 0.5, 3.0)
+        assert rule_for(object(), residual=0.1) == OascRule("largest", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("mean",), "one of largest, smallest, inverse_variance; got 'mean'"),
+        (("largest", 1.5), "that a pixel keeps, 0 to 1; got 1.5"),
+        (("largest", float("nan")), "got nan"),
+        (("largest", 0.0, 0.0), r"fade_s must be above 0 \(.inf for never\), got 0.0"),
+    ],
+)
+def test_wrong_rules(values, message):
+    with pytest.raises(ValueError, match=message):
+        OascRule(*values)
 
 
 @pytest.mark.parametrize("by_cells", [False, True])
@@ -301,12 +324,3 @@ class TestErrors:
     def test_areas(self):
         with pytest.raises(ValueError, match=r"shape \(2,\), one a mask, got \(3,\)"):
             calibrate(self.score, self.masks, areas=[1, 2, 3])
-
-
-def test_resizing_is_that_of_opencv():
-    rng = np.random.default_rng(31)
-    mask = rng.random((1, 73, 91)) < 0.5
-    score = np.zeros((40, 133), np.float32)
-    ids = Cells.from_masks(mask, score.shape).ids
-    expected = cv2.resize(mask[0].astype(np.uint8), (133, 40), interpolation=cv2.INTER_NEAREST)
-    np.testing.assert_array_equal(ids > 0, expected > 0)
