@@ -7,6 +7,7 @@ found with `isinstance`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -103,6 +104,13 @@ class SelectsByName(Protocol):
     """A detector whose next score is that of the image called `name`."""
 
     def select(self, name: str) -> None: ...
+
+
+@runtime_checkable
+class HasCheckpoint(Protocol):
+    """A model that knows the file of its weights, also of the default ones."""
+
+    checkpoint: str | Path | None
 
 
 @runtime_checkable

@@ -60,9 +60,10 @@ def run(args: argparse.Namespace) -> int:
     from objectomaly_ros.evaluation.cache import ScoreCache
     from objectomaly_ros.evaluation.datasets import find_datasets
     from objectomaly_ros.evaluation.model_spec import ModelSpec
-    from objectomaly_ros.evaluation.report import write_report
+    from objectomaly_ros.evaluation.report.page import write_report
     from objectomaly_ros.evaluation.results import as_json, as_text, failed
-    from objectomaly_ros.evaluation.runner import Options, evaluate
+    from objectomaly_ros.evaluation.runner import evaluate
+    from objectomaly_ros.evaluation.stages import Options
     from objectomaly_ros.files.writing import open_replacing
 
     datasets = find_datasets(args.root, args.datasets)

@@ -1,11 +1,12 @@
-"""All figures of one stage on one dataset, frame by frame, from the cached scores."""
+"""All figures of one stage on one dataset, from the cached scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from objectomaly_ros.evaluation.components import (
 )
 from objectomaly_ros.evaluation.datasets import Conventions
 from objectomaly_ros.evaluation.frame_files import read_labels
+from objectomaly_ros.evaluation.frames import ANOMALY, IGNORE
 from objectomaly_ros.evaluation.pixel import (
     PixelAccumulator,
     PixelCurve,
@@ -30,26 +32,24 @@ from objectomaly_ros.evaluation.pixel import (
 from objectomaly_ros.evaluation.stages import ScoredFrame, Stage, load_stage
 
 RECALLS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-"""Pixel recalls whose thresholds the component F1 is also taken at."""
+"""Pixel recalls at whose thresholds the component F1 is measured too."""
 _CURVE_POINTS = 240
 
-_Job = TypeVar("_Job")
-_Done = TypeVar("_Done")
-EachOf: TypeAlias = Callable[[Callable[[_Job], _Done], Sequence[_Job]], Iterable[_Done]]
+MapJobs: TypeAlias = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""Maps a function over jobs in order, maybe in other processes."""
 
 
 @dataclass(frozen=True)
 class FrameFigures:
-    """What one frame contributes, at the dataset's best-F1 threshold.
+    """Figures of one frame at the dataset's best-F1 threshold.
 
     Attributes:
         name: of the frame.
-        auprc: of this frame alone; NaN where it holds no anomaly.
-        fpr95: of this frame alone; NaN likewise.
-        f1: pixel F1; NaN where nothing is anomalous nor predicted.
-        siou: mean sIoU of its ground-truth components; NaN where there are none.
-        objects: its ground-truth components.
-        false_components: predicted components of which less than a quarter lies on ground truth.
+        auprc, fpr95: of this frame alone; NaN without an anomaly.
+        f1: pixel F1; NaN if nothing is anomalous or predicted.
+        siou: mean sIoU of the ground-truth components; NaN without any.
+        objects: number of ground-truth components.
+        false_components: number of predicted components with a precision below 0.25.
     """
 
     name: str
@@ -72,17 +72,17 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class StageFigures:
-    """Everything measured of one stage on one dataset.
+    """All figures of one stage on one dataset.
 
     Attributes:
         stage: which.
         pixel: pixel metrics of all frames together.
         components: component metrics at `pixel.best_f1_threshold`.
-        strict_f1: mean component F1 with the official reading of the threshold, which takes the
-            lowest predicted score itself, with `>`: objects whose plateau equals it are lost.
+        strict_f1: mean component F1 as the official code uses the threshold: `>` with the lowest
+            predicted score itself, which loses objects whose plateau has that score.
         curve: (T, 3) float64 recall, precision, false positive rate; thinned out for drawing.
         sweep: component F1 at other thresholds.
-        frames: frame by frame.
+        frames: the single frames.
     """
 
     stage: Stage
@@ -94,32 +94,23 @@ class StageFigures:
     frames: tuple[FrameFigures, ...]
 
 
-@dataclass(frozen=True)
-class _Job2:
-    cache: Path
-    scored: ScoredFrame
-    stage: Stage
-    conventions: Conventions
-    thresholds: tuple[float, ...]
-
-
 def measure_stage(
     cache: ScoreCache,
     scored: Sequence[ScoredFrame],
     stage: Stage,
     conventions: Conventions,
-    each: EachOf[_Job2, tuple[FrameFigures, list[FrameComponents]]] = map,
+    each: MapJobs = map,
 ) -> StageFigures:
     """Measure one stage in two passes over the frames: pixels, then components.
 
     Memory does not grow with the number of frames, see `PixelAccumulator`.
 
     Args:
-        cache: where the scores are.
-        scored: the frames, not none.
-        stage: which score.
+        cache: holds the scores.
+        scored: the frames, at least one.
+        stage: which score to measure.
         conventions: of the dataset.
-        each: maps a function over jobs, in order, maybe in other processes.
+        each: measures the components of the frames.
     """
     accumulator = PixelAccumulator()
     for item in scored:
@@ -130,41 +121,42 @@ def measure_stage(
     strict = pixel.best_f1_level if pixel.anomaly_pixels else float("inf")
     points = _operating_points(curve)
     thresholds = (best, strict, *(threshold for _, threshold in points))
-    jobs = [_Job2(cache.folder, item, stage, conventions, thresholds) for item in scored]
     sums = [ComponentAccumulator(t, conventions.track) for t in thresholds]
     frames = []
-    for figures, components in each(_frame_figures, jobs):
+    measured = partial(_frame_figures, cache.folder, stage, conventions, thresholds)
+    for figures, components in each(measured, scored):
         frames.append(figures)
         for accumulated, found in zip(sums, components, strict=True):
             accumulated.add(found)
     metrics = [accumulated.compute() for accumulated in sums]
-    sweep = (
+    sweep = tuple(
         OperatingPoint(recall, threshold, result.f1)
         for (recall, threshold), result in zip(points, metrics[2:], strict=True)
     )
     return StageFigures(
-        stage,
-        pixel,
-        metrics[0],
-        metrics[1].f1,
-        _thinned(curve),
-        tuple(sweep),
-        tuple(frames),
+        stage, pixel, metrics[0], metrics[1].f1, _thinned(curve), sweep, tuple(frames)
     )
 
 
-def _frame_figures(job: _Job2) -> tuple[FrameFigures, list[FrameComponents]]:
-    labels = read_labels(job.scored.frame.labels, job.conventions.label_values)
-    score = load_stage(ScoreCache(job.cache), job.scored, job.stage)
-    limits = TRACKS[job.conventions.track]
-    components = [frame_components(score > t, labels, limits) for t in job.thresholds]
+def _frame_figures(
+    cache: Path,
+    stage: Stage,
+    conventions: Conventions,
+    thresholds: Sequence[float],
+    scored: ScoredFrame,
+) -> tuple[FrameFigures, list[FrameComponents]]:
+    """Measure one frame; return its components at every threshold."""
+    labels = read_labels(scored.frame.labels, conventions.label_values)
+    score = load_stage(ScoreCache(cache), scored, stage)
+    limits = TRACKS[conventions.track]
+    components = [frame_components(score > t, labels, limits) for t in thresholds]
     alone = pixel_metrics(score, labels)
-    predicted = (score > job.thresholds[0]) & (labels != 255)
-    found = int(np.count_nonzero(predicted & (labels == 1)))
+    predicted = (score > thresholds[0]) & (labels != IGNORE)
+    found = int(np.count_nonzero(predicted & (labels == ANOMALY)))
     denominator = int(np.count_nonzero(predicted)) + alone.anomaly_pixels
     at_best = components[0]
     figures = FrameFigures(
-        name=job.scored.frame.name,
+        name=scored.frame.name,
         auprc=alone.auprc,
         fpr95=alone.fpr95,
         f1=2 * found / denominator if denominator else float("nan"),
@@ -176,7 +168,7 @@ def _frame_figures(job: _Job2) -> tuple[FrameFigures, list[FrameComponents]]:
 
 
 def _operating_points(curve: PixelCurve) -> list[tuple[float, float]]:
-    """Recall and threshold, between two scores, at each of `RECALLS` that is told apart."""
+    """Return the distinct points at `RECALLS`: recall, and a threshold between two scores."""
     if not curve.level.size or not curve.true_positives[-1]:
         return []
     at = sorted({int(np.argmax(curve.recall >= recall)) for recall in RECALLS})
@@ -188,11 +180,8 @@ def _operating_points(curve: PixelCurve) -> list[tuple[float, float]]:
 def _thinned(curve: PixelCurve) -> npt.NDArray[np.float64]:
     if not curve.level.size:
         return np.empty((0, 3))
-    recall, fpr = curve.recall, curve.fpr
     even = np.linspace(0, 1, _CURVE_POINTS)
     last = curve.level.size - 1
-    at: Iterator[npt.NDArray[np.intp]] = iter(
-        (np.searchsorted(recall, even), np.searchsorted(fpr, even**3), np.array([0, last]))
-    )
-    index = np.unique(np.clip(np.concatenate(list(at)), 0, last))
-    return np.stack([recall[index], curve.precision[index], fpr[index]], axis=1)
+    points = (np.searchsorted(curve.recall, even), np.searchsorted(curve.fpr, even**3), [0, last])
+    at = np.unique(np.clip(np.concatenate(points), 0, last))
+    return np.stack([curve.recall[at], curve.precision[at], curve.fpr[at]], axis=1)

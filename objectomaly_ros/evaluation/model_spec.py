@@ -1,4 +1,4 @@
-"""Detectors and mask generators as a command line names them, and what identifies their outcome."""
+"""Detectors and mask generators as the command line names them, and their identity."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Any, TypeVar
 from objectomaly_ros import __version__
 from objectomaly_ros.detectors import load_detector
 from objectomaly_ros.masks import load_mask_generator
-from objectomaly_ros.types import Detector, MaskGenerator
+from objectomaly_ros.types import Detector, HasCheckpoint, MaskGenerator
 
 _Model = TypeVar("_Model")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What to load: a name, its weights, its options.
+    """A model to load.
 
     Attributes:
         name: of `DETECTORS` or `MASK_GENERATORS`, or "module:Class".
-        checkpoint: path of the weights, None for the default.
-        options: passed on as keyword arguments.
+        checkpoint: path of the weights; None for the default.
+        options: keyword arguments of its constructor.
     """
 
     name: str
-    checkpoint: str | None = None
+    checkpoint: str | Path | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
         """Read `NAME[=CHECKPOINT][,OPTION=VALUE]...`, e.g. "semantic=net.onnx,rule=entropy".
 
-        Values are JSON where they parse as such (360, true, [50, 100]), else text.
+        Values are JSON (360, true, [50, 100]) or else text.
 
         Raises:
             ValueError: an option has no value, or the name is empty.
@@ -58,7 +58,7 @@ class ModelSpec:
 
     @property
     def label(self) -> str:
-        """What tables call it: the name, the weights' file name and the options."""
+        """The name in tables: name, file name of the weights, options."""
         weights = f"={Path(self.checkpoint).name}" if self.checkpoint else ""
         options = "".join(f",{key}={value}" for key, value in self.options.items())
         return f"{self.name}{weights}{options}"
@@ -80,7 +80,7 @@ class ModelSpec:
     def _loaded(self, load: Callable[..., _Model], device: str) -> _Model:
         try:
             return load(self.name, self.checkpoint, device, **self.options)
-        except TypeError as error:  # an option that the model does not know
+        except TypeError as error:  # an unknown option
             raise ValueError(str(error)) from error
         except ModuleNotFoundError as error:
             module = self.name.partition(":")[0]
@@ -92,19 +92,21 @@ class ModelSpec:
             ) from error
 
     def identity(self, model: object) -> str:
-        """Return a hash of all that decides what `model` computes, besides the image.
+        """Return a hash of everything but the image that the output of `model` depends on.
 
-        These are the name, the options, the content of the weights, the model's source file and
-        this package's version. (Of a folder of score maps: names, sizes and times.)
+        These are the name, the options, the content of the weights (of a folder of score maps the
+        names, sizes and times), the model's source file and the version of this package.
         """
         digest = hashlib.sha256()
         digest.update(json.dumps([__version__, self.name, self.options], sort_keys=True).encode())
-        weights = self.checkpoint or getattr(model, "checkpoint", None)
-        if isinstance(weights, (str, Path)):
+        weights = self.checkpoint
+        if weights is None and isinstance(model, HasCheckpoint):
+            weights = model.checkpoint
+        if weights is not None:
             digest.update(_content(Path(weights)))
         try:
             source = inspect.getsourcefile(type(model))
-        except TypeError:  # built-in, or made at run time
+        except TypeError:  # a built-in class, or one made at run time
             source = None
         if source:
             digest.update(_content(Path(source)))

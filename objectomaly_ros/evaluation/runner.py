@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,17 +19,14 @@ from tqdm import tqdm
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import Conventions, Dataset, Frame
 from objectomaly_ros.evaluation.frame_files import FrameError
-from objectomaly_ros.evaluation.measure import StageFigures, measure_stage
+from objectomaly_ros.evaluation.measure import MapJobs, StageFigures, measure_stage
 from objectomaly_ros.evaluation.model_spec import ModelSpec
-from objectomaly_ros.evaluation.stages import STAGES, FrameScorer, ScoredFrame, Stage
-from objectomaly_ros.oasc import Overlap
-
-_MapJobs = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+from objectomaly_ros.evaluation.stages import STAGES, FrameScorer, Options, ScoredFrame, Stage
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A frame that could not be used, and why (the message names the file)."""
+    """A frame that cannot be used, and why (the message names the file)."""
 
     frame: str
     reason: str
@@ -41,11 +37,11 @@ class Run:
     """One detector with one mask generator on one dataset.
 
     Attributes:
-        detector, masks: as given on the command line; masks "none" for the coarse stage alone.
-        stages: what was measured, by stage; empty where no frame could be used.
+        detector, masks: their labels; masks "none" for the coarse stage alone.
+        stages: the figures by stage; empty if no frame can be used.
         scored: the frames that count.
-        failures: the frames that do not.
-        computed: score maps computed in this run; the others came from the cache.
+        failures: the others.
+        computed: how many score maps were computed, not found in the cache.
     """
 
     detector: str
@@ -69,28 +65,6 @@ class DatasetResult:
     runs: tuple[Run, ...]
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to evaluate.
-
-    Attributes:
-        cache: folder for the scores.
-        device: torch device.
-        workers: processes; 1 works in this one.
-        limit: use at most this many frames of a dataset, evenly spread over it.
-        progress: show bars on stderr.
-        overlap, residual: how OASC joins masks, see `rule_for`.
-    """
-
-    cache: Path
-    device: str = "cpu"
-    workers: int = 1
-    limit: int | None = None
-    progress: bool = True
-    overlap: Overlap | None = None
-    residual: float | None = None
-
-
 def evaluate(
     datasets: Sequence[Dataset],
     detectors: Sequence[ModelSpec],
@@ -99,11 +73,13 @@ def evaluate(
 ) -> list[DatasetResult]:
     """Measure every detector with every mask generator on every dataset, after every stage.
 
-    A frame that cannot be used is left out and reported as a `Failure`; the rest goes on. Run again
-    after an interruption, it takes the scores that are ready from the cache.
+    A frame that cannot be used becomes a `Failure`, and the others are measured. A second call
+    after an interruption takes finished scores from the cache.
 
     Raises:
-        What loading a model raises; ValueError where a worker process dies.
+        ValueError: a worker process dies.
+        OSError: the cache cannot be written.
+        What loading a model raises.
     """
     results: dict[str, list[Run]] = {dataset.name: [] for dataset in datasets}
     for detector in detectors:
@@ -129,16 +105,27 @@ def _run(
     detector: ModelSpec,
     generator: ModelSpec | None,
     options: Options,
-    each: _MapJobs,
+    each: MapJobs,
     coarse_known: dict[tuple[str, ...], StageFigures],
 ) -> Run:
+    def shown(title: str, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
+        return iter(
+            tqdm(
+                each(function, jobs),
+                title,
+                len(jobs),
+                disable=not options.progress,
+                unit="frame",
+                dynamic_ncols=True,
+            )
+        )
+
     masks = generator.label if generator else "none"
-    title = f"{dataset.name}: {detector.label} + {masks}"
-    bar = partial(tqdm, disable=not options.progress, unit="frame", dynamic_ncols=True)
     frames = chosen_frames(dataset, options.limit)
     scored, failures = [], []
-    outcomes = each(partial(_score_one, dataset.conventions), frames)
-    for frame, outcome in zip(frames, bar(outcomes, total=len(frames), desc=title), strict=True):
+    title = f"{dataset.name}: {detector.label} + {masks}"
+    outcomes = shown(title, partial(_score_one, dataset.conventions), frames)
+    for frame, outcome in zip(frames, outcomes, strict=True):
         if isinstance(outcome, ScoredFrame):
             scored.append(outcome)
         else:
@@ -152,42 +139,26 @@ def _run(
         if stage == "coarse" and keys in coarse_known:
             stages[stage] = coarse_known[keys]
             continue
-
-        def shown(function: Callable[[Any], Any], jobs: Sequence[Any], stage: Stage = stage) -> Any:
-            return bar(each(function, jobs), total=len(jobs), desc=f"  measuring {stage}")
-
-        stages[stage] = measure_stage(cache, scored, stage, dataset.conventions, shown)
+        measured = partial(shown, f"  measuring {stage}")
+        stages[stage] = measure_stage(cache, scored, stage, dataset.conventions, measured)
         if stage == "coarse":
             coarse_known[keys] = stages[stage]
     computed = sum(item.computed for item in scored)
     return Run(detector.label, masks, stages, tuple(scored), tuple(failures), computed)
 
 
-# The scorer of this process: workers load their models once, not once a frame.
+# The scorer of this process, so that a worker loads its models once.
 _scorer: FrameScorer | None = None
-
-
-def _frame_scorer(
-    detector: ModelSpec, generator: ModelSpec | None, options: Options
-) -> FrameScorer:
-    return FrameScorer(
-        detector,
-        generator,
-        options.device,
-        options.cache,
-        overlap=options.overlap,
-        residual=options.residual,
-    )
 
 
 def _start(
     detector: ModelSpec, generator: ModelSpec | None, options: Options, threads: int | None
 ) -> None:
     global _scorer
-    _scorer = _frame_scorer(detector, generator, options)
+    _scorer = FrameScorer(detector, generator, options)
     if threads is not None:
         cv2.setNumThreads(threads)
-        if torch := sys.modules.get("torch"):  # not every detector needs it, and it loads slowly
+        if torch := sys.modules.get("torch"):  # loads slowly, and not every detector needs it
             torch.set_num_threads(threads)
 
 
@@ -202,17 +173,17 @@ def _score_one(conventions: Conventions, frame: Frame) -> ScoredFrame | str:
 @contextmanager
 def _workers(
     detector: ModelSpec, generator: ModelSpec | None, options: Options
-) -> Iterator[_MapJobs]:
-    """Give a function that maps over jobs in order, here or in worker processes."""
+) -> Iterator[MapJobs]:
+    """Give a function that maps over jobs in order, in this process or in workers."""
     if options.workers <= 1:
         _start(detector, generator, options, None)
         yield map
         return
-    _frame_scorer(detector, generator, options)  # fails here, not in a worker
+    FrameScorer(detector, generator, options)  # raises here instead of in a worker
     threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
     pool = ProcessPoolExecutor(
         options.workers,
-        mp_context=get_context("spawn"),  # a fork would share locks of torch's threads
+        mp_context=get_context("spawn"),  # a fork would copy locks of torch's threads
         initializer=_start,
         initargs=(detector, generator, options, threads),
     )
@@ -220,8 +191,8 @@ def _workers(
         yield pool.map
     except BrokenProcessPool as error:
         raise ValueError(
-            "a worker process ended before its work was done (out of memory?); run the same "
-            "command again, with fewer --workers: finished frames are kept"
+            "a worker process died (out of memory?); run the same command again with fewer "
+            "--workers: finished frames are kept"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -16,7 +16,8 @@ from objectomaly_ros.evaluation.published import published_rows
 from objectomaly_ros.evaluation.report.charts import Line, chart
 from objectomaly_ros.evaluation.report.page import write_report
 from objectomaly_ros.evaluation.results import percent
-from objectomaly_ros.evaluation.runner import Options, evaluate
+from objectomaly_ros.evaluation.runner import evaluate
+from objectomaly_ros.evaluation.stages import Options
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 FLAGS = [
@@ -86,7 +87,7 @@ def test_the_page_stands_alone_and_says_what_was_measured(report):
     assert 'class="split claimed">claimed<' in text
     assert "compare only figures of the same split" in text
     assert "1 left out" in text
-    assert "f&lt;i&gt;9.png: this is no image file" in text
+    assert "f&lt;i&gt;9.png: this image file cannot be read" in text
     assert "f<i>9" not in text
 
 

@@ -18,7 +18,8 @@ from objectomaly_ros.evaluation.datasets import find_datasets
 from objectomaly_ros.evaluation.metrics import component_metrics, pixel_metrics
 from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.results import as_json, as_text
-from objectomaly_ros.evaluation.runner import Options, chosen_frames, evaluate
+from objectomaly_ros.evaluation.runner import chosen_frames, evaluate
+from objectomaly_ros.evaluation.stages import Options
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import calibrate
 
