@@ -1,4 +1,4 @@
-"""Images and labels read from disk, with errors that name the file and what is wrong with it."""
+"""Reads images and labels; errors name the file and its fault."""
 
 from __future__ import annotations
 
@@ -12,48 +12,43 @@ from PIL import ImageOps
 
 from objectomaly_ros.evaluation.datasets import PLAIN
 from objectomaly_ros.evaluation.frames import Labels
+from objectomaly_ros.files.picture_size import check_pixels
 from objectomaly_ros.types import Image
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)
 
 
 class FrameError(ValueError):
-    """A frame cannot be used; the message names the file and the fault."""
+    """A frame cannot be used; the message names the file and its fault."""
 
 
 def read_image(path: str | Path) -> Image:
-    """Read an image, turned as its EXIF orientation says.
+    """Read an image as (H, W, 3) RGB uint8, upright by its EXIF orientation.
 
-    Grey images become RGB, transparency is dropped, 16-bit grey is scaled to 8 bits.
-
-    Returns:
-        (H, W, 3) RGB uint8.
+    Grey becomes RGB, transparency is dropped, 16-bit grey is scaled to 8 bits.
 
     Raises:
-        FrameError: the file is missing, empty, truncated or no image.
+        FrameError: the file is missing, empty, damaged, no image, or has more than `MAX_PIXELS`.
     """
     with _opened(Path(path), "image") as picture:
         try:
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith(("I", "F")):
                 return _from_deep(np.asarray(upright), Path(path))
-            return np.array(upright.convert("RGB"))  # a copy: torch wants it writable
+            return np.array(upright.convert("RGB"))  # a copy: torch needs it writable
         except _UNREADABLE as error:
             raise FrameError(f"{path}: the image is damaged: {error}") from error
 
 
 def read_labels(path: str | Path | None, values: Mapping[int, int] = PLAIN) -> Labels:
-    """Read ground truth.
+    """Read ground truth as (H, W) uint8 of 0 normal, 1 anomaly, 255 ignore.
 
     Args:
-        path: an 8-bit picture of one channel, or of a palette, whose numbers are meant.
-        values: number in the file -> 0 normal, 1 anomaly, 255 ignore.
-
-    Returns:
-        (H, W) uint8 of 0, 1, 255.
+        path: an 8-bit picture of one channel or with a palette, whose indices are the labels.
+        values: number in the file -> label.
 
     Raises:
-        FrameError: the file is missing, unreadable, of more than 8 bits or coloured, or holds other
+        FrameError: as of `read_image`, or the picture has more than 8 bits, colour, or other
             numbers.
     """
     if path is None:
@@ -107,13 +102,15 @@ def _opened(path: Path, what: str) -> Pillow.Image:
     try:
         if path.stat().st_size == 0:
             raise FrameError(f"{path}: the {what} file is empty (0 bytes)")
-        return Pillow.open(path)
+        picture = Pillow.open(path)
+        check_pixels(*picture.size)
+        return picture
     except FileNotFoundError as error:
         raise FrameError(f"{path}: there is no such {what} file") from error
     except _UNREADABLE as error:
         if isinstance(error, FrameError):
             raise
-        raise FrameError(f"{path}: this is no {what} file that can be read: {error}") from error
+        raise FrameError(f"{path}: this {what} file cannot be read: {error}") from error
 
 
 def _from_deep(grey: npt.NDArray[np.generic], path: Path) -> Image:

@@ -89,7 +89,10 @@ def spoil_scores(root, edit):
 FRAME_FAULTS = {
     "labels missing": (lambda r: (r / LABELS / "f1.png").unlink(), "f1.png: there are no labels"),
     "labels empty": (lambda r: (r / LABELS / "f1.png").write_bytes(b""), "labels file is empty"),
-    "labels are text": (lambda r: (r / LABELS / "f1.png").write_text("x"), "no labels file"),
+    "labels are text": (
+        lambda r: (r / LABELS / "f1.png").write_text("x"),
+        "this labels file cannot be read",
+    ),
     "labels cut off": (
         lambda r: (r / LABELS / "f1.png").write_bytes((r / LABELS / "f1.png").read_bytes()[:80]),
         "labels are damaged",
@@ -118,7 +121,10 @@ FRAME_FAULTS = {
         "must not be JPEG",
     ),
     "image empty": (lambda r: (r / IMAGE / "f1.png").write_bytes(b""), "image file is empty"),
-    "image is text": (lambda r: (r / IMAGE / "f1.png").write_text("x"), "no image file"),
+    "image is text": (
+        lambda r: (r / IMAGE / "f1.png").write_text("x"),
+        "this image file cannot be read",
+    ),
     "image cut off": (
         lambda r: (r / IMAGE / "f1.png").write_bytes((r / IMAGE / "f1.png").read_bytes()[:200]),
         "image is damaged",

@@ -175,7 +175,7 @@ def test_bad_images_are_named_and_the_others_are_refined(images, tmp_path, capfd
     assert refine(images, tmp_path / "out", *detector) == 3
     seen = capfd.readouterr()
     assert "3 of 6 images refined" in seen.out
-    for line in ("x.jpg: this is no image file", "empty.png: the image file is empty"):
+    for line in ("x.jpg: this image file cannot be read", "empty.png: the image file is empty"):
         assert line in seen.err
     assert "cut.png: the image is damaged" in seen.err
 

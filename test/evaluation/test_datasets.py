@@ -1,5 +1,8 @@
 """Datasets are found in the layouts that people have, and a wrong folder is explained."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -169,3 +172,13 @@ def test_exif_orientation_is_obeyed(tmp_path):
     exif[0x0112] = 6  # turned by 90 degrees
     Pillow.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     assert read_image(tmp_path / "a.jpg").shape == (6, 4, 3)
+
+
+def test_a_picture_that_claims_too_many_pixels_is_not_decoded(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 12_000, 12_000, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT")
+    for read in (read_image, read_labels):
+        with pytest.raises(FrameError, match="12000 x 12000 pixels"):
+            read(path)
