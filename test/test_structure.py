@@ -30,8 +30,7 @@ API = {
 
 # Facades that stand until they are taken down.
 STILL_TWO_HOMES = (
-    f"{PACKAGE}.demo.drive", f"{PACKAGE}.evaluation.metrics",
-    f"{PACKAGE}.evaluation.report",
+    f"{PACKAGE}.demo.drive",
 )  # fmt: skip
 
 ROS_PACKAGES = {

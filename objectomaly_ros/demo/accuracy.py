@@ -14,7 +14,7 @@ from objectomaly_ros.demo.drive import VisibleObject
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.truth import FrameTruth, Truth
 from objectomaly_ros.evaluation.frames import IGNORE
-from objectomaly_ros.evaluation.metrics import PixelAccumulator, PixelMetrics
+from objectomaly_ros.evaluation.pixel import PixelAccumulator, PixelMetrics
 
 FOUND_SHARE = 0.3
 """An object counts as found in a frame where ~/mask covers this share of its visible pixels."""

@@ -1,4 +1,4 @@
-"""Score maps on disk, so that a run that was interrupted goes on where it was."""
+"""Score maps on disk, so that an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import ScoreMap
 
-_FORMAT = "1"  # raise it when OASC or the file format changes what a stored map means
+_FORMAT = "1"  # raise it when OASC or the file format changes
 
 
 class ScoreCache:
-    """Stores one score map a key, each written whole or not at all.
+    """Stores one score map under each key.
 
     Args:
-        folder: made where it is missing. About 0.5 MB a coarse map of 480x360.
+        folder: made if missing. A coarse map of 480x360 takes about 0.5 MB.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -27,7 +27,7 @@ class ScoreCache:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def key(self, *parts: str | bytes) -> str:
-        """Return the key of what is computed from these parts (contents and identities)."""
+        """Return the key of a map computed from these contents and identities."""
         digest = hashlib.sha256(_FORMAT.encode())
         for part in parts:
             data = part.encode() if isinstance(part, str) else part
@@ -35,7 +35,7 @@ class ScoreCache:
         return digest.hexdigest()[:40]
 
     def load(self, key: str) -> ScoreMap | None:
-        """Return the map, (H, W) float32; None where there is none or it is damaged."""
+        """Return the map, (H, W) float32; None if it is missing or damaged."""
         try:
             with np.load(self._path(key), allow_pickle=False) as content:
                 score: ScoreMap = content["score"]
@@ -44,7 +44,7 @@ class ScoreCache:
         return score if score.ndim == 2 and score.dtype == np.float32 else None
 
     def store(self, key: str, score: ScoreMap) -> None:
-        """Write a map; a process that is killed meanwhile leaves nothing under the key.
+        """Write a map, whole or not at all.
 
         Raises:
             OSError: it cannot be written.

@@ -1,14 +1,13 @@
 """Component metrics of an anomaly score: sIoU, PPV and F1 over segments, not pixels.
 
 Definitions: SegmentMeIfYouCan (Chan et al., NeurIPS Datasets 2021), section 4 "component level",
-with the choices that its official code makes where the text leaves them open:
+and its official code where the text is open:
 
 - predicted is `score > threshold`, strictly; ignored pixels (255) are never predicted;
-- components are 8-connected; predicted ones smaller than the track's limit vanish; ground-truth
-  ones smaller than its limit become ignored, which cuts them out of the predictions too, but
-  after these were measured against their own limit;
-- a ground-truth component is found (tp) where its sIoU reaches the sIoU threshold, else missed
-  (fn); a predicted component is false (fp) where its precision stays below that threshold.
+- components are 8-connected; predicted ones below the track's size limit are dropped; then
+  ground-truth ones below their limit become ignored, which cuts them out of the predictions too;
+- a ground-truth component is found (tp) if its sIoU reaches the sIoU threshold, else missed (fn); a
+  predicted component is false (fp) if its precision is below that threshold.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from objectomaly_ros.evaluation.pixel import pixel_metrics
 from objectomaly_ros.types import Mask
 
 SIOU_THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.linspace(0.25, 0.75, 11))
-"""The eleven sIoU thresholds that F1 is averaged over."""
+"""F1 is averaged over these eleven sIoU thresholds."""
 
 
 @dataclass(frozen=True)
 class SizeLimits:
-    """Fewest pixels that a component must have, predicted and in the ground truth."""
+    """The fewest pixels of a predicted and of a ground-truth component."""
 
     predicted: int
     truth: int
@@ -58,7 +57,7 @@ class FrameComponents:
         siou: (G,) float64, adjusted IoU of every ground-truth component.
         truth_size: (G,) int64, their pixels.
         predicted_siou: (P,) float64, adjusted IoU of every predicted component.
-        ppv: (P,) float64, share of every predicted component that lies on ground truth.
+        ppv: (P,) float64, precision of every predicted component: its share on ground truth.
         predicted_size: (P,) int64, their pixels.
     """
 
@@ -71,12 +70,10 @@ class FrameComponents:
 
 @dataclass(frozen=True)
 class ComponentMetrics:
-    """Component metrics over all components of all frames. Fractions, 0 to 1, or NaN.
+    """Component metrics over all components of all frames; fractions, 0 to 1, or NaN.
 
-    Undefined cases: without any ground-truth component `siou` is NaN; without any predicted one
-    `ppv` is NaN; without either there is nothing to be right or wrong about, and `f1` and its
-    list are NaN too (the official code divides by zero there). Ground truth without predictions has
-    f1 0, and so have predictions without ground truth.
+    Without ground-truth components `siou` is NaN, without predicted ones `ppv`. Without both, `f1`
+    and its list are NaN too (the official code divides by zero); with one kind alone, `f1` is 0.
 
     Attributes:
         siou: mean adjusted IoU of the ground-truth components.
@@ -84,13 +81,11 @@ class ComponentMetrics:
         f1: mean F1 over the sIoU thresholds.
         siou_thresholds: 0.25, 0.30, ..., 0.75.
         f1_per_threshold: F1 at each of them.
-        tp: ground-truth components found, at each of them.
-        fn: ground-truth components missed.
-        fp: predicted components that are false.
+        tp, fn, fp: numbers of components found, missed and false at each of them.
         predicted_siou: mean adjusted IoU of the predicted components.
-        threshold: the score threshold used (`score > threshold`).
-        track: whose size limits were used.
-        frames: the single components, frame by frame.
+        threshold: of the score (`score > threshold`).
+        track: whose size limits hold.
+        frames: the components of each frame.
     """
 
     siou: float
@@ -108,10 +103,7 @@ class ComponentMetrics:
 
 
 class ComponentAccumulator:
-    """Component metrics of any number of frames, one frame at a time.
-
-    Exact; keeps a few numbers a component, no maps.
-    """
+    """Component metrics of any number of frames, one frame at a time; keeps no maps."""
 
     def __init__(self, threshold: float, track: str = "AnomalyTrack") -> None:
         self.threshold = float(threshold)
@@ -131,7 +123,7 @@ class ComponentAccumulator:
         return frame
 
     def add(self, frame: FrameComponents) -> None:
-        """Add the components of a frame that were found elsewhere, in another process say."""
+        """Add the components of a frame, found in another process for instance."""
         self._frames.append(frame)
 
     def compute(self) -> ComponentMetrics:
@@ -144,8 +136,8 @@ class ComponentAccumulator:
         fn = np.count_nonzero(siou < limits, axis=1)
         fp = np.count_nonzero(ppv < limits, axis=1)
         if siou.size or ppv.size:
-            # tp + fn + fp may be 0 only where every prediction is right and there is no truth,
-            # which cannot be: precision needs truth
+            # Never divides by zero: a component is tp, fn or fp, unless it is a right prediction,
+            # and then there is truth.
             f1 = 2 * tp / (2 * tp + fn + fp)
         else:
             f1 = np.full(len(SIOU_THRESHOLDS), np.nan)
@@ -177,26 +169,23 @@ def component_metrics(
         scores: (N, H, W) or (H, W) array, or an iterable of (H, W) frames; higher is more
             anomalous.
         labels: the same shapes; 0 normal, 1 anomaly, 255 ignore.
-        threshold: predicted is `score > threshold`. None takes the best-F1 threshold of the pixel
-            metrics, between two scores, so that no plateau is lost to the strict comparison
-            (see `PixelMetrics.best_f1_threshold`); that walks the frames twice.
+        threshold: predicted is `score > threshold`. None takes `PixelMetrics.best_f1_threshold`,
+            or infinity if no pixel is anomalous; this reads the frames twice.
         track: "AnomalyTrack" or "ObstacleTrack", for the size limits.
 
     Returns:
-        Fractions (0 to 1), see `ComponentMetrics`, also for the undefined cases. If no pixel is
-        anomalous and no threshold is given, nothing is predicted (threshold infinity).
+        fractions, see `ComponentMetrics`.
 
     Raises:
         ValueError: frames do not pair up, shapes differ, unknown labels, scores not finite, or an
             unknown track.
-        TypeError: the frames come from a generator, which cannot be walked twice, and no threshold
-            is given.
+        TypeError: no threshold is given, and the frames come from a generator.
     """
     _limits_of(track)
     if threshold is None:
         if not (can_be_walked_twice(scores) and can_be_walked_twice(labels)):
             raise TypeError(
-                "without a threshold the frames are needed twice, which a generator cannot give: "
+                "without a threshold the frames are read twice, which a generator cannot do: "
                 "pass a threshold, or a list or array"
             )
         threshold = pixel_metrics(scores, labels).best_f1_threshold
@@ -209,26 +198,20 @@ def component_metrics(
 
 
 def frame_components(predicted: Mask, labels: Labels, limits: SizeLimits) -> FrameComponents:
-    """Match the predicted with the ground-truth components of one frame.
-
-    Args:
-        predicted: (H, W) bool.
-        labels: (H, W) uint8 of 0, 1, 255.
-        limits: fewest pixels of a component.
-    """
+    """Match predicted (H, W) bool with the components of labels (H, W) uint8 of 0, 1, 255."""
     predicted_ids = _components(predicted & (labels != IGNORE), limits.predicted)
     everything = _components(labels == ANOMALY, 1)
     truth_ids = _without_small(everything, limits.truth)
-    predicted_ids[(everything > 0) & (truth_ids == 0)] = 0  # too small to be asked for: ignored
+    predicted_ids[(everything > 0) & (truth_ids == 0)] = 0  # too small: ignored
 
     columns = int(predicted_ids.max(initial=0)) + 1
     rows = int(truth_ids.max(initial=0)) + 1
     pairs = np.bincount((truth_ids * columns + predicted_ids).ravel(), minlength=rows * columns)
     shared = pairs.reshape(rows, columns)
-    overlap = shared[1:, 1:]  # pixels that truth g and prediction p have in common, (G, P)
+    overlap = shared[1:, 1:]  # pixels shared by truth g and prediction p, (G, P)
     truth_size = shared[1:].sum(axis=1)
     predicted_size = shared[:, 1:].sum(axis=0)
-    kept = predicted_size > 0  # cutting out small truth may have left nothing of a prediction
+    kept = predicted_size > 0  # small truth may cover a whole prediction
     overlap, predicted_size = overlap[:, kept], predicted_size[kept]
     on_truth = overlap.sum(axis=0)
     return FrameComponents(
@@ -245,15 +228,15 @@ def _adjusted_iou(
     own_size: npt.NDArray[np.int64],
     other_size: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """IoU of each row with the union of the columns that touch it (sIoU).
+    """Return the IoU of each row with the union of the columns that touch it (sIoU).
 
-    Parts of those columns that lie on other rows are taken out of the union, so that one
-    prediction that covers two objects is not held against either.
+    The union leaves out parts of the columns on other rows, so that a prediction over two objects
+    counts against neither.
     """
     touches = overlap > 0
     intersection = overlap.sum(axis=1)
     on_rows = overlap.sum(axis=0)
-    outside = touches @ (other_size - on_rows)  # parts of the touching columns on no row at all
+    outside = touches @ (other_size - on_rows)  # parts of the touching columns on no row
     union = own_size + outside
     return np.asarray(intersection / np.maximum(union, 1), dtype=np.float64)
 
@@ -265,7 +248,7 @@ def _components(mask: Mask, min_size: int) -> npt.NDArray[np.int64]:
 
 
 def _without_small(ids: npt.NDArray[np.int64], min_size: int) -> npt.NDArray[np.int64]:
-    """Number anew, without the components of fewer than `min_size` pixels."""
+    """Renumber without the components of fewer than `min_size` pixels."""
     sizes = np.bincount(ids.ravel())
     keep = sizes >= min_size
     keep[0] = False

@@ -1,8 +1,8 @@
-"""Road-anomaly datasets as people have them on disk: images and their ground truth, paired.
+"""Road-anomaly datasets on disk: pairs of images and ground truth.
 
-Known are the layouts of the Objectomaly and Mask2Anomaly repositories (`RoadAnomaly21`, ...), of
-the official SegmentMeIfYouCan downloads (`dataset_AnomalyTrack`, ...), of Fishyscapes, of Lost and
-Found, and any folder with images in one subfolder and labels of the same names in another.
+Known layouts: the Objectomaly and Mask2Anomaly repositories (`RoadAnomaly21`, ...), the official
+SegmentMeIfYouCan downloads (`dataset_AnomalyTrack`, ...), Fishyscapes, Lost and Found, and any
+folder with images in one subfolder and labels of the same names in another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 IMAGE_FOLDERS = ("images", "original", "leftImg8bit")
 LABEL_FOLDERS = ("labels_masks", "labels", "gtCoarse", "fishyscapes_lostandfound")
-# What labels are called beside the image's own name, in the order looked for.
+# Endings of label files after the name of the image, in order of preference.
 LABEL_ENDINGS = (
     ".png",
     "_labels_semantic.png",
@@ -34,7 +34,7 @@ _LOST_AND_FOUND: Mapping[int, int] = {0: 255, 1: 0, 255: 255, **dict.fromkeys(ra
 
 
 class DatasetError(ValueError):
-    """A folder does not hold what it should; the message says what was expected and found."""
+    """A folder is no dataset; the message says what was expected and what is there."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Frame:
     """One image and its ground truth.
 
     Attributes:
-        name: the image's path below its folder, without the suffix; unique in its dataset.
+        name: path of the image in its folder, without the suffix; unique in its dataset.
         image: path of the image.
-        labels: path of the labels; None where they are missing, which is then reported.
+        labels: path of the labels; None if they are missing.
     """
 
     name: str
@@ -54,14 +54,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Conventions:
-    """What a known dataset's folder name implies.
+    """What the name of a known dataset implies.
 
     Attributes:
-        track: whose size limits component metrics use, a key of `components.TRACKS`.
+        track: of the size limits of components, a key of `components.TRACKS`.
         label_values: value in the file -> 0 normal, 1 anomaly, 255 ignore; others are errors.
-        published: key of the published figures in `published.json`, None where there are none.
-        hidden_labels: frames without labels belong to a hidden test set: left out, not faulty.
-        left_out: names that begin so are not in the official split.
+        published: key of the published figures in `published.json`; None without any.
+        hidden_labels: frames without labels are a hidden test set, and no fault.
+        left_out: beginnings of names that are not in the official split.
     """
 
     track: str = "AnomalyTrack"
@@ -73,7 +73,7 @@ class Conventions:
 
 _ANOMALY = Conventions(published="AnomalyTrack")
 _OBSTACLE = Conventions("ObstacleTrack", published="ObstacleTrack")
-# 2 is an obstacle in the original labels, see also the evaluation of Mask2Anomaly.
+# 2 is an obstacle in the original labels; Mask2Anomaly reads it so too.
 _ROAD_ANOMALY = Conventions(label_values={0: 0, 1: 1, 2: 1, 255: 255}, published="RoadAnomaly")
 _FS_STATIC = Conventions(published="FS Static")
 _FS_LOST_FOUND = Conventions("ObstacleTrack", published="FS Lost & Found")
@@ -105,11 +105,11 @@ class Dataset:
     """A dataset found on disk.
 
     Attributes:
-        name: its folder's name.
-        folder: where it lies.
+        name: of its folder.
+        folder: its path.
         frames: in the order of their names.
-        conventions: how its labels read.
-        notes: what a reader of the results should know (frames left out, labels without image).
+        conventions: how to read its labels.
+        notes: for readers of the results (frames left out, labels without image).
     """
 
     name: str
@@ -120,14 +120,14 @@ class Dataset:
 
 
 def find_datasets(root: str | Path, names: Sequence[str] = ()) -> list[Dataset]:
-    """Find the dataset that `root` is, or the datasets that lie in it.
+    """Open `root` if it is a dataset, else the datasets in it.
 
     Args:
         root: a folder.
-        names: which of the datasets in `root`; none for all.
+        names: of datasets in `root`; none for all.
 
     Raises:
-        DatasetError: there is no dataset, or not one of these names; says what was found.
+        DatasetError: there is no dataset, or none of a name.
     """
     root = Path(root)
     if not root.is_dir():
@@ -156,11 +156,10 @@ def find_datasets(root: str | Path, names: Sequence[str] = ()) -> list[Dataset]:
 def open_dataset(folder: str | Path) -> Dataset:
     """Pair the images of a dataset with their labels, recursively.
 
-    A frame whose labels are missing is kept, with `labels` None, unless the layout's test labels
-    are hidden.
+    Frames without labels are kept, unless the layout has hidden test labels.
 
     Raises:
-        DatasetError: the folder has not the shape of a dataset, or holds no images.
+        DatasetError: the folder has no known layout, or no images.
     """
     folder = Path(folder)
     pair = _folders_of(folder)
@@ -185,7 +184,7 @@ def open_dataset(folder: str | Path) -> Dataset:
     by_index = label_folder.name == "fishyscapes_lostandfound"
     labels = _labels_by_name(label_folder, nested=not by_index)
     notes = []
-    if by_index:  # labels 100 of Lost and Found's images, without its subfolders
+    if by_index:  # Fishyscapes labels 100 images of Lost and Found, without subfolders
         images = [image for image in images if _key(image, image.parent) in labels]
         if not images:
             raise DatasetError(f"no image in {image_folder} belongs to a label in {label_folder}")
@@ -224,7 +223,7 @@ def open_dataset(folder: str | Path) -> Dataset:
 
 
 def _folders_of(folder: Path) -> tuple[Path, Path] | None:
-    """Return a dataset's image and label folders, None where it is none."""
+    """Return the image and label folders of a dataset; None if it is no dataset."""
     for image_name in IMAGE_FOLDERS:
         images = folder / image_name
         if not images.is_dir():
@@ -251,11 +250,11 @@ def _no_dataset(folder: Path) -> DatasetError:
 
 
 def _labels_by_name(folder: Path, *, nested: bool) -> dict[str, Path]:
-    """Every label file under the key of the image that it belongs to, see `_key`."""
+    """Return the label files by the key of their image, see `_key`."""
     found: dict[str, Path] = {}
     rank: dict[str, int] = {}
     for path in sorted(_files_in(folder, IMAGE_SUFFIXES)):
-        # the longest ending that fits: 'a_labels.png' is a's, not that of an image 'a_labels'
+        # The longest ending: 'a_labels.png' belongs to 'a', not to 'a_labels'.
         fitting = [ending for ending in LABEL_ENDINGS if path.name.endswith(ending)]
         if not fitting or path.stem.endswith("_color"):
             continue
@@ -271,7 +270,7 @@ def _labels_by_name(folder: Path, *, nested: bool) -> dict[str, Path]:
 
 
 def _key(image: Path, folder: Path) -> str:
-    """What an image and its labels have in common: subfolder and name, less the usual endings."""
+    """Return what names of an image and its labels share: subfolder and name without endings."""
     name = IMAGE_ENDINGS.sub("", image.stem)
     return (image.parent.relative_to(folder) / name).as_posix()
 

@@ -1,4 +1,4 @@
-"""Frames of scores and labels, paired and checked, for the metrics."""
+"""Pairs of scores and labels, checked, for the metrics."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ NORMAL, ANOMALY, IGNORE = 0, 1, 255
 
 
 def check_frame(score: Any, labels: Any, name: str) -> tuple[ScoreMap, Labels]:
-    """Return one frame as ((H, W) float32, (H, W) uint8), or raise ValueError saying what is wrong.
+    """Return one frame as (H, W) float32 scores and (H, W) uint8 labels.
 
-    Scores of any float or integer type are cast to float32. Scores must be finite where the
-    label is not 255; ignored pixels may hold anything.
+    Raises:
+        ValueError: the shapes differ, labels are not 0, 1 or 255, or scores are no numbers or not
+            finite. Under the label 255 a score may be anything.
     """
     score_map = np.asarray(score)
     label_map = np.asarray(labels)
@@ -56,12 +57,11 @@ def paired_frames(
     """Walk scores and labels together, one checked frame at a time.
 
     Args:
-        scores: (N, H, W) array, one (H, W) array, or an iterable of (H, W) frames, which may
-            differ in size from frame to frame.
-        labels: the same for the labels.
+        scores: (N, H, W) array, one (H, W) array, or an iterable of (H, W) frames of any sizes.
+        labels: likewise.
 
     Raises:
-        ValueError: a frame is malformed, or one side has more frames than the other.
+        ValueError: as of `check_frame`, or one side has more frames than the other.
     """
     score_frames, label_frames = iter(_as_frames(scores)), iter(_as_frames(labels))
     end = object()
@@ -78,12 +78,12 @@ def paired_frames(
 
 
 def can_be_walked_twice(frames: object) -> bool:
-    """Whether iterating over `frames` a second time starts anew (False for generators)."""
+    """Tell whether a second iteration starts anew (False for generators)."""
     return iter(_as_frames(frames)) is not frames
 
 
 def _as_frames(frames: Any) -> Iterable[Any]:
-    """See one (H, W) array as a series of one frame."""
+    """Take one (H, W) array as a series of one frame."""
     if isinstance(frames, np.ndarray):
         return frames[None] if frames.ndim == 2 else frames
     return frames  # type: ignore[no-any-return]

@@ -18,11 +18,10 @@ from objectomaly_ros.evaluation.score_table import ScoreTable, level_bounds
 
 @dataclass(frozen=True)
 class PixelMetrics:
-    """Pixel metrics over all frames together. Everything is a fraction, 0 to 1, or NaN.
+    """Pixel metrics over all frames together; fractions, 0 to 1, or NaN if undefined.
 
-    Where a metric has no meaning it is NaN: without anomalous pixels all of them; without normal
-    pixels `fpr95` and `auroc` (AuPRC and best F1 are then 1). Ignored pixels (label 255) count
-    nowhere, so a frame that is ignored altogether changes nothing.
+    Without anomalous pixels all are NaN. Without normal pixels `fpr95` and `auroc` are NaN, AuPRC
+    and best F1 are 1. Ignored pixels (label 255) do not count.
 
     Attributes:
         auprc: area under the precision-recall curve (average precision: the sum of precision
@@ -30,15 +29,13 @@ class PixelMetrics:
         fpr95: lowest false positive rate at which at least 95 % of the anomalous pixels are found.
         auroc: area under the ROC curve.
         best_f1: largest F1 of all thresholds.
-        best_f1_threshold: a threshold that gives `best_f1` with `score > threshold`; it lies midway
-            between two neighbouring scores. (The official code takes a score itself; maps that
-            are constant on an object, as OASC makes them, then lose that object to the
-            strict comparison.)
-        best_f1_level: the lowest score that is still predicted anomalous at `best_f1`. Use it
-            with `score >= best_f1_level`; a strict comparison with it drops that plateau.
-        anomaly_pixels: pixels with label 1.
-        normal_pixels: pixels with label 0.
-        resolution: 0 where every figure is exact; else the relative width of the score bins.
+        best_f1_threshold: gives `best_f1` with `score > threshold`; lies midway between two scores.
+            (The official threshold is a score itself: the strict comparison then loses an object
+            on which the score is constant, as OASC makes it.)
+        best_f1_level: the lowest score that is predicted at `best_f1`, with `score >= level`.
+        anomaly_pixels: number of pixels with label 1.
+        normal_pixels: number of pixels with label 0.
+        resolution: 0 if every figure is exact; else the relative width of the score bins.
     """
 
     auprc: float
@@ -57,11 +54,10 @@ class PixelCurve:
     """The operating points of a score, from the strictest to the loosest threshold.
 
     Attributes:
-        level: (T,) float32, the lowest score predicted anomalous at each point (`score >= level`),
-            descending.
+        level: (T,) float32, descending, the lowest score predicted at each point.
         true_positives: (T,) int64, anomalous pixels predicted anomalous.
         false_positives: (T,) int64, normal pixels predicted anomalous.
-        next_score: (T,) float32, the highest score just below each level (-inf after the last).
+        next_score: (T,) float32, the highest score below each level (-inf after the last).
     """
 
     level: npt.NDArray[np.float32]
@@ -71,29 +67,28 @@ class PixelCurve:
 
     @property
     def precision(self) -> npt.NDArray[np.float64]:
-        """Share of the predicted pixels that are anomalous, (T,)."""
+        """The share of anomalous pixels among the predicted ones, (T,)."""
         return self.true_positives / (self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> npt.NDArray[np.float64]:
-        """Share of the anomalous pixels that are predicted (true positive rate), (T,)."""
+        """The share of anomalous pixels that are predicted, (T,)."""
         return self.true_positives / max(1, int(self.true_positives[-1]))
 
     @property
     def fpr(self) -> npt.NDArray[np.float64]:
-        """Share of the normal pixels that are predicted (false positive rate), (T,)."""
+        """The false positive rate: the share of normal pixels that are predicted, (T,)."""
         return self.false_positives / max(1, int(self.false_positives[-1]))
 
 
 class PixelAccumulator:
     """Pixel metrics of any number of frames, one frame at a time, in bounded memory.
 
-    Every figure is exact (equal to scikit-learn on all pixels at once) while at most `max_levels`
-    (16.8 million) distinct float32 scores occur on anomalous pixels, and as many on normal ones:
-    always so for scores of the form 1 - softmax and for float16 scores. Beyond that scores are
-    binned by dropping float32 mantissa bits, see `ScoreTable`; `PixelMetrics.resolution` then
-    says how finely (2 bits dropped: bins of 5e-7 relative width). 1,000 frames of 2048 x 1024
-    stay under 4 GB.
+    Every figure is exact (equal to scikit-learn on all pixels at once) up to `max_levels` (16.8
+    million) distinct float32 scores on anomalous pixels and as many on normal ones; scores of the
+    form 1 - softmax and float16 scores never have more. Beyond that scores are binned by dropping
+    mantissa bits, see `ScoreTable` and `PixelMetrics.resolution` (2 bits: bins of 5e-7 relative
+    width). 1,000 frames of 2048 x 1024 stay under 4 GB.
     """
 
     def __init__(self, max_levels: int = 1 << 24) -> None:
@@ -113,8 +108,11 @@ class PixelAccumulator:
         self._frames += 1
 
     def curve(self) -> PixelCurve:
-        """Return all operating points so far; empty arrays where no pixel was counted."""
-        for table in (self._anomaly, self._normal):  # bring both to the same resolution
+        """Return all operating points so far; empty arrays if no pixel counts."""
+        for table in (
+            self._anomaly,
+            self._normal,
+        ):  # flushes: dropped_bits is then final
             table.levels()
         bits = max(self._anomaly.dropped_bits, self._normal.dropped_bits)
         for table in (self._anomaly, self._normal):
@@ -155,8 +153,7 @@ def pixel_metrics(
         labels: the same shapes; 0 normal, 1 anomaly, 255 ignore.
 
     Returns:
-        Fractions (0 to 1), see `PixelMetrics`, also for the undefined cases; `PixelAccumulator`
-        says what is exact.
+        fractions, see `PixelMetrics`; `PixelAccumulator` says when they are exact.
 
     Raises:
         ValueError: frames do not pair up, shapes differ, unknown labels, or scores not finite.
@@ -184,7 +181,7 @@ def _metrics_of(curve: PixelCurve, resolution: float) -> PixelMetrics:
     f1 = 2 * curve.true_positives / (curve.true_positives + curve.false_positives + anomaly_pixels)
     best = int(np.argmax(f1))
     if normal_pixels:
-        # recall is a ratio of integers, so compare integers: 0.95 itself is not a binary fraction
+        # Compare integers: 0.95 is no binary fraction.
         found = int(np.argmax(100 * curve.true_positives >= 95 * anomaly_pixels))
         fpr95 = float(fpr[found])
         heights = (recall + np.concatenate(([0.0], recall[:-1]))) / 2
@@ -204,9 +201,9 @@ def _metrics_of(curve: PixelCurve, resolution: float) -> PixelMetrics:
 
 
 def threshold_between(below: np.float32, level: np.float32) -> float:
-    """Return a float32 number t, below <= t < level, midway where the two are not neighbours.
+    """Return a float32 threshold t, below <= t < level, midway if there is a number between.
 
-    With `score > t` exactly the scores from `level` upwards are predicted, plateaus included.
+    `score > t` predicts exactly the scores from `level` upwards, plateaus included.
     """
     if not np.isfinite(below):
         return float(np.nextafter(level, np.float32(-np.inf)))

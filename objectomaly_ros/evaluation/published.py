@@ -1,4 +1,4 @@
-"""Figures that others published, to stand beside ours; each says for which split it holds."""
+"""Published figures of other methods; each names its split."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _FILE = Path(__file__).with_name("published.json")
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One method's figures on one dataset; fractions, None where not published.
+    """One method on one dataset; fractions, None if not published.
 
     Attributes:
         method: its name.
-        split: "test" (hidden), "validation", "whole set", or "claimed" where the paper names none.
-        auprc, fpr95, siou, ppv, f1: as in our own metrics; f1 is the mean component F1.
-        source: where the figures stand.
+        split: "test" (hidden), "validation", "whole set", or "claimed" if the paper names none.
+        auprc, fpr95, siou, ppv, f1: as in our metrics; f1 is the mean component F1.
+        source: the publication.
     """
 
     method: str
@@ -30,24 +30,22 @@ class PublishedRow:
     f1: float | None
     source: str
 
+    @property
+    def cells(self) -> tuple[float | None, ...]:
+        """The figures in the columns of `results.COLUMNS`."""
+        return (self.auprc, self.fpr95, None, None, self.siou, self.ppv, self.f1)
+
 
 def published_rows(dataset: str | None) -> list[PublishedRow]:
-    """Return what is published of `dataset`, a key of published.json; nothing for None."""
-    rows = _content()["datasets"].get(dataset, []) if dataset else []
-    numbers = ("auprc", "fpr95", "siou", "ppv", "f1")
-    return [
-        PublishedRow(
-            **{
-                key: value / 100 if key in numbers and value is not None else value
-                for key, value in row.items()
-            }
-        )
-        for row in rows
-    ]
+    """Return the rows of `dataset`, a key of published.json; none for None."""
+    rows: list[dict[str, Any]] = _content()["datasets"].get(dataset, [])
+    for row in rows:
+        row.update({k: v / 100 for k, v in row.items() if isinstance(v, int | float)})
+    return [PublishedRow(**row) for row in rows]
 
 
 def about() -> str:
-    """Say what the splits mean and when the figures were read."""
+    """Explain the splits, and when the figures were read."""
     return str(_content()["about"])
 
 

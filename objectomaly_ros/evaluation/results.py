@@ -1,9 +1,9 @@
-"""Results for machines (JSON) and for the terminal (a table)."""
+"""Results as JSON for machines and as a table for the terminal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,104 +13,104 @@ from objectomaly_ros.evaluation.published import about, published_rows
 from objectomaly_ros.evaluation.runner import DatasetResult
 from objectomaly_ros.evaluation.stages import STAGE_TITLES
 
-_HEADS = ("method", "stage", "AuPRC", "FPR95", "AuROC", "pixel F1", "sIoU", "PPV", "mean F1")
+COLUMNS = {
+    "AuPRC": True, "FPR95": False, "AuROC": True, "pixel F1": True,
+    "sIoU": True, "PPV": True, "mean F1": True,
+}  # fmt: skip
+"""Columns of the tables: whether higher is better."""
 
 
 def as_json(results: Sequence[DatasetResult]) -> dict[str, Any]:
-    """Return everything that was measured; fractions, None where a figure is undefined."""
-    return {
+    """Return everything measured; fractions, None if a figure is undefined."""
+    content = {
         "objectomaly_ros": __version__,
         "unit": "fractions, 0 to 1; null where a figure is undefined",
         "datasets": [_dataset(result) for result in results],
         "published": about(),
     }
+    return dict(_finite(content))
 
 
 def as_text(results: Sequence[DatasetResult]) -> str:
-    """Return a table a dataset, in percent, published figures below our own."""
+    """Return a table of each dataset in percent, published figures below ours."""
     return "\n\n".join(_table(result) for result in results)
 
 
 def stage_cells(figures: StageFigures) -> list[float]:
-    """Return the figures of a table row, fractions: from AuPRC to mean F1 as in the heads."""
+    """Return the figures of a table row, fractions, in the order of `COLUMNS`."""
     pixel, components = figures.pixel, figures.components
     return [
-        pixel.auprc,
-        pixel.fpr95,
-        pixel.auroc,
-        pixel.best_f1,
-        components.siou,
-        components.ppv,
-        components.f1,
-    ]
+        pixel.auprc, pixel.fpr95, pixel.auroc, pixel.best_f1,
+        components.siou, components.ppv, components.f1,
+    ]  # fmt: skip
 
 
 def percent(value: float | None) -> str:
-    """Write a fraction as percent with two decimals, a dash where there is none."""
+    """Write a fraction as percent with two decimals, a dash if it is undefined."""
     return "-" if value is None or math.isnan(value) else f"{100 * value:.2f}"
 
 
 def plateau_notes(result: DatasetResult) -> list[str]:
-    """Say where the official reading of the threshold would have lost objects."""
+    """Name the stages in which the official use of the threshold loses objects."""
     notes = []
     for run in result.runs:
         for figures in run.stages.values():
-            lost = figures.components.f1 - figures.strict_f1
-            if lost > 0.0005:
+            if figures.components.f1 - figures.strict_f1 > 0.0005:
                 notes.append(
                     f"{run.detector} + {run.masks}, {STAGE_TITLES[figures.stage]}: the best-F1 "
-                    f"threshold {figures.pixel.best_f1_level:.6g} is the score of a plateau. "
-                    f"Predicting with '>' that value, as the official code does, drops it: mean F1 "
-                    f"{percent(figures.strict_f1)} in place of {percent(figures.components.f1)}"
+                    f"threshold {figures.pixel.best_f1_level:.6g} is the score of a plateau, which "
+                    "the official code loses, since it predicts with '>' that value: mean F1 "
+                    f"{percent(figures.strict_f1)} instead of {percent(figures.components.f1)}"
                 )
     return notes
 
 
+def failed(result: DatasetResult) -> list[str]:
+    """Return one line for each frame and reason of the failures."""
+    lines = [
+        f"{failure.frame}: {failure.reason}" for run in result.runs for failure in run.failures
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def frame_count(result: DatasetResult) -> str:
+    """Say how many frames count, and with which component sizes."""
+    used = max((len(run.scored) for run in result.runs), default=0)
+    dataset = result.dataset
+    return f"{used} of {len(dataset.frames)} frames, component sizes of {dataset.conventions.track}"
+
+
 def _table(result: DatasetResult) -> str:
     dataset = result.dataset
-    used = max((len(run.scored) for run in result.runs), default=0)
-    lines = [
-        f"{dataset.name}: {used} of {len(dataset.frames)} frames, "
-        f"component sizes of {dataset.conventions.track}, percent"
-    ]
-    rows: list[Sequence[str]] = [_HEADS]
+    rows: list[Sequence[str]] = [("method", "stage", *COLUMNS)]
     for run in result.runs:
         for figures in run.stages.values():
-            rows.append(
-                (
-                    f"{run.detector} + {run.masks}",
-                    STAGE_TITLES[figures.stage],
-                    *map(percent, stage_cells(figures)),
-                )
-            )
-    for row in published_rows(dataset.conventions.published):
-        cells = (row.auprc, row.fpr95, None, None, row.siou, row.ppv, row.f1)
-        rows.append((row.method, f"published, {row.split}", *map(percent, cells)))
-    lines += _aligned(rows)
-    if not published_rows(dataset.conventions.published):
-        lines.append("Nothing is published for this dataset.")
-    lines += [f"note: {note}" for note in (*dataset.notes, *plateau_notes(result))]
-    lines += [f"left out: {failure}" for failure in failed(result)]
-    return "\n".join(lines)
-
-
-def failed(result: DatasetResult) -> list[str]:
-    """Return one line per frame and reason that could not be used, without repetition."""
-    return list(
-        dict.fromkeys(
-            f"{failure.frame}: {failure.reason}" for run in result.runs for failure in run.failures
-        )
+            name = f"{run.detector} + {run.masks}"
+            cells = map(percent, stage_cells(figures))
+            rows.append((name, STAGE_TITLES[figures.stage], *cells))
+    published = published_rows(dataset.conventions.published)
+    for row in published:
+        rows.append((row.method, f"published, {row.split}", *map(percent, row.cells)))
+    return "\n".join(
+        [
+            f"{dataset.name}: {frame_count(result)}, percent",
+            *_aligned(rows),
+            *([] if published else ["Nothing is published for this dataset."]),
+            *(f"note: {note}" for note in (*dataset.notes, *plateau_notes(result))),
+            *(f"left out: {failure}" for failure in failed(result)),
+        ]
     )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
-    for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.ljust(width) if index < 2 else cell.rjust(width)
+    return [
+        "  ".join(
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _dataset(result: DatasetResult) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _dataset(result: DatasetResult) -> dict[str, Any]:
         "frames": len(dataset.frames),
         "track": dataset.conventions.track,
         "notes": [*dataset.notes, *plateau_notes(result)],
-        "published": _plain([asdict(row) for row in published_rows(dataset.conventions.published)]),
+        "published": [asdict(row) for row in published_rows(dataset.conventions.published)],
         "runs": [
             {
                 "detector": run.detector,
@@ -140,20 +140,18 @@ def _stage(figures: StageFigures) -> dict[str, Any]:
     components = asdict(figures.components)
     del components["frames"]
     return {
-        "pixel": _plain(asdict(figures.pixel)),
-        "components": _plain(components),
-        "strict_f1": _plain(figures.strict_f1),
-        "sweep": _plain([asdict(point) for point in figures.sweep]),
-        "frames": _plain([asdict(frame) for frame in figures.frames]),
+        "pixel": asdict(figures.pixel),
+        "components": components,
+        "strict_f1": figures.strict_f1,
+        "sweep": [asdict(point) for point in figures.sweep],
+        "frames": [asdict(frame) for frame in figures.frames],
     }
 
 
-def _plain(value: Any) -> Any:
-    """Make NaN and infinity null, which JSON has no word for."""
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON lacks, by None."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Counts of scores, exact for as long as there is room, in bounded memory."""
+"""Counts of scores in bounded memory, exact while there is room."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ _PENDING_LIMIT = 1 << 24
 
 
 class ScoreTable:
-    """How often each distinct float32 score occurred, in ascending order of score.
+    """The number of occurrences of each distinct float32 score, in ascending order.
 
-    Counting is exact while there are at most `max_levels` distinct scores. When there are more,
-    the mantissa of every score loses its lowest bit, as often as needed: `dropped_bits` bits are
-    then lost, and a level spans `2 ** (dropped_bits - 23)` of its own magnitude. The outcome does
-    not depend on the order in which scores arrive.
+    Counts are exact up to `max_levels` distinct scores. With more, every score loses the lowest bit
+    of its mantissa, repeatedly if needed: a level then spans `2 ** (dropped_bits - 23)` of its
+    magnitude. The result does not depend on the order of the scores.
 
-    Memory: 12 bytes a level, several times that while tables are merged, and 64 MiB of scores
-    that wait to be counted.
+    Memory: 12 bytes for each level, several times that while tables are merged, and 64 MiB of
+    pending scores.
     """
 
     def __init__(self, max_levels: int = 1 << 24) -> None:
@@ -41,12 +40,12 @@ class ScoreTable:
             self._flush()
 
     def levels(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-        """Return the levels as ordered keys, ascending, and how many scores lie in each."""
+        """Return the levels as ascending keys, and the number of scores in each."""
         self._flush()
         return self._keys, self._counts
 
     def drop_bits(self, bits: int) -> None:
-        """Coarsen the table to `bits` dropped mantissa bits, unless it has dropped more."""
+        """Coarsen the table to at least `bits` dropped mantissa bits."""
         self._flush()
         if bits > self.dropped_bits:
             shift = np.uint32(bits - self.dropped_bits)
@@ -62,7 +61,7 @@ class ScoreTable:
         keys, counts = _merge_equal(pending, None)
         del pending
         if self._keys.size:
-            # both halves are sorted, which the stable sort merges in linear time
+            # A stable sort merges two sorted halves in linear time.
             keys = np.concatenate((self._keys, keys))
             counts = np.concatenate((self._counts, counts))
             self._keys, self._counts = keys[:0], counts[:0]
@@ -76,15 +75,15 @@ class ScoreTable:
 def level_bounds(
     keys: npt.NDArray[np.uint32], dropped_bits: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the lowest and highest score that each level holds, (N,) float32 each."""
+    """Return the lowest and the highest score of each level, (N,) float32 each."""
     shift = np.uint32(dropped_bits)
     low = keys << shift
     return _scores_of(low), _scores_of(low | np.uint32((1 << dropped_bits) - 1))
 
 
 def _keys_of(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Map float32 to integers of the same order (IEEE 754: flip the sign, or all if negative)."""
-    bits = (scores + np.float32(0)).view(np.uint32)  # the sum makes 0 of -0, which equals it
+    """Map float32 to integers of the same order: flip the sign bit, or all bits of a negative."""
+    bits = (scores + np.float32(0)).view(np.uint32)  # the sum turns -0 into 0
     negative = (bits & _SIGN) != 0
     return np.where(negative, ~bits, bits | _SIGN)
 
@@ -98,7 +97,7 @@ def _scores_of(keys: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
 def _merge_equal(
     keys: npt.NDArray[np.uint32], counts: npt.NDArray[np.int64] | None
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """Sum the counts (1 each if None) of equal keys, which must be sorted and not empty."""
+    """Sum the counts (1 each if None) of equal keys; keys must be sorted and not empty."""
     first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     if counts is None:
         return keys[first], np.diff(first, append=keys.size)

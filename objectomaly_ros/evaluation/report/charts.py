@@ -1,4 +1,4 @@
-"""Line charts as inline SVG, drawn here so that the page needs no script and no network."""
+"""Line charts as inline SVG, so that the page needs no network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 _WIDTH, _HEIGHT = 460, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
-# Okabe and Ito's colours, which colour-blind readers tell apart; dashes tell the stages apart too.
+# Okabe and Ito's colours, distinct for colour-blind readers; dashes are for the stages.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DASHES = ("5 4", "2 3", "")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: x and y (N,) in 0..1, its name, and its look."""
+    """One curve: x and y are (N,) float64 in 0..1."""
 
     name: str
     x: npt.NDArray[np.float64]
@@ -37,15 +37,15 @@ def chart(
     x_range: tuple[float, float] = (0.0, 1.0),
     log_floor: float | None = None,
 ) -> str:
-    """Draw lines on axes from 0 to 1, in percent; return an <svg> element.
+    """Draw lines on axes in percent; return an <svg> element.
 
     Args:
-        title: for screen readers; the page shows its own.
+        title: for screen readers.
         x_label: of the horizontal axis.
-        y_label: of the vertical axis.
+        y_label: of the vertical axis, which spans 0 to 1.
         lines: the curves; points that are not finite are left out.
-        x_range: what the horizontal axis spans.
-        log_floor: a logarithmic horizontal axis from here to 1; what lies below is not drawn.
+        x_range: span of the horizontal axis.
+        log_floor: makes the horizontal axis logarithmic, from this value to 1.
     """
     low, high = (log_floor, 1.0) if log_floor else x_range
 
@@ -108,7 +108,7 @@ def chart(
 
 
 def legend(lines: Sequence[Line]) -> str:
-    """Return the lines' names with a sample of each, as HTML."""
+    """Return the names of the lines with their colours and dashes, as HTML."""
     items = []
     for line in lines:
         dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""

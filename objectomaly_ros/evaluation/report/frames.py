@@ -26,10 +26,9 @@ _SORTS = (
 
 
 def frame_gallery(dataset: Dataset, run: Run, cache: ScoreCache, key: str) -> str:
-    """Return the best and worst frames as cards that a menu sorts; frames without objects last.
+    """Return the best and worst frames, by their AuPRC after the last stage, as sortable cards.
 
-    Frames rank by their own AuPRC after the last stage. Of those that hold no object, which have
-    no AuPRC, the one with most false components is shown too.
+    Frames without objects have no AuPRC; the one with most false components comes last.
     """
     coarse = {frame.name: frame for frame in run.stages["coarse"].frames}
     last = run.stages[run.last]
@@ -41,16 +40,11 @@ def frame_gallery(dataset: Dataset, run: Run, cache: ScoreCache, key: str) -> st
         ranked = ranked[:SHOWN] + ranked[-SHOWN:]
     by_name = {scored.frame.name: scored for scored in run.scored}
     limits = (_limits(run, cache, "coarse"), _limits(run, cache, run.last))
+    threshold = last.pixel.best_f1_threshold
     cards = []
     for frame in [*ranked, *empty[:1]]:
-        pictures = frame_panels(
-            cache,
-            by_name[frame.name],
-            dataset.conventions,
-            run.last,
-            last.pixel.best_f1_threshold,
-            limits,
-        )
+        scored = by_name[frame.name]
+        pictures = frame_panels(cache, scored, dataset.conventions, run.last, threshold, limits)
         cards.append(_card(frame, coarse[frame.name].auprc, pictures))
     options = "".join(f'<option value="{value}">{text}</option>' for value, text in _SORTS)
     shown = (
@@ -105,7 +99,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _limits(run: Run, cache: ScoreCache, stage: Stage) -> tuple[float, float]:
-    """One colour scale for all frames of a run: the 1st and 99.9th percentile of a few of them."""
+    """Return a colour scale for all frames: percentiles 1 and 99.9 of up to 31 of them."""
     some = run.scored[:: max(1, len(run.scored) // 16)]
     samples = np.concatenate([load_stage(cache, item, stage)[::4, ::4].ravel() for item in some])
     samples = samples[np.isfinite(samples)]

@@ -1,4 +1,4 @@
-"""Puts the report together from what was measured."""
+"""The page of the report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from objectomaly_ros.evaluation.published import about
 from objectomaly_ros.evaluation.report.charts import COLOURS, DASHES, Line, chart, legend
 from objectomaly_ros.evaluation.report.frames import frame_gallery
 from objectomaly_ros.evaluation.report.tables import figures_table, frames_table
-from objectomaly_ros.evaluation.results import failed, percent, plateau_notes
+from objectomaly_ros.evaluation.results import failed, frame_count, percent, plateau_notes
 from objectomaly_ros.evaluation.runner import DatasetResult
 from objectomaly_ros.evaluation.stages import STAGE_TITLES, STAGES
 from objectomaly_ros.files.writing import open_replacing
@@ -26,12 +26,15 @@ _TEMPLATE = Path(__file__).with_name("template.html")
 
 
 def write_report(path: str | Path, results: Sequence[DatasetResult], cache: ScoreCache) -> None:
-    """Write the report: one HTML file, with its style, script and pictures inside.
+    """Write the report: one HTML file with style, script and pictures.
 
     Args:
         path: of the file.
-        results: what `evaluate` returned.
-        cache: where its scores are, for the pictures.
+        results: of `evaluate`.
+        cache: holds the scores, for the pictures.
+
+    Raises:
+        OSError: it cannot be written.
     """
     template = Template(_TEMPLATE.read_text("utf-8"))
     names = ", ".join(result.dataset.name for result in results)
@@ -48,18 +51,14 @@ def write_report(path: str | Path, results: Sequence[DatasetResult], cache: Scor
 
 
 def _dataset(result: DatasetResult, cache: ScoreCache, number: int) -> str:
-    dataset = result.dataset
-    used = max((len(run.scored) for run in result.runs), default=0)
-    notes = [*dataset.notes, *plateau_notes(result)]
-    faults = failed(result)
+    notes = [*result.dataset.notes, *plateau_notes(result)]
     parts = [
-        f'<section id="dataset{number}"><h2>{escape(dataset.name)}</h2>',
-        f'<p class="lead">{used} of {len(dataset.frames)} frames; component sizes of '
-        f"{dataset.conventions.track}. {_summary(result)}</p>",
+        f'<section id="dataset{number}"><h2>{escape(result.dataset.name)}</h2>',
+        f'<p class="lead">{frame_count(result)}. {_summary(result)}</p>',
         figures_table(result),
         *(f'<p class="note">{escape(note)}</p>' for note in notes),
     ]
-    if faults:
+    if faults := failed(result):
         items = "".join(f"<li>{escape(line)}</li>" for line in faults)
         parts.append(
             f'<details class="faults" open><summary>{len(faults)} left out</summary>'
@@ -77,43 +76,40 @@ def _dataset(result: DatasetResult, cache: ScoreCache, number: int) -> str:
 
 
 def _summary(result: DatasetResult) -> str:
-    """Say in one sentence what refinement did."""
+    """Say what refinement changed, in a sentence for each run."""
     sentences = []
     for run in result.runs:
-        if run.last == "coarse" or not run.stages:
+        if run.last == "coarse":
             continue
         before, after = run.stages["coarse"], run.stages[run.last]
-        moves = [
-            f"AuPRC {percent(before.pixel.auprc)} → {percent(after.pixel.auprc)}",
-            f"FPR95 {percent(before.pixel.fpr95)} → {percent(after.pixel.fpr95)}",
-            f"mean component F1 {percent(before.components.f1)} → {percent(after.components.f1)}",
-        ]
-        sentences.append(f"{escape(run.detector)} refined with {escape(run.masks)}: <b>")
-        sentences.append(f"{'; '.join(moves)}</b>.")
+        changes = (
+            ("AuPRC", before.pixel.auprc, after.pixel.auprc),
+            ("FPR95", before.pixel.fpr95, after.pixel.fpr95),
+            ("mean component F1", before.components.f1, after.components.f1),
+        )
+        moves = "; ".join(f"{name} {percent(old)} → {percent(new)}" for name, old, new in changes)
+        sentences.append(
+            f"{escape(run.detector)} refined with {escape(run.masks)}: <b>{moves}</b>."
+        )
     return " ".join(sentences)
 
 
 def _charts(result: DatasetResult) -> str:
     lines: dict[str, list[Line]] = {"pr": [], "roc": [], "siou": [], "sweep": []}
+    several = len(result.runs) > 1
     lowest = 1.0
     for index, run in enumerate(result.runs):
-        colour = COLOURS[index % len(COLOURS)]
         for stage, figures in run.stages.items():
-            several = len(result.runs) > 1
-            # One run: a colour a stage. Several: a colour a run, a dash a stage.
-            look = (
-                (colour, DASHES[STAGES.index(stage)])
-                if several
-                else (COLOURS[STAGES.index(stage)], "")
-            )
-            name = STAGE_TITLES[stage]
+            number, name = STAGES.index(stage), STAGE_TITLES[stage]
+            # One run: a colour for each stage. Several: a colour for each run, a dash for a stage.
+            look = (COLOURS[number], "")
             if several:
                 name = f"{run.detector} + {run.masks}, {name}"
+                look = (COLOURS[index % len(COLOURS)], DASHES[number])
             recall, precision, fpr = figures.curve.T
             thresholds = np.array(figures.components.siou_thresholds)
             f1 = np.array(figures.components.f1_per_threshold)
-            swept = [(point.recall, point.f1) for point in figures.sweep]
-            sweep = np.array(swept or np.empty((0, 2)))
+            sweep = np.array([(p.recall, p.f1) for p in figures.sweep] or np.empty((0, 2)))
             lines["pr"].append(Line(name, recall, precision, *look))
             lines["roc"].append(Line(name, fpr, recall, *look))
             lines["siou"].append(Line(name, thresholds, f1, *look, dots=True))
@@ -123,43 +119,35 @@ def _charts(result: DatasetResult) -> str:
     floor = 1e-4 if lowest < 3e-3 else 1e-3
     charts = (
         (
-            "Precision and recall",
-            "pixels, all thresholds",
-            chart("Precision-recall curve", "recall, %", "precision, %", lines["pr"]),
+            "Precision and recall of pixels",
+            "at all thresholds of the score",
+            chart("precision over recall", "recall, %", "precision, %", lines["pr"]),
         ),
         (
-            "ROC",
-            "pixels; the horizontal axis is logarithmic, 95 % recall is where FPR95 is read",
+            "ROC of pixels",
+            "logarithmic horizontal axis; FPR95 is read at 95 % recall",
             chart(
-                "ROC curve",
-                "false positive rate, %",
-                "recall (true positive rate), %",
-                lines["roc"],
-                log_floor=floor,
+                "ROC curve", "false positive rate, %", "recall (true positive rate), %",
+                lines["roc"], log_floor=floor,
             ),
         ),
         (
             "Component F1 over the sIoU threshold",
-            "how well an object must be covered to count as found; the mean is the table's mean F1",
+            "the sIoU from which an object counts as found; the table has the mean of this curve",
             chart(
-                "Component F1 over sIoU thresholds",
-                "sIoU threshold, %",
-                "component F1, %",
-                lines["siou"],
-                x_range=(0.25, 0.75),
+                "component F1 over sIoU threshold", "sIoU threshold, %", "component F1, %",
+                lines["siou"], x_range=(0.25, 0.75),
             ),
         ),
         (
             "Component F1 over the score threshold",
-            "mean F1 at thresholds that reach a given pixel recall, chosen between plateaus",
+            "mean F1 at the thresholds of ten pixel recalls, each between two plateaus",
             chart(
-                "Mean component F1 over score thresholds",
-                "pixel recall at the threshold, %",
-                "mean component F1, %",
-                lines["sweep"],
+                "mean component F1 over pixel recall", "pixel recall at the threshold, %",
+                "mean component F1, %", lines["sweep"],
             ),
         ),
-    )
+    )  # fmt: skip
     figures_html = "".join(
         f"<figure><figcaption><b>{title}</b><br>{text}</figcaption>{svg}</figure>"
         for title, text, svg in charts

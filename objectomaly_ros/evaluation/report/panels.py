@@ -11,6 +11,7 @@ import numpy.typing as npt
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import Conventions
 from objectomaly_ros.evaluation.frame_files import read_image, read_labels
+from objectomaly_ros.evaluation.frames import ANOMALY, IGNORE
 from objectomaly_ros.evaluation.stages import ScoredFrame, Stage, load_stage
 from objectomaly_ros.obstacles.overlay import score_colormap
 from objectomaly_ros.types import Image, Mask
@@ -30,13 +31,13 @@ def frame_panels(
 ) -> list[str]:
     """Return the five panels of a frame as data URIs (JPEG).
 
-    The mask is green where it is right, orange where it is false, blue where an object is missed.
+    In the mask, found pixels are green, false ones orange, missed ones blue.
 
     Args:
-        cache: where the scores are.
+        cache: holds the scores.
         scored: the frame.
         conventions: of its dataset.
-        stage: which score counts as the refined one.
+        stage: which score is the refined one.
         threshold: of the mask, `score > threshold`.
         limits: lowest and highest score of the colour scale, coarse and refined.
     """
@@ -44,12 +45,12 @@ def frame_panels(
     labels = read_labels(scored.frame.labels, conventions.label_values)
     coarse = load_stage(cache, scored, "coarse")
     refined = load_stage(cache, scored, stage)
-    predicted = (refined > threshold) & (labels != 255)
-    truth = labels == 1
+    ignored, truth = labels == IGNORE, labels == ANOMALY
+    predicted = (refined > threshold) & ~ignored
     dark: Image = (image // 3).astype(np.uint8)
-    mask = _painted(dark, (predicted & truth, _FOUND), (predicted & ~truth, _FALSE))
-    mask = _painted(mask, (truth & ~predicted, _MISSED))
-    ground = _painted(dark, (labels == 255, (90, 90, 90)), (truth, (255, 255, 255)))
+    found, false, missed = predicted & truth, predicted & ~truth, truth & ~predicted
+    mask = _painted(dark, (found, _FOUND), (false, _FALSE), (missed, _MISSED))
+    ground = _painted(dark, (ignored, (90, 90, 90)), (truth, (255, 255, 255)))
     pictures = (
         image,
         score_colormap(coarse, limits[0]),

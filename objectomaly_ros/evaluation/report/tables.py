@@ -1,4 +1,4 @@
-"""The report's tables: our figures beside published ones, and every frame."""
+"""The report's tables: our figures with published ones, and every frame."""
 
 from __future__ import annotations
 
@@ -6,57 +6,41 @@ import math
 from html import escape
 
 from objectomaly_ros.evaluation.published import published_rows
-from objectomaly_ros.evaluation.results import percent, stage_cells
+from objectomaly_ros.evaluation.results import COLUMNS, percent, stage_cells
 from objectomaly_ros.evaluation.runner import DatasetResult, Run
 from objectomaly_ros.evaluation.stages import STAGE_TITLES
 
-# Head, whether higher is better.
-_COLUMNS = (
-    ("AuPRC", True),
-    ("FPR95", False),
-    ("AuROC", True),
-    ("pixel F1", True),
-    ("sIoU", True),
-    ("PPV", True),
-    ("mean F1", True),
-)
-
 
 def figures_table(result: DatasetResult) -> str:
-    """Return the table of figures, the best of ours in bold, published rows below."""
-    ours = [(run, figures) for run in result.runs for figures in run.stages.values()]
-    best: list[float | None] = []
-    for index, (_, higher) in enumerate(_COLUMNS):
-        values = [stage_cells(figures)[index] for _, figures in ours]
-        known = [value for value in values if not math.isnan(value)]
-        best.append((max if higher else min)(known) if known else None)
+    """Return the table of figures: the best of ours in bold, published rows below."""
+    ours = [(run, f.stage, stage_cells(f)) for run in result.runs for f in run.stages.values()]
     rows = []
-    for run, figures in ours:
-        cells = "".join(
-            f"<td{' class=best' if value == top and len(ours) > 1 else ''}>{percent(value)}</td>"
-            for value, top in zip(stage_cells(figures), best, strict=True)
-        )
+    for run, stage, values in ours:
+        cells = ""
+        for column, (value, higher) in enumerate(zip(values, COLUMNS.values(), strict=True)):
+            known = [other[column] for *_, other in ours if not math.isnan(other[column])]
+            best = len(ours) > 1 and known and value == (max if higher else min)(known)
+            cells += f"<td{' class=best' if best else ''}>{percent(value)}</td>"
         rows.append(
             f"<tr><th>{escape(run.detector)} + {escape(run.masks)}</th>"
-            f"<td class=text>{STAGE_TITLES[figures.stage]}</td>{cells}</tr>"
+            f"<td class=text>{STAGE_TITLES[stage]}</td>{cells}</tr>"
         )
     published = published_rows(result.dataset.conventions.published)
     if published:
-        span = len(_COLUMNS) + 2
         rows.append(
-            f'<tr class=divider><td colspan="{span}">published by others; '
+            f'<tr class=divider><td colspan="{len(COLUMNS) + 2}">published by others; '
             "compare only figures of the same split</td></tr>"
         )
     for row in published:
-        numbers = (row.auprc, row.fpr95, None, None, row.siou, row.ppv, row.f1)
-        cells = "".join(f"<td>{percent(value)}</td>" for value in numbers)
+        cells = "".join(f"<td>{percent(value)}</td>" for value in row.cells)
         rows.append(
             f"<tr class=published><th>{escape(row.method)}</th><td class=text>"
             f'<span class="split {row.split.split()[0]}">{escape(row.split)}</span> '
             f"<small>{escape(row.source)}</small></td>{cells}</tr>"
         )
     heads = "".join(
-        f"<th>{name}<small>{' ↑' if higher else ' ↓'}</small></th>" for name, higher in _COLUMNS
+        f"<th>{name}<small>{' ↑' if higher else ' ↓'}</small></th>"
+        for name, higher in COLUMNS.items()
     )
     empty = "" if published else '<p class="note">Nothing is published for this dataset.</p>'
     return (
@@ -67,7 +51,7 @@ def figures_table(result: DatasetResult) -> str:
 
 
 def frames_table(run: Run, key: str) -> str:
-    """Return the table of all frames of a run; its heads sort it."""
+    """Return the table of all frames of a run; a click on a column head sorts it."""
     coarse = {frame.name: frame for frame in run.stages["coarse"].frames}
     rows = []
     for frame in run.stages[run.last].frames:
@@ -81,19 +65,12 @@ def frames_table(run: Run, key: str) -> str:
             f'<td data-v="{frame.false_components}">{frame.false_components}</td></tr>'
         )
     heads = (
-        "frame",
-        "AuPRC coarse",
-        "AuPRC refined",
-        "gain",
-        "FPR95",
-        "pixel F1",
-        "sIoU",
-        "objects",
+        "frame", "AuPRC coarse", "AuPRC refined", "gain", "FPR95", "pixel F1", "sIoU", "objects",
         "false components",
-    )
+    )  # fmt: skip
     buttons = "".join(f"<th><button>{head}</button></th>" for head in heads)
     return (
-        f"<details><summary>All {len(rows)} frames (click a head to sort)</summary>"
+        f"<details><summary>All {len(rows)} frames (click a column head to sort)</summary>"
         f'<div class="scroll"><table class="sortable" id="frames{key}">'
         f"<thead><tr>{buttons}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )
