@@ -5,8 +5,10 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from objectomaly_ros.models.registry import check_options, find_constructor
-from objectomaly_ros.types import Detection, Detector, Image
+from objectomaly_ros.types import Detection, Detector, Image, ScoreMap, SeesRoad
 
 # Name -> "module:constructor". Modules are imported when asked for, so that one detector's
 # dependencies are not everybody's; a constructor takes (checkpoint, device, **options).
@@ -56,9 +58,47 @@ def load_detector(
 
 
 def detect(detector: Detector, image: Image) -> Detection:
-    """Run a detector once: its own `detect` where it has one, else `score` with no road."""
-    own = getattr(detector, "detect", None)
-    if callable(own):
-        detection: Detection = own(image)
-        return detection
-    return Detection(score=detector.score(image), road=None)
+    """Run a detector once, and check what it returns: the one entrance of every detector's result.
+
+    Returns:
+        score: (H, W) float32, contiguous, of the image's size, all finite; other real dtypes are
+            converted. road: (H, W) bool, or None unless the detector `SeesRoad`.
+
+    Raises:
+        TypeError: the score holds no real numbers, or the road is not bool.
+        ValueError: they are not of the image's size, or scores are not finite.
+    """
+    name = type(detector).__name__
+    if not isinstance(detector, SeesRoad):
+        return Detection(_checked_score(detector.score(image), image, name))
+    found = detector.detect(image)
+    if not isinstance(found, Detection):
+        raise TypeError(f"{name}.detect returned a {type(found).__name__}, not a Detection")
+    score = _checked_score(found.score, image, name)
+    if found.road is None:
+        return Detection(score)
+    road = np.ascontiguousarray(found.road)
+    if road.dtype != np.bool_:
+        raise TypeError(f"{name} returned a road of {road.dtype}; it must be bool")
+    if road.shape != score.shape:
+        raise ValueError(
+            f"{name} returned a road of shape {road.shape} for an image of {score.shape}"
+        )
+    return Detection(score, road)
+
+
+def _checked_score(score: ScoreMap, image: Image, name: str) -> ScoreMap:
+    score = np.asarray(score)
+    if score.dtype.kind not in "fiub":
+        raise TypeError(f"{name} returned scores of {score.dtype}; they must be real numbers")
+    if score.shape != (size := image.shape[:2]):
+        raise ValueError(f"{name} returned scores of shape {score.shape} for an image of {size}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        score = np.ascontiguousarray(score, dtype=np.float32)
+        # A sum is the cheapest look at all values; large ones may exceed its range.
+        if not np.isfinite(score.sum()) and not (finite := np.isfinite(score)).all():
+            raise ValueError(
+                f"{name} returned {finite.size - np.count_nonzero(finite)} scores of "
+                f"{finite.size} that are not finite numbers (as float32)"
+            )
+    return score

@@ -116,3 +116,89 @@ def test_detect_uses_the_detectors_own() -> None:
     found = detect(WithRoad(), IMAGE)
     assert found.road is not None
     assert found.road.all()
+
+
+class Returning(Brightness):
+    """Scores every image by what it was given."""
+
+    def __init__(self, score: object) -> None:
+        self.given = score
+
+    def score(self, image: Image) -> ScoreMap:
+        return self.given
+
+
+class ReturningRoad(Returning):
+    def __init__(self, score: object, road: object) -> None:
+        super().__init__(score)
+        self.road = road
+
+    def detect(self, image: Image) -> Detection:
+        return Detection(self.given, self.road)
+
+
+VALUES = np.arange(24).reshape(4, 6) % 7
+
+
+@pytest.mark.parametrize(
+    "kind", [np.bool_, np.uint8, np.int64, np.float16, ">f4", np.float32, np.float64]
+)
+def test_detect_converts_real_numbers(kind: type) -> None:
+    given = VALUES.astype(kind)
+    for score in (given, np.asfortranarray(given), np.repeat(given, 2, axis=1)[:, ::2]):
+        found = detect(Returning(score), IMAGE).score
+        assert found.dtype == np.dtype("=f4")
+        assert found.flags.c_contiguous
+        np.testing.assert_array_equal(found, given)
+
+
+def test_detect_leaves_a_proper_score_as_it_is() -> None:
+    score = VALUES.astype(np.float32)
+    assert detect(Returning(score), IMAGE).score is score
+
+
+def test_detect_takes_finite_scores_of_any_size() -> None:
+    score = np.full((4, 6), 3e38, np.float32)
+    np.testing.assert_array_equal(detect(Returning(score), IMAGE).score, score)
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (VALUES.astype(complex), r"returned scores of complex128; .* real numbers"),
+        (VALUES.astype(object), "scores of object"),
+        (None, "scores of object"),
+        (VALUES[None] / 2, r"scores of shape \(1, 4, 6\) for an image of \(4, 6\)"),
+        (VALUES.T / 2, r"scores of shape \(6, 4\) for an image of"),
+        (VALUES.ravel() / 2, r"scores of shape \(24,\) for an image of"),
+        (np.where(VALUES == 1, np.nan, VALUES), "4 scores of 24 that are not finite"),
+        (np.where(VALUES == 1, np.inf, -np.inf), "24 scores of 24 that are not finite"),
+        (np.full((4, 6), 1e300), "24 scores of 24 that are not finite"),
+    ],
+)
+def test_detect_says_what_is_wrong_with_a_score(score: object, said: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
+        detect(Returning(score), IMAGE)
+    with pytest.raises((TypeError, ValueError), match=said):
+        detect(ReturningRoad(score, None), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("road", "said"),
+    [
+        (np.ones((4, 6), np.uint8), "a road of uint8; it must be bool"),
+        (np.ones((6, 4), np.bool_), r"a road of shape \(6, 4\) for an image of \(4, 6\)"),
+    ],
+)
+def test_detect_says_what_is_wrong_with_a_road(road: object, said: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"ReturningRoad returned {said}"):
+        detect(ReturningRoad(VALUES / 2, road), IMAGE)
+
+
+def test_detect_wants_a_detection() -> None:
+    class Pair(Brightness):
+        def detect(self, image: Image) -> Detection:
+            return self.score(image), None
+
+    with pytest.raises(TypeError, match=r"Pair\.detect returned a tuple, not a Detection"):
+        detect(Pair(), IMAGE)
