@@ -28,11 +28,6 @@ API = {
     (f"{PACKAGE}.evaluation.metrics", "component_metrics"),
 }
 
-# Facades that stand until they are taken down.
-STILL_TWO_HOMES = (
-    f"{PACKAGE}.demo.drive",
-)  # fmt: skip
-
 ROS_PACKAGES = {
     "rclpy", "ament_index_python", "cv_bridge", "launch", "launch_ros", "rosbag2_py",
     "rosidl_runtime_py", "tf2_ros", f"{PACKAGE}.msg",
@@ -166,7 +161,6 @@ def second_homes(root: Path, folders: list[str]) -> list[str]:
         and one.module.partition(".")[0] == PACKAGE
         and not is_ros(one)
         and (one.module, one.name) not in API
-        and one.module not in STILL_TWO_HOMES
         and not has_its_home_there(one.module, one.name, root)
     ]
 

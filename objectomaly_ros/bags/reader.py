@@ -106,6 +106,10 @@ class Bag:
             return 0.0
         return (max(file.end for file in filled) - min(file.start for file in filled)) / 1e9
 
+    def count(self, topic: str) -> int:
+        """Return the number of a topic's messages, 0 if it is not in the bag."""
+        return self.topics[topic].count if topic in self.topics else 0
+
     def image_topic(self, topic: str | None = None) -> Topic:
         """Check the name of an image topic, or find the only one.
 

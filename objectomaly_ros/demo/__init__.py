@@ -1,1 +1,1 @@
-"""What `make demo` runs: a drive replayed through the real node, and pictures of what it found."""
+"""The demo: a drive replayed through the real node, and pictures of the results."""

@@ -58,6 +58,7 @@ def show(source: Source, folder: Path, rate: float = 1.0) -> Path:
 
     Raises:
         ChildError: the node published nothing.
+        OSError: a file cannot be written.
     """
     with Bag(folder / "result") as result:
         topic = image_topic(source)
@@ -81,23 +82,22 @@ def show(source: Source, folder: Path, rate: float = 1.0) -> Path:
 
 
 def _telling_frames(source: Source, result: Bag, count: int = 8) -> list[int]:
-    """Stamps for the contact sheet: every unknown object from 12 m, else frames evenly spread."""
+    """Choose stamps: each unknown object at about 12 m; without truth, frames evenly spread."""
     stamps = pictures.stamps_of(result, f"{NODE}/score")
-    if source.truth is not None:
-        best: dict[int, tuple[float, int]] = {}
-        for stamp in stamps:
-            known = source.truth.get(stamp)
-            for seen in known.objects if known else ():
-                off = abs(seen.range_m - 12.0)
-                if off < best.get(seen.truth_id, (6.0, 0))[0]:
-                    best[seen.truth_id] = (off, stamp)
-        if best:
-            return sorted({stamp for _, stamp in best.values()})[:count]
+    best: dict[int, tuple[float, int]] = {}
+    for stamp in stamps:
+        known = source.truth.get(stamp) if source.truth else None
+        for seen in known.objects if known else ():
+            off = abs(seen.range_m - 12.0)
+            if off < best.get(seen.truth_id, (6.0, 0))[0]:
+                best[seen.truth_id] = (off, stamp)
+    if best:
+        return sorted({stamp for _, stamp in best.values()})[:count]
     return stamps[len(stamps) // (2 * count) :: max(1, len(stamps) // count)][:count]
 
 
 def _prepare(folder: Path) -> Path:
-    """Make the folder; of an earlier demo, only what a demo writes is removed."""
+    """Make the folder; of an earlier demo, remove only what a demo writes."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _OURS:
         old = folder / name
@@ -112,10 +112,10 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _seconds(text: str) -> float:
+def _positive(text: str) -> float:
     value = float(text)
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} seconds make no sense; give a number above 0")
+        raise argparse.ArgumentTypeError(f"{text} makes no sense; give a number above 0")
     return value
 
 
@@ -124,22 +124,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m objectomaly_ros.demo",
         description="Replay a drive through refine_node and show what it found.",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo_output"), help="folder (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--bag", type=Path, help="a recording to replay (default: a drive is rendered)"
-    )
-    parser.add_argument("--topic", help="its image topic, raw or compressed, if it has several")
-    parser.add_argument(
-        "--seconds",
-        type=_seconds,
-        help="how much to render or replay (default: 20 s, or the whole recording)",
-    )
-    parser.add_argument(
-        "--rate",
-        type=_seconds,
-        default=1.0,
-        help="speed of the replay; below 1 on slow machines (default: %(default)s)",
-    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("demo_output"), help="folder (default: %(default)s)")
+    add("--bag", type=Path, help="a recording to replay (default: a drive is rendered)")
+    add("--topic", help="its image topic, raw or compressed, if it has several")
+    length = "seconds to render or replay (default: 20, or the whole recording)"
+    add("--seconds", type=_positive, help=length)
+    speed = "speed of the replay; below 1 on slow machines (default: %(default)s)"
+    add("--rate", type=_positive, default=1.0, help=speed)
     return parser

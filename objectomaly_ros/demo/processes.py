@@ -1,4 +1,4 @@
-"""Child processes with logs, that never outlive the demo."""
+"""Child processes that write logs and never outlive the demo."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 _PR_SET_PDEATHSIG = 1
 
 
 class ChildError(RuntimeError):
-    """A child process ended though it should run, or with an error; the message holds its log."""
+    """A child process failed or ended too early; the message holds the end of its log."""
 
 
 class Child:
-    """One process, in a group of its own, that writes to a log file."""
+    """A process in a group of its own that writes to a log file."""
 
     def __init__(
         self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str]
@@ -35,13 +34,13 @@ class Child:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=dict(env),
-                start_new_session=True,  # Ctrl-C is for the demo, which ends its children in order
+                start_new_session=True,  # Ctrl-C reaches the demo alone, which ends them in order
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
     @property
     def status(self) -> int | None:
-        """Its exit status, None while it runs."""
+        """The exit status, None while it runs."""
         return self._process.poll()
 
     def check(self) -> None:
@@ -53,12 +52,12 @@ class Child:
             )
 
     def log_tail(self, lines: int = 25) -> str:
-        """The last lines of its log."""
+        """Return the last lines of the log."""
         text = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"    {line}" for line in text[-lines:]) or "    (empty)"
 
     def stop(self, patience_s: float = 20.0) -> int:
-        """Ask it to end (SIGINT), wait, then kill its whole group; return its exit status."""
+        """End it by SIGINT, then kill what is left of its group; return its exit status."""
         self._signal(signal.SIGINT)
         try:
             self._process.wait(patience_s)
@@ -74,7 +73,7 @@ class Child:
 
 
 class Children:
-    """All child processes; leaving the context ends those that still run, last started first."""
+    """All child processes; leaving the context ends them, last started first."""
 
     def __init__(self, logs: Path, env: Mapping[str, str]) -> None:
         self._logs = logs
@@ -84,12 +83,7 @@ class Children:
     def __enter__(self) -> Children:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for child in reversed(self._children):
             child.stop(patience_s=3.0)
 
@@ -101,7 +95,7 @@ class Children:
         return child
 
     def wait(self, seconds: float, *, running: Sequence[Child]) -> None:
-        """Sleep, but raise ChildError as soon as one of `running` ends."""
+        """Sleep; raise ChildError as soon as one of `running` ends."""
         end = time.monotonic() + seconds
         while True:
             for child in running:
@@ -113,6 +107,6 @@ class Children:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this process should the demo be killed (Linux)."""
+    """Have Linux end this process if the demo is killed."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Replays a recording through the node, across processes, and records what comes out."""
+"""Replays a recording through the node in processes of their own, and records the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DRAIN_S = 90.0
 
 
 def image_topic(source: Source) -> str:
-    """The topic that the images are replayed on."""
+    """Return the topic on which the images are replayed."""
     return "/image/compressed" if source.compressed else "/image"
 
 
@@ -33,7 +33,7 @@ def replay(source: Source, folder: Path, rate: float = 1.0) -> Path:
         rate: seconds of recording a second.
 
     Raises:
-        ChildError: one of the processes did not do its part; the message holds its log.
+        ChildError: a process failed; the message holds the end of its log.
     """
     result = folder / "result"
     logs = folder / "logs"
@@ -55,12 +55,9 @@ def replay(source: Source, folder: Path, rate: float = 1.0) -> Path:
         _await_start(children, node, recorder, player)
         _await_end(source, rate, node, recorder, player)
         _await_results(children, node, recorder, result)
-        status = recorder.stop()
-        if status != 0:
-            raise ChildError(f"recorder ended with status {status}:\n{recorder.log_tail()}")
-        status = node.stop()
-        if status != 0:
-            raise ChildError(f"node ended with status {status}:\n{node.log_tail()}")
+        for child in (recorder, node):
+            if (status := child.stop()) != 0:
+                raise ChildError(f"{child.name} ended with status {status}:\n{child.log_tail()}")
     return result
 
 
@@ -91,14 +88,14 @@ def _player_arguments(source: Source, rate: float) -> list[str]:
         if source.info_topic != "/camera_info":
             remap.append(f"{source.info_topic}:=/camera_info")
     arguments = [str(source.bag), "--rate", str(rate), "--clock", "100", "--topics", *topics]
-    # the node and the recorder; the delay lets the recorder find the node's outputs as well
+    # Two subscribers: node and recorder. The delay lets the recorder find the node's outputs.
     waits = ["--wait-for-subscribers", f"2{target}", "--wait-timeout", str(_START_S)]
     rules = [word for rule in remap for word in ("-r", rule)]
     return [*arguments, *waits, "--delay", str(_DELAY_S), "--ros-args", *rules]
 
 
 def _profile() -> Path | None:
-    """The parameter file of the embedded detector, in the checkout or in a ROS workspace."""
+    """Return the parameters of the embedded detector, from the checkout or a ROS workspace."""
     folders = [Path(__file__).resolve().parents[2]]
     for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
         folders.append(Path(prefix) / "share" / "objectomaly_ros")
@@ -107,7 +104,7 @@ def _profile() -> Path | None:
 
 
 def _environment() -> dict[str, str]:
-    """This environment, on a ROS domain of its own so that no other graph is disturbed."""
+    """Return this environment with a ROS domain of its own, which disturbs no other graph."""
     env = dict(os.environ)
     env.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -116,7 +113,7 @@ def _environment() -> dict[str, str]:
 
 
 def _await_start(children: Children, node: Child, recorder: Child, player: Child) -> None:
-    """Wait until the node is active; a model may have to load."""
+    """Wait until the node is active, which includes loading its model."""
     with tqdm(desc="starting the node", bar_format="{desc}: {elapsed}") as bar:
         end = time.monotonic() + _START_S
         while "active on" not in (log := node.log.read_text(errors="replace")):
@@ -131,7 +128,7 @@ def _await_start(children: Children, node: Child, recorder: Child, player: Child
 
 
 def _await_end(source: Source, rate: float, node: Child, recorder: Child, player: Child) -> None:
-    """Wait until the player has played everything, or as much as is wanted."""
+    """Wait until the player is done; stop it after the wanted seconds of a longer recording."""
     seconds = source.duration_s / rate
     started = time.monotonic()
     with tqdm(total=seconds, desc="replaying", unit="s", bar_format=_BAR) as bar:
@@ -151,7 +148,7 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s"
 
 
 def _await_results(children: Children, node: Child, recorder: Child, result: Path) -> None:
-    """Wait until nothing more is recorded: the last frames are still on their way."""
+    """Wait for the results of the last frames, until nothing more is recorded."""
     size, changed = -1, time.monotonic()
     end = changed + _DRAIN_S
     while time.monotonic() < min(end, changed + _SETTLED_S):

@@ -1,10 +1,9 @@
-"""The figures as JSON, and a small page that shows everything."""
+"""Writes the figures as JSON, and a page that shows everything."""
 
 from __future__ import annotations
 
 import base64
 import json
-import math
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -13,13 +12,15 @@ from typing import Any
 from objectomaly_ros.demo.accuracy import Accuracy
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.source import Source
-from objectomaly_ros.demo.timing import STAGES, Timing
+from objectomaly_ros.demo.timing import TIMES, Timing
+from objectomaly_ros.evaluation.results import finite, percent
+from objectomaly_ros.files.writing import open_replacing
 
 
 def summarise(
     source: Source, rate: float, timing: Timing, accuracy: Accuracy | None
 ) -> dict[str, Any]:
-    """All figures as plain numbers; undefined ones are None. `rate` is the replay's speed."""
+    """Return all figures as plain numbers, None if undefined; `rate` is the replay's speed."""
     summary: dict[str, Any] = {
         "recording": str(source.bag),
         "image_topic": source.image_topic,
@@ -33,20 +34,12 @@ def summarise(
         "rate_out_hz": timing.rate_out_hz,
         "refined_frames": sum(frame.refined for frame in timing.frames),
         "milliseconds": {
-            name: {f"p{p}": 1e3 * timing.percentile(name, p) for p in (50, 95)}
-            for name in ("latency", "end_to_end", *STAGES, "mask_generation")
+            name: {f"p{p}": 1e3 * timing.percentile(name, p) for p in (50, 95)} for name in TIMES
         },
     }
     if accuracy is not None:
-        summary["accuracy"] = {
-            "frames": accuracy.frames,
-            "coarse": asdict(accuracy.coarse),
-            "refined": asdict(accuracy.refined),
-            "objects": [asdict(result) for result in accuracy.objects],
-            "obstacles": accuracy.obstacles,
-            "false_obstacles": accuracy.false_obstacles,
-        }
-    return _plain(summary)  # type: ignore[no-any-return]
+        summary["accuracy"] = asdict(accuracy)
+    return finite(summary)  # type: ignore[no-any-return]
 
 
 def write_page(summary: dict[str, Any], folder: Path, video: Path | None) -> Path:
@@ -65,11 +58,9 @@ def write_page(summary: dict[str, Any], folder: Path, video: Path | None) -> Pat
             "<p>Left: the image with score and obstacles. Right: <code>~/score</code>, "
             "blue low, red high.</p>"
         )
-    accuracy = summary.get("accuracy")
-    if accuracy:
-        parts += ["<h2>Against the ground truth</h2>", _accuracy_table(accuracy)]
-        parts.append(_objects_table(accuracy))
-    parts += ["<h2>Frames and times</h2>", _timing_table(summary)]
+    if accuracy := summary.get("accuracy"):
+        parts += ["<h2>Against the ground truth</h2>", *_accuracy_tables(accuracy)]
+    parts += ["<h2>Frames and times</h2>", *_timing_table(summary)]
     for name, about in (
         ("latency.png", "Latency of every frame"),
         ("contact_sheet.png", "Some frames; the green outline is the truth"),
@@ -79,27 +70,28 @@ def write_page(summary: dict[str, Any], folder: Path, video: Path | None) -> Pat
             data = base64.b64encode(picture.read_bytes()).decode()
             parts.append(f"<h2>{about}</h2><img src='data:image/png;base64,{data}' alt='{about}'>")
     page = folder / "index.html"
-    page.write_text("\n".join(parts), encoding="utf-8")
+    with open_replacing(page, "w", encoding="utf-8") as file:
+        file.write("\n".join(parts))
     return page
 
 
 def write_summary(summary: dict[str, Any], path: Path) -> None:
     """Write the figures as JSON."""
-    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    with open_replacing(path, "w", encoding="utf-8") as file:
+        file.write(json.dumps(summary, indent=2) + "\n")
 
 
 def headline(summary: dict[str, Any]) -> list[str]:
-    """The figures that a terminal shows."""
-    times = summary["milliseconds"]
-    counters = summary["node_counters"]
+    """Return the lines that a terminal shows."""
+    times, counters = summary["milliseconds"], summary["node_counters"]
     lines = [
         f"frames    {counters['received']} in, {summary['scores_out']} scored, "
         f"{summary['refined_frames']} refined, {counters['dropped']} dropped; "
         f"{_number(summary['rate_in_hz'], 1)} Hz in, {_number(summary['rate_out_hz'], 1)} Hz out",
-        f"latency   p50 {_number(times['latency']['p50'], 0)} ms, "
-        f"p95 {_number(times['latency']['p95'], 0)} ms (detector p50 "
-        f"{_number(times['coarse']['p50'], 0)} ms; masks p50 "
-        f"{_number(times['mask_generation']['p50'], 0)} ms, beside)",
+        f"latency   p50 {_number(times['latency']['p50'])} ms, "
+        f"p95 {_number(times['latency']['p95'])} ms (detector p50 "
+        f"{_number(times['coarse']['p50'])} ms; masks, generated beside, p50 "
+        f"{_number(times['mask_generation']['p50'])} ms)",
     ]
     if counters["dropped"]:
         share = 0.8 * summary["scores_out"] / max(1, counters["received"])
@@ -108,13 +100,12 @@ def headline(summary: dict[str, Any]) -> list[str]:
             "          this machine was too slow for this recording; replay it slower: "
             f"--rate {slower:.2g}"
         )
-    accuracy = summary.get("accuracy")
-    if accuracy:
+    if accuracy := summary.get("accuracy"):
         coarse, refined = accuracy["coarse"], accuracy["refined"]
         found = sum(result["first_found_m"] is not None for result in accuracy["objects"])
         lines += [
-            f"AuPRC     {_percent(coarse['auprc'])} coarse, {_percent(refined['auprc'])} refined; "
-            f"FPR95 {_percent(coarse['fpr95'])} coarse, {_percent(refined['fpr95'])} refined "
+            f"AuPRC, %  {percent(coarse['auprc'])} coarse, {percent(refined['auprc'])} refined; "
+            f"FPR95 {percent(coarse['fpr95'])} coarse, {percent(refined['fpr95'])} refined "
             f"({accuracy['frames']} frames)",
             f"obstacles {found} of {len(accuracy['objects'])} unknown objects found; "
             f"{accuracy['false_obstacles']} of {accuracy['obstacles']} reports false",
@@ -122,52 +113,49 @@ def headline(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _accuracy_table(accuracy: dict[str, Any]) -> str:
-    rows = [
-        [label, _percent(m["auprc"]), _percent(m["fpr95"]), _percent(m["auroc"])]
-        for label, m in (
-            ("before refinement (~/coarse_score)", accuracy["coarse"]),
-            ("after refinement (~/score)", accuracy["refined"]),
+def _accuracy_tables(accuracy: dict[str, Any]) -> list[str]:
+    scores = [
+        [label, *(percent(accuracy[stage][name]) for name in ("auprc", "fpr95", "auroc"))]
+        for label, stage in (
+            ("before refinement (~/coarse_score)", "coarse"),
+            ("after refinement (~/score)", "refined"),
         )
     ]
-    return _table(["score", "AuPRC", "FPR95", "AuROC"], rows)
-
-
-def _objects_table(accuracy: dict[str, Any]) -> str:
-    rows = [
+    objects = [
         [
-            str(o["truth_id"]),
-            o["name"],
-            f"{o['first_visible_m']:.0f} m",
-            "never" if o["first_found_m"] is None else f"{o['first_found_m']:.0f} m",
-            f"{o['frames_found']} of {o['frames']}",
-            "" if o["range_error_m"] is None else f"{o['range_error_m']:.1f} m",
+            str(seen["truth_id"]),
+            seen["name"],
+            f"{seen['first_visible_m']:.0f} m",
+            "never" if seen["first_found_m"] is None else f"{seen['first_found_m']:.0f} m",
+            f"{seen['frames_found']} of {seen['frames']}",
+            "" if seen["range_error_m"] is None else f"{seen['range_error_m']:.1f} m",
         ]
-        for o in accuracy["objects"]
+        for seen in accuracy["objects"]
     ]
     head = ["", "unknown object", "in view from", "found from", "found in frames under 30 m",
             "range error"]  # fmt: skip
-    total = (
+    return [
+        _table(["score", "AuPRC, %", "FPR95, %", "AuROC, %"], scores),
+        _table(head, objects),
         f"<p>{accuracy['obstacles']} obstacles were reported over all frames, "
-        f"{accuracy['false_obstacles']} of them touch no unknown object.</p>"
-    )
-    return _table(head, rows) + total
+        f"{accuracy['false_obstacles']} of them touch no unknown object.</p>",
+    ]
 
 
-def _timing_table(summary: dict[str, Any]) -> str:
+def _timing_table(summary: dict[str, Any]) -> list[str]:
     counts = summary["node_counters"]
-    text = (
-        f"<p>{summary['images_in_recording']} images in the recording; the node received "
-        f"{counts['received']}, scored {counts['scored']}, dropped {counts['dropped']}, rejected "
-        f"{counts['rejected']}; {summary['refined_frames']} scores were refined. "
-        f"{_number(summary['rate_in_hz'], 1)} Hz in, "
-        f"{_number(summary['rate_out_hz'], 1)} Hz out.</p>"
-    )
     rows = [
         [name.replace("_", " "), _number(values["p50"], 1), _number(values["p95"], 1)]
         for name, values in summary["milliseconds"].items()
     ]
-    return text + _table(["", "p50, ms", "p95, ms"], rows)
+    return [
+        f"<p>{summary['images_in_recording']} images in the recording; the node received "
+        f"{counts['received']}, scored {counts['scored']}, dropped {counts['dropped']}, rejected "
+        f"{counts['rejected']}; {summary['refined_frames']} scores were refined. "
+        f"{_number(summary['rate_in_hz'], 1)} Hz in, "
+        f"{_number(summary['rate_out_hz'], 1)} Hz out.</p>",
+        _table(["", "p50, ms", "p95, ms"], rows),
+    ]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -177,23 +165,8 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
 
 
-def _percent(value: float | None) -> str:
-    return "undefined" if value is None else f"{100 * value:.1f} %"
-
-
-def _number(value: float | None, digits: int) -> str:
+def _number(value: float | None, digits: int = 0) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _plain(value: Any) -> Any:
-    """Numbers that JSON knows: NaN and infinity become None."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 _STYLE = """

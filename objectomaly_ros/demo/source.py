@@ -1,4 +1,4 @@
-"""What is replayed: the rendered drive, or anybody's recording."""
+"""The recording to replay: the rendered drive, or one of the user's."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from objectomaly_ros.bags.messages import (
 )
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
-from objectomaly_ros.demo.drive import DriveFrame, RenderedDrive
-from objectomaly_ros.demo.truth import FrameTruth, Truth
+from objectomaly_ros.demo.drive.render import DriveFrame, FrameTruth, RenderedDrive
+from objectomaly_ros.demo.truth import save_truth
 from objectomaly_ros.geometry.ground import CameraPose
 
 _FRAME_ID = "camera_optical"
@@ -41,9 +41,9 @@ class Source:
         info_topic: its CameraInfo topic, if it has one.
         frames: images in the bag.
         duration_s: seconds to play.
-        partial: the recording is longer than that.
-        pose: of the camera over the ground, where known.
-        truth: ground truth, where known.
+        partial: whether the recording is longer.
+        pose: of the camera over the ground, if known.
+        truth: by the images' stamps in nanoseconds, if known.
     """
 
     bag: Path
@@ -54,28 +54,25 @@ class Source:
     duration_s: float
     partial: bool = False
     pose: CameraPose | None = None
-    truth: Truth | None = None
+    truth: dict[int, FrameTruth] | None = None
 
 
 def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
     """Render the drive into the bag `folder`/drive, its truth into `folder`/truth.npz."""
     drive = RenderedDrive(seconds=seconds, rate_hz=rate_hz)
-    start_ns = time.time_ns()  # rendered now: so that log times and stamps tell of one time
+    start_ns = time.time_ns()  # now, so that log times and stamps agree
     truth = {}
     with BagWriter(folder / "drive", whole=True) as writer:
         writer.add_topic("/image", IMAGE)
         writer.add_topic("/camera_info", CAMERA_INFO)
-        frames = tqdm(_rendered(drive), total=len(drive), desc="rendering", unit="frame")
-        for frame in frames:
+        store, camera = writer.store, drive.camera
+        for frame in tqdm(_rendered(drive), total=len(drive), desc="rendering", unit="frame"):
             stamp = start_ns + round(frame.time_s * 1e9)
-            store = writer.store
-            writer.write(
-                "/camera_info", camera_info_message(store, drive.camera, stamp, _FRAME_ID), stamp
-            )
+            info = camera_info_message(store, camera, stamp, _FRAME_ID)
+            writer.write("/camera_info", info, stamp)
             writer.write("/image", image_message(store, frame.image, stamp, _FRAME_ID), stamp)
-            truth[stamp] = FrameTruth(frame.ids, frame.objects)
-    known = Truth(truth)
-    known.save(folder / "truth.npz")
+            truth[stamp] = frame.truth
+    save_truth(truth, folder / "truth.npz")
     return Source(
         bag=folder / "drive",
         image_topic="/image",
@@ -84,12 +81,12 @@ def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
         frames=len(drive),
         duration_s=len(drive) / rate_hz,
         pose=drive.pose,
-        truth=known,
+        truth=truth,
     )
 
 
 def open_recording(path: Path, topic: str | None, seconds: float | None) -> Source:
-    """Look at a recording.
+    """Describe a recording.
 
     Raises:
         BagError: no bag, no such topic, or no or several image topics to choose from.
@@ -112,7 +109,7 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
 
 
 def _rendered(drive: RenderedDrive) -> Iterator[DriveFrame]:
-    """The frames in order, drawn by as many processes as there are cores."""
+    """Yield the frames in order, drawn by one process per core."""
     workers = min(os.cpu_count() or 1, len(drive), 8)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=(drive,)) as pool:

@@ -1,4 +1,4 @@
-"""Which frames came out, when, and how long they took."""
+"""Reads which frames came out, when, and how long they took."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ import numpy as np
 
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.replay import NODE
+from objectomaly_ros.files.writing import open_replacing
 
 STAGES = ("queue_wait", "coarse", "propagation", "oasc", "mbp")
+TIMES = ("latency", "end_to_end", *STAGES, "mask_generation")
 
 
 @dataclass(frozen=True)
 class FrameTiming:
-    """How one image fared, from its ~/status; seconds.
+    """The times of one image, from its ~/status; seconds.
 
     Attributes:
         stamp_ns: of the image.
-        latency: from arrival in the node to publication.
+        latency: from its arrival in the node to publication.
         end_to_end: from the recorder's receipt of the image to its receipt of the score; NaN if
             either is missing.
         queue_wait, coarse, propagation, oasc, mbp: the stages.
-        refined: masks were at hand.
+        mask_generation: the last generation, which runs beside; NaN before the first.
+        refined: whether there were masks.
         mask_count: how many.
-        mask_age_frames: how old they were; -1 without masks.
-        mask_generation: how long the last generation took, beside; NaN before the first.
+        mask_age_frames: their age; -1 without masks.
     """
 
     stamp_ns: int
@@ -40,10 +42,10 @@ class FrameTiming:
     propagation: float
     oasc: float
     mbp: float
+    mask_generation: float
     refined: bool
     mask_count: int
     mask_age_frames: int
-    mask_generation: float
 
 
 @dataclass(frozen=True)
@@ -65,50 +67,47 @@ class Timing:
     rate_out_hz: float
 
     def percentile(self, field: str, percent: float) -> float:
-        """A percentile of a field of the frames, in seconds; NaN if nothing was measured."""
+        """Return a percentile of a field of the frames, in seconds; NaN if there is no value."""
         values = np.array([getattr(frame, field) for frame in self.frames], float)
         values = values[np.isfinite(values)]
         return float(np.percentile(values, percent)) if values.size else float("nan")
 
     def save_csv(self, path: Path) -> None:
         """Write a row for every frame; times in milliseconds."""
-        milliseconds = ("latency", "end_to_end", *STAGES, "mask_generation")
-        with path.open("w", newline="") as out:
+        with open_replacing(path, "w", newline="") as out:
             table = csv.writer(out)
-            names = [f"{name}_ms" for name in milliseconds]
+            names = [f"{name}_ms" for name in TIMES]
             table.writerow(["stamp_s", *names, "refined", "mask_count", "mask_age_frames"])
             for frame in self.frames:
-                times = [f"{1e3 * getattr(frame, name):.2f}" for name in milliseconds]
+                times = [f"{1e3 * getattr(frame, name):.2f}" for name in TIMES]
                 rest = [int(frame.refined), frame.mask_count, frame.mask_age_frames]
                 table.writerow([f"{frame.stamp_ns / 1e9:.6f}", *times, *rest])
 
 
 def read_timing(result: Bag, image_topic: str) -> Timing:
     """Read the timing of a replay from the bag of its results."""
-    there = result.topics
+    topics = result.topics
     score, status = f"{NODE}/score", f"{NODE}/status"
     arrived: dict[str, dict[int, int]] = {image_topic: {}, score: {}}
     statuses: list[Any] = []
-    wanted = [topic for topic in (image_topic, score, status) if topic in there]
-    for raw in result.messages(wanted):
+    for raw in result.messages([name for name in (*arrived, status) if name in topics]):
         if raw.topic == status:
             statuses.append(result.decode(raw))
         else:
             arrived[raw.topic][header_stamp_ns(raw.data)] = raw.log_time
-    frames = tuple(_frame(message, arrived[image_topic], arrived[score]) for message in statuses)
-    last = statuses[-1] if statuses else None
     names = ("received", "scored", "dropped", "rejected")
+    counters = {name: int(getattr(statuses[-1], f"frames_{name}")) for name in names if statuses}
     return Timing(
-        frames=frames,
-        received={topic.name: topic.count for topic in there.values()},
-        counters={name: int(getattr(last, f"frames_{name}")) if last else 0 for name in names},
+        frames=tuple(_frame(message, arrived[image_topic], arrived[score]) for message in statuses),
+        received={topic.name: topic.count for topic in topics.values()},
+        counters=counters or dict.fromkeys(names, 0),
         rate_in_hz=_rate(list(arrived[image_topic])),
         rate_out_hz=_rate(list(arrived[score].values())),
     )
 
 
 def header_stamp_ns(data: bytes) -> int:
-    """The stamp of a message that begins with a std_msgs/Header, from its CDR bytes."""
+    """Return the stamp of a message that begins with a std_msgs/Header, from its CDR bytes."""
     order = "<" if data[1] & 1 else ">"
     seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
@@ -126,15 +125,13 @@ def _frame(message: Any, images: dict[int, int], scores: dict[int, int]) -> Fram
         propagation=float(message.propagation_time),
         oasc=float(message.oasc_time),
         mbp=float(message.mbp_time),
+        mask_generation=float(message.mask_generation_time),
         refined=bool(message.refined),
         mask_count=int(message.mask_count),
         mask_age_frames=int(message.mask_age_frames),
-        mask_generation=float(message.mask_generation_time),
     )
 
 
 def _rate(times_ns: list[int]) -> float:
-    if len(times_ns) < 2:
-        return float("nan")
-    span = (max(times_ns) - min(times_ns)) / 1e9
+    span = (max(times_ns, default=0) - min(times_ns, default=0)) / 1e9
     return (len(times_ns) - 1) / span if span > 0 else float("nan")

@@ -28,7 +28,7 @@ def as_json(results: Sequence[DatasetResult]) -> dict[str, Any]:
         "datasets": [_dataset(result) for result in results],
         "published": about(),
     }
-    return dict(_finite(content))
+    return dict(finite(content))
 
 
 def as_text(results: Sequence[DatasetResult]) -> str:
@@ -148,10 +148,10 @@ def _stage(figures: StageFigures) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Replace NaN and infinity, which JSON lacks, by None."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,9 +5,8 @@ import pytest
 
 from objectomaly_ros.bags.messages import IMAGE, header, image_message
 from objectomaly_ros.bags.writer import BagWriter
-from objectomaly_ros.demo.drive.render import VisibleObject
+from objectomaly_ros.demo.drive.render import FrameTruth, VisibleObject
 from objectomaly_ros.demo.replay import NODE
-from objectomaly_ros.demo.truth import FrameTruth, Truth
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 6
 START_NS = 1_700_000_000_000_000_000
@@ -29,7 +28,7 @@ def truth():
             ids[30:40, 30:42] = 1
             objects = (VisibleObject(1, "sofa", 40.0 - 5 * index, (30, 30, 12, 10), 120),)
         frames[stamp_of(index)] = FrameTruth(ids, objects)
-    return Truth(frames)
+    return frames
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +45,7 @@ def result_path(tmp_path_factory, truth):
         store = writer.store
         for index in range(FRAMES):
             stamp, log = stamp_of(index), stamp_of(index) + 5_000_000
-            labels = truth.frames[stamp].labels
+            labels = truth[stamp].labels
             image = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
             refined = (0.1 + 0.8 * (labels == 1)).astype(np.float32)
             coarse = refined.copy()

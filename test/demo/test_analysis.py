@@ -2,6 +2,8 @@
 
 import csv
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,17 +14,19 @@ from objectomaly_ros.demo.accuracy import read_accuracy
 from objectomaly_ros.demo.main import show
 from objectomaly_ros.demo.source import Source
 from objectomaly_ros.demo.timing import read_timing
-from objectomaly_ros.demo.truth import Truth
+from objectomaly_ros.demo.truth import save_truth
 
 
-def test_truth_survives_being_saved(truth, tmp_path):
-    truth.save(tmp_path / "truth.npz")
-    again = Truth.load(tmp_path / "truth.npz")
-    assert again.frames.keys() == truth.frames.keys()
-    for stamp, frame in truth.frames.items():
-        np.testing.assert_array_equal(again.frames[stamp].ids, frame.ids)
-        assert again.frames[stamp].objects == frame.objects
-    assert set(np.unique(again.frames[max(again.frames)].labels)) == {0, 1, 255}
+def test_the_truth_is_saved_with_its_stamps(truth, tmp_path):
+    save_truth(truth, tmp_path / "truth.npz")
+    with np.load(tmp_path / "truth.npz") as saved:
+        assert saved["stamps_ns"].tolist() == sorted(truth)
+        for ids, stamp in zip(saved["ids"], sorted(truth), strict=True):
+            np.testing.assert_array_equal(ids, truth[stamp].ids)
+        objects = json.loads(str(saved["objects"]))
+    assert [len(seen) for seen in objects] == [0, 1, 1, 1, 1, 1]
+    assert objects[1] == [asdict(truth[sorted(truth)[1]].objects[0]) | {"box": [30, 30, 12, 10]}]
+    assert set(np.unique(truth[max(truth)].labels)) == {0, 1, 255}
 
 
 def test_timing_is_read_from_status_and_log_times(result_path):
@@ -56,27 +60,40 @@ def test_accuracy_before_and_after_refinement(result_path, truth):
 
 
 def test_only_frames_with_truth_count(result_path, truth):
-    stamps = sorted(truth.frames)
-    half = Truth({stamp: truth.frames[stamp] for stamp in stamps[3:]})
+    half = {stamp: truth[stamp] for stamp in sorted(truth)[3:]}
     with Bag(result_path) as result:
         accuracy = read_accuracy(result, half)
     assert accuracy.frames == 3
     assert accuracy.refined.anomaly_pixels == 3 * 120
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_everything_is_written_and_shows_the_figures(result_path, truth, known, tmp_path, capsys):
-    (tmp_path / "result").symlink_to(result_path)
-    source = Source(
-        bag=tmp_path / "drive",
+def source_of(truth):
+    return Source(
+        bag=Path("drive"),
         image_topic="/image",
         compressed=False,
         info_topic=None,
         frames=6,
         duration_s=0.6,
-        truth=truth if known else None,
+        truth=truth,
     )
-    page = show(source, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["latency.csv", "contact_sheet.png", "index.html"])
+def test_a_result_that_cannot_be_written_is_named_and_not_there_in_part(
+    result_path, tmp_path, name
+):
+    (tmp_path / "result").symlink_to(result_path)
+    (tmp_path / name).mkdir()
+    with pytest.raises(OSError, match=rf"cannot write .*{name}: Is a directory"):
+        show(source_of(None), tmp_path)
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_everything_is_written_and_shows_the_figures(result_path, truth, known, tmp_path, capsys):
+    (tmp_path / "result").symlink_to(result_path)
+    page = show(source_of(truth if known else None), tmp_path)
     text = page.read_text()
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["scores_out"] == 6

@@ -46,27 +46,31 @@ class VisibleObject:
 
 
 @dataclass(frozen=True)
-class DriveFrame:
-    """One frame of the drive.
+class FrameTruth:
+    """The ground truth of one frame.
 
     Attributes:
-        index: 0, 1, ...
-        time_s: seconds from the start.
-        image: (H, W, 3) uint8 RGB.
         ids: (H, W) uint8: 0 normal, 1 and up an unknown object, 255 its outline (unsure).
         objects: the unknown objects in view.
     """
 
-    index: int
-    time_s: float
-    image: Image
     ids: npt.NDArray[np.uint8]
     objects: tuple[VisibleObject, ...]
 
     @property
     def labels(self) -> Labels:
-        """Ground truth for the metrics, (H, W) uint8: 0 normal, 1 anomaly, 255 ignore."""
+        """Labels for the metrics, (H, W) uint8: 0 normal, 1 anomaly, 255 ignore."""
         return np.where((self.ids > 0) & (self.ids != IGNORE), 1, self.ids).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class DriveFrame:
+    """One frame of the drive: its number, time from the start, (H, W, 3) uint8 RGB and truth."""
+
+    index: int
+    time_s: float
+    image: Image
+    truth: FrameTruth
 
 
 class RenderedDrive:
@@ -131,13 +135,8 @@ class RenderedDrive:
         ids = reduce_ids(canvas.ids, self.camera.width, self.camera.height)
         for truth_id in np.flatnonzero(np.bincount(ids.ravel(), minlength=256) < _MIN_PIXELS):
             ids[ids == truth_id] = IGNORE
-        return DriveFrame(
-            index=index,
-            time_s=time_s,
-            image=self._sensor.expose(canvas.image, index),
-            ids=ids,
-            objects=self._visible(ids, view, time_s),
-        )
+        truth = FrameTruth(ids, self._visible(ids, view, time_s))
+        return DriveFrame(index, time_s, self._sensor.expose(canvas.image, index), truth)
 
     def _draw(self, canvas: Canvas, view: View, time_s: float) -> None:
         scene, here = self.scene, float(view.position[0])

@@ -18,8 +18,8 @@ def test_the_same_seed_gives_the_same_frames_in_any_order(drive):
     for index in (12, 0):
         one, other = drive.frame(index), again.frame(index)
         np.testing.assert_array_equal(one.image, other.image)
-        np.testing.assert_array_equal(one.ids, other.ids)
-        assert one.objects == other.objects
+        np.testing.assert_array_equal(one.truth.ids, other.truth.ids)
+        assert one.truth.objects == other.truth.objects
     np.testing.assert_array_equal(last.image, drive.frame(39).image)
 
 
@@ -35,29 +35,29 @@ def test_a_frame_is_a_photograph_of_a_street(drive):
 
 def test_labels_mark_the_objects_and_an_unsure_band_around_them(drive):
     frame = drive.frame(15)
-    assert set(np.unique(frame.labels)) == {0, 1, 255}
-    assert frame.objects
-    for seen in frame.objects:
-        rows, columns = np.nonzero(frame.ids == seen.truth_id)
+    assert set(np.unique(frame.truth.labels)) == {0, 1, 255}
+    assert frame.truth.objects
+    for seen in frame.truth.objects:
+        rows, columns = np.nonzero(frame.truth.ids == seen.truth_id)
         assert len(rows) == seen.pixels >= 20
         x, y, w, h = seen.box
         assert (columns.min(), rows.min()) == (x, y)
         assert (columns.max() - x + 1, rows.max() - y + 1) == (w, h)
-    listed = {seen.truth_id for seen in frame.objects}
-    assert set(np.unique(frame.ids)) - {0, 255} == listed
+    listed = {seen.truth_id for seen in frame.truth.objects}
+    assert set(np.unique(frame.truth.ids)) - {0, 255} == listed
     # nothing normal touches an object
-    solid = frame.labels == 1
+    solid = frame.truth.labels == 1
     touching = np.zeros_like(solid)
     for axis in (0, 1):
         for step in (-1, 1):
             touching |= np.roll(solid, step, axis)
-    assert not (frame.labels[1:-1, 1:-1][touching[1:-1, 1:-1]] == 0).any()
+    assert not (frame.truth.labels[1:-1, 1:-1][touching[1:-1, 1:-1]] == 0).any()
 
 
 def test_objects_come_nearer_until_they_are_passed(drive):
     ranges = {}
     for index in range(0, len(drive), 4):
-        for seen in drive.frame(index).objects:
+        for seen in drive.frame(index).truth.objects:
             ranges.setdefault(seen.truth_id, []).append((seen.range_m, seen.pixels))
     assert len(ranges) >= 2
     for track in ranges.values():
@@ -74,12 +74,12 @@ def test_an_objects_lowest_pixel_lies_at_its_range(drive):
     checked = 0
     for index in range(0, len(drive), 3):
         frame = drive.frame(index)
-        for seen in frame.objects:
+        for seen in frame.truth.objects:
             x, y, w, h = seen.box
             inside = x > 2 and x + w < 318 and y + h < 178
             if not (inside and 5 < seen.range_m < 18):
                 continue
-            rows, columns = np.nonzero(frame.ids == seen.truth_id)
+            rows, columns = np.nonzero(frame.truth.ids == seen.truth_id)
             lowest = np.argmax(rows)
             foot = np.array([[columns[lowest], rows[lowest] + 0.5]])
             point = ground_points(foot, drive.camera, drive.pose)
