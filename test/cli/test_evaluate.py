@@ -1,4 +1,4 @@
-"""`objectomaly evaluate`: the files it leaves, and every kind of bad input named, the rest kept."""
+"""`objectomaly evaluate` writes its files, names every kind of bad input, and measures the rest."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ def save(path, array):
 
 @pytest.fixture
 def street(tmp_path):
-    """Three good frames; tests spoil the middle one, f1."""
+    """Three good frames; the tests damage f1."""
     root = tmp_path / "street"
     rng = np.random.default_rng(0)
     for index in range(3):
@@ -85,7 +85,7 @@ def spoil_scores(root, edit):
             np.save(root.parent / "scores" / f"f{index}.npy", score)
 
 
-# What is done to f1 -> words of the message, and the models to use.
+# Name of a fault -> damage to f1, words of the message, and models.
 FRAME_FAULTS = {
     "labels missing": (lambda r: (r / LABELS / "f1.png").unlink(), "f1.png: there are no labels"),
     "labels empty": (lambda r: (r / LABELS / "f1.png").write_bytes(b""), "labels file is empty"),

@@ -1,4 +1,4 @@
-"""On a full disk every command ends with its exit code and a line, and leaves no part of a file."""
+"""On a full disk a command ends with its exit code and one line, and leaves no partial file."""
 
 import os
 import subprocess
@@ -44,13 +44,13 @@ def files(folder):
 
 
 def fill(folder, keep):
-    """Fill the disk but for about `keep` bytes."""
+    """Fill the disk up to about `keep` bytes."""
     space = os.statvfs(folder)
     (folder / "filler").write_bytes(bytes(space.f_bavail * space.f_frsize - keep))
 
 
 def lines(capfd):
-    """What was said, less the progress bar."""
+    """Return the lines on stderr without the progress bar."""
     text = capfd.readouterr().err.replace("\r", "\n")
     return [line.strip() for line in text.splitlines() if line.startswith("objectomaly")]
 

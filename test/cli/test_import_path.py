@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 ROOT = Path(__file__).resolve().parents[2]
 POISON = "import pathlib, sys\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
-# What the package imports, of others and of the standard library.
+# Imports of the package: from other packages and from the standard library.
 NAMES = ("cv2", "numpy", "tqdm", "typing", "argparse", "pkgutil")
 
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 def run(command, folder):
-    """Run a command in the folder; tell what failed, and which poisoned modules ran."""
+    """Run a command in the folder; return its process and the poisoned modules that ran."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "test" / "support")])
     environment = {**os.environ, "PYTHONPATH": path}
     environment.pop("PYTHONSAFEPATH", None)

@@ -1,4 +1,4 @@
-"""The command's own manners: help, usage errors, exit codes."""
+"""The command itself: help, usage errors, exit codes."""
 
 import subprocess
 import sys

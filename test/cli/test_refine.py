@@ -1,4 +1,4 @@
-"""`objectomaly refine` refines folders, also of somebody else's score maps, and survives faults."""
+"""`objectomaly refine` refines folders of images or score maps, and names faulty ones."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small dataset on disk: red objects on grey ground, with noise, that a test may spoil."""
+"""A small dataset on disk: noisy red objects on grey ground."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ SUPPORT = Path(__file__).resolve().parents[1] / "support"
 
 
 def write_frame(root, name, seed, objects=2, fault=0):
-    """Write one frame of 96x64 with its labels; `fault` goes into the first pixel's green."""
+    """Write one frame of 96x64 with its labels; `fault` is the green of the first pixel."""
     rng = np.random.default_rng(seed)
     image = np.repeat(rng.integers(90, 130, (64, 96, 1)), 3, axis=2)
     image[..., 0] += rng.integers(0, 60, (64, 96))

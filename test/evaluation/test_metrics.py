@@ -1,4 +1,4 @@
-"""The metrics equal the official code and scikit-learn, and define what those leave undefined."""
+"""The metrics equal the official code and scikit-learn, and define the cases open there."""
 
 import json
 import math
@@ -57,7 +57,7 @@ def test_pixel_metrics_equal_the_exact_and_the_official_ones(golden, case):
     if "error" not in official and official["AuROC"] is not None:
         assert ours.auprc == pytest.approx(official["AuPRC"], abs=0.01)
         assert ours.auroc == pytest.approx(official["AuROC"], abs=2e-3)
-        # theirs fuses percentile bins of single frames, which misplaces pixels a little
+        # The official code fuses percentile bins of single frames, which is not exact.
         assert ours.best_f1 == pytest.approx(official["best_f1"], abs=5e-3)
 
 
@@ -146,7 +146,7 @@ def test_the_best_threshold_keeps_a_plateau_that_the_strict_comparison_would_dro
     scores = np.full((40, 60), 0.1, np.float32)
     labels = np.zeros((40, 60), np.uint8)
     labels[5:35, 10:40] = 1
-    scores[labels == 1] = 0.7  # what OASC makes of an object
+    scores[labels == 1] = 0.7  # constant, as after OASC
     pixels = pixel_metrics(scores, labels)
     assert pixels.best_f1 == 1
     assert pixels.best_f1_level == pytest.approx(0.7)
@@ -258,7 +258,7 @@ def test_component_accumulator_equals_the_function():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_siou_equals_its_definition_written_out(seed):
-    """SIoU from sets of pixels, component by component, as section 4 of the paper defines it."""
+    """Return the sIoU from sets of pixels, as section 4 of the paper defines it."""
     from scipy import ndimage
 
     rng = np.random.default_rng(seed)

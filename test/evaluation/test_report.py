@@ -1,4 +1,4 @@
-"""The report stands alone, shows what was measured, and works in a browser at both widths."""
+"""The report is one file, shows all figures, and works in a browser at two widths."""
 
 import html
 import json
@@ -98,7 +98,7 @@ def test_the_page_works_in_a_browser_at_1400_and_400_pixels(report, tmp_path):
     frames = "".join(
         f'<iframe width="{w}" height="900" srcdoc="{page}"></iframe>' for w in (1400, 400)
     )
-    # the probe comes first, so that it hears the frames load
+    # The probe comes first, to get the load events of the frames.
     wrapper = tmp_path / "probe.html"
     script = PROBE.replace("<script>", f"{frames}<script>")
     wrapper.write_text(f"<!DOCTYPE html><meta charset=utf-8>{script}", "utf-8")
@@ -114,7 +114,7 @@ def test_the_page_works_in_a_browser_at_1400_and_400_pixels(report, tmp_path):
     assert set(found) == {"1400", "400"}
     for width in found.values():
         assert width["overflow"] <= 0
-        assert width["before"] == [*best_first, "f3"]  # f3 holds no object
+        assert width["before"] == [*best_first, "f3"]  # f3 has no object
         assert width["turned"] == [*best_first[::-1], "f3"]
         assert width["rows"] == [*best_first, "f3"]
         assert width["charts"] == 12

@@ -1,4 +1,4 @@
-"""The runner measures what the metrics measure, resumes, and gives the same table every time."""
+"""The runner agrees with the metrics, resumes, and gives the same table every time."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def run(root, cache, detector="evaluation_models:Redness", masks=("evaluation_mo
 
 
 def table(results):
-    """Everything that was measured, less how much of it came from the cache."""
+    """Return the results without the number of computed scores."""
     content = as_json(results)
     for dataset in content["datasets"]:
         for one in dataset["runs"]:
@@ -75,7 +75,7 @@ def test_figures_are_those_of_the_metrics_on_the_pipelines_scores(dataset_root, 
             figures.pixel.anomaly_pixels
             / (figures.pixel.anomaly_pixels + figures.pixel.normal_pixels)
         )
-    assert math.isnan(one.stages["mbp"].frames[3].auprc)  # holds no object
+    assert math.isnan(one.stages["mbp"].frames[3].auprc)  # no object
     assert one.stages["mbp"].frames[3].objects == 0
 
 

@@ -1,4 +1,4 @@
-"""The rules beside the paper's form, mask after mask: slow, literal, the reference for equality."""
+"""All rules of OASC, mask after mask: slow and literal, the reference for equality."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from tools.benchmarks.published_loops import calibrate as paint
 
 
 def resized(mask, shape):
-    """Bring a mask to another resolution as the published code does."""
+    """Resize a mask like the published code."""
     import cv2
 
     size = (shape[1], shape[0])
@@ -14,7 +14,7 @@ def resized(mask, shape):
 
 
 def calibrate(score, masks, overlap, residual):
-    """OASC under any rule, by the words of `OascRule`."""
+    """Calibrate by any rule, as `OascRule` describes it."""
     if overlap == "inverse_variance":
         return by_agreement(score, masks, residual)
     painted = paint(score, masks, overlap=overlap)
@@ -25,7 +25,7 @@ def calibrate(score, masks, overlap, residual):
 
 
 def by_agreement(score, masks, residual):
-    """Average the masks' means, weighted; the pixel's own score joins in at every mask."""
+    """Return the weighted average of the means; the own score joins once for each mask."""
     exact = score.astype(np.float64)
     total, weights, count = (np.zeros(score.shape) for _ in range(3))
     for mask in masks:

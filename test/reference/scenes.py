@@ -1,4 +1,4 @@
-"""Random score maps and masks for comparing an implementation with the published loops."""
+"""Random score maps and masks, to compare implementations with the published loops."""
 
 import cv2
 import numpy as np

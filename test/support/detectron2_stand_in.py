@@ -1,4 +1,4 @@
-"""As much of detectron2 as our wrapper calls, written from its documentation.
+"""The part of detectron2 that our wrapper calls, written from its documentation.
 
 A configuration refuses keys that it does not know, sizes follow `ResizeShortestEdge`, and a model
 takes a list of dictionaries and pads and normalises by itself.

@@ -19,7 +19,7 @@ class Redness:
 
 
 class Faulty(Redness):
-    """What goes wrong is written in the first pixel's green: 201 NaN, 202 shape, 203 an error."""
+    """Fails by the green of the first pixel: 201 NaN, 202 wrong shape, 203 an error."""
 
     def score(self, image):
         score = super().score(image)
@@ -34,7 +34,7 @@ class Faulty(Redness):
 
 
 class Tiles:
-    """Squares of 8 pixels, which cut objects and ground alike."""
+    """Squares of 8 pixels, across objects and ground."""
 
     def __init__(self, checkpoint=None, device="cpu", fail_on=None):
         self.fail_on = fail_on

@@ -1,4 +1,4 @@
-"""A real node in a process of its own, and a real graph around it."""
+"""A real node in a process of its own, in a real graph."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from std_srvs.srv import Trigger
 SUPPORT = Path(__file__).parent
 REPOSITORY = SUPPORT.parents[1]
 NODE = "/objectomaly"
-PATIENCE_S = 150.0  # tests share their cores with whatever else runs
-SETTLE_S = 0.5  # one end of a connection knows of it before the other does
+PATIENCE_S = 150.0  # other programs run on the same cores
+SETTLE_S = 0.5  # the ends of a connection do not learn of it at once
 
 
 def wait_for(condition, what, timeout=PATIENCE_S):
@@ -38,7 +38,7 @@ def wait_for(condition, what, timeout=PATIENCE_S):
 
 
 class NodeProcess:
-    """`refine_node` under test; its log is kept line by line."""
+    """`refine_node` under test, with the lines of its log."""
 
     def __init__(self, domain, *arguments, **parameters):
         values = {"detector.name": "simple_models:RednessDetector",
@@ -104,7 +104,7 @@ class NodeProcess:
 
 
 class Graph:
-    """The test's own node: publishes images, keeps what comes back, calls services."""
+    """The node of a test: publishes images, keeps messages, calls services."""
 
     def __init__(self, domain):
         self.domain = domain
@@ -133,7 +133,7 @@ class Graph:
         return messages
 
     def forget(self):
-        """Listen to nothing any more."""
+        """Destroy all subscriptions."""
         gone = list(self._subscriptions)
         # In the executor's own thread, which may be waiting on them.
         task = self._executor.create_task(
@@ -161,7 +161,7 @@ class Graph:
         return future.result()
 
     def set(self, name, value):
-        """Set a parameter of the node; return what it says."""
+        """Set a parameter of the node; return its answer."""
         request = SetParameters.Request(
             parameters=[Parameter(name, value=value).to_parameter_msg()]
         )
@@ -187,7 +187,7 @@ class Graph:
         return self.call(Trigger, f"{NODE}/refine", Trigger.Request())
 
     def diagnostics(self):
-        """The newest report on the node: name -> (level, message, values)."""
+        """Return the newest diagnostics of the node: name -> (level, message, values)."""
         if "/diagnostics" not in self.received:
             self.listen(DiagnosticArray, "/diagnostics")
         messages = self.received["/diagnostics"]
@@ -216,14 +216,14 @@ class Graph:
 
 
 def picture(x=30, shape=(60, 80)):
-    """A grey road with a red thing on it."""
+    """Draw a grey road with a red box on it."""
     image = np.full((*shape, 3), 90, np.uint8)
     image[shape[0] // 2 : shape[0] // 2 + 12, x : x + 12] = 255, 20, 20
     return image
 
 
 def image_message(stamp, pixels=None, encoding="rgb8", frame_id="camera", **fields):
-    """An Image of an array; `fields` spoil it."""
+    """Return an Image message of an array; `fields` overwrite its fields."""
     pixels = picture() if pixels is None else np.ascontiguousarray(pixels)
     message = Image()
     message.header.frame_id = frame_id

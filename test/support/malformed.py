@@ -1,4 +1,4 @@
-"""Images that no detector should ever see, and what is said of each."""
+"""Malformed images, and the error for each."""
 
 import array
 

@@ -11,7 +11,7 @@ import torch
 from objectomaly_ros.detectors.architectures import Architecture
 
 _SMALL = {
-    "hidden": 64,  # two channels a group: one would have no variance on a single place
+    "hidden": 64,  # two channels in a group: one has no variance at a single place
     "encoder_layers": 2,
     "encoder_feedforward": 48,
     "decoder_feedforward": 64,
@@ -43,7 +43,7 @@ HALF_DEVICE = (
 
 
 def value(name, shape):
-    """A reproducible tensor for an official name; scales keep the outputs varied."""
+    """Return a reproducible tensor for an official name; scales keep the outputs varied."""
     noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     if name.endswith("running_var"):
         values = 1 + 0.1 * abs(noise)
@@ -59,7 +59,7 @@ def value(name, shape):
 
 
 def official_tensors(network):
-    """Name -> tensor as the authors' file of this network would hold them."""
+    """Return name -> tensor as in the authors' file of this network."""
     from objectomaly_ros.detectors.name_conversion import official_name
 
     shapes = {}

@@ -1,4 +1,4 @@
-"""A small CamVid of our own drawing, in the folders that the training reads."""
+"""A small drawn CamVid, in the folders that the training reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def street(rng):
-    """A drawn street: image (120, 160, 3) uint8 RGB and its class ids."""
+    """Draw a street: image (120, 160, 3) uint8 RGB and its class ids."""
     label = np.zeros((120, 160), np.uint8)
     label[30:60] = 1
     label[60:] = 3
@@ -36,7 +36,7 @@ def data(tmp_path_factory):
 
     write("camvid/train", "labels", [f"A_{i:03}" for i in range(44)], lambda label: label)
     write("camvid/val", "labels", ["B_000", "B_001"], lambda label: label)
-    # The training wants exactly the 40 frames that it is to leave out.
+    # The training needs exactly the 40 frames to leave out.
     write("street_ood/dev_extra", "labels_masks", [f"A_{i:03}" for i in range(40)], np.zeros_like)
     ood = lambda label: np.where(label == 8, 1, 0).astype(np.uint8)  # noqa: E731
     write("street_ood/dev", "labels_masks", ["B_000", "B_001", "B_002"], ood)

@@ -1,4 +1,4 @@
-"""Every tool runs as a module and as a file, and says which data it lacks."""
+"""Every tool runs as a module and as a file, and names missing data."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ print(json.dumps(said))
 
 
 def run_all(tools, *arguments, **variables):
-    """Run tools in both forms; return exit code (or last words) and output by tool and form."""
+    """Run tools in both forms; return exit code (or error message) and output by tool and form."""
     import json
 
     program = PROGRAM.replace("{ROOT}", str(ROOT))
@@ -74,7 +74,7 @@ def test_help_in_both_forms():
 
 def test_without_data_a_tool_says_which_and_where_from(tmp_path):
     for tool, (code, text) in run_all(DATA, OBJECTOMALY_SHARED=str(tmp_path)).items():
-        assert isinstance(code, str), (tool, code, text)  # the last words; the exit code is then 1
+        assert isinstance(code, str), (tool, code, text)  # a message: the exit code is 1
         assert code.startswith(str(tmp_path)), (tool, code)
         assert "is missing: " in code, (tool, code)
         assert "OBJECTOMALY_SHARED" in code

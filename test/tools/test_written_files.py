@@ -1,4 +1,4 @@
-"""Tools write whole files, and none of a fixed name below /tmp."""
+"""Nothing is written to a fixed name below /tmp."""
 
 import re
 from pathlib import Path

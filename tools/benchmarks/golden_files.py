@@ -22,5 +22,5 @@ def write_golden_file(goldens: Path, folder: str, path: Path) -> None:
         if "relative_position_index" not in name
     }
     if folder == "rpl":
-        tensors["branch1.final.6.weight"] *= 0.005  # as its README says
+        tensors["branch1.final.6.weight"] *= 0.005  # see its README
     torch.save({"model": tensors, "iteration": 89999}, path)

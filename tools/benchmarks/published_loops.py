@@ -1,7 +1,7 @@
 """The published post-processing as plain loops: slow, literal, and the reference for equality.
 
-Written from the description of its stages (golden/objectomaly/README.md): what the loops do, in
-the order in which they do it, with the same library calls where those decide the numbers.
+Written from the description of the stages in golden/objectomaly/README.md: the same loops in the
+same order, with the library calls that decide the numbers.
 """
 
 import warnings

@@ -48,9 +48,7 @@ def frame_gallery(dataset: Dataset, run: Run, cache: ScoreCache, key: str) -> st
         cards.append(_card(frame, coarse[frame.name].auprc, pictures))
     options = "".join(f'<option value="{value}">{text}</option>' for value, text in _SORTS)
     shown = (
-        f"the {SHOWN} best and the {SHOWN} worst"
-        if len(cards) > 2 * SHOWN
-        else "all with an object"
+        f"the {SHOWN} best and the {SHOWN} worst" if len(cards) > 2 * SHOWN else "all with objects"
     )
     return (
         f'<p class="tools"><label>Sort by <select data-gallery="gallery{key}">{options}</select>'

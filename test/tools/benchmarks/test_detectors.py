@@ -1,4 +1,4 @@
-"""The detectors' benchmark: a row of each form as measured, and one that fails stops no other."""
+"""The benchmark of detectors prints a row for each form; a failing detector stops no other."""
 
 import json
 import sys

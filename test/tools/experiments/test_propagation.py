@@ -1,4 +1,4 @@
-"""Which frames are refined with which keyframe's masks, as the node would, and what is averaged."""
+"""The experiment pairs frames with keyframes, refines like the node, and averages over clips."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SHAPE = (96, 128)
 
 
 def still(rule, count=4, level=0.8):
-    """A scene that stands still, whose score is noisy anew in every frame, and its masks."""
+    """Return frames of a still scene, each with new noise in its score, and their cells."""
     rng = np.random.default_rng(1)
     image = np.kron(rng.integers(0, 255, (12, 16, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     labels = np.zeros(SHAPE, np.uint8)

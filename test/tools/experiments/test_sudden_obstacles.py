@@ -1,4 +1,4 @@
-"""Obstacles that appear: in which frame, and what is counted of them."""
+"""Obstacles appear in the right frame, and their pixels are counted."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from tools.experiments.sudden_obstacles import (
 
 
 def frame(value, labelled=1):
-    """A flat score; the left half of the labels is `labelled`, the right half ignored."""
+    """Return a nearly flat score with labels: the left half `labelled`, the right half ignored."""
     image = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
     labels = np.full((48, 64), 255, np.uint8)
     labels[:, :32] = labelled
     score = np.full((48, 64), value, np.float32)
-    score[:, ::2] += 0.1  # a score that nothing varies in has no spread to weigh masks by
+    score[:, ::2] += 0.1  # weights of masks need some variance
     return FrameScores(image, labels, {"embedded": score})
 
 

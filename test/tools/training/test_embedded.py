@@ -1,4 +1,4 @@
-"""What the training composes, and the figures that it is judged by."""
+"""Composed scenes, losses and figures of the training."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The training as its user runs it, on a drawn data set and for a few steps."""
+"""The training as a user runs it, for a few steps on a drawn data set."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def test_weights_that_do_not_fit_are_refused(trained):
 
 
 def test_frames_to_leave_out_must_be_known(data, tmp_path):
-    """Without dev_extra the training would take its frames in, and the figures would lie."""
+    """Without dev_extra its frames would be trained on, and the figures would be wrong."""
     for part in ("camvid", "ood_objects"):
         (tmp_path / part).symlink_to(data / part)
     done = train(tmp_path, tmp_path / "work", "--steps", "2")

@@ -55,7 +55,7 @@ class Cutout:
 
 
 def load_frames(split: Path, skip: set[str]) -> list[Frame]:
-    """Load the frames of a CamVid split, except those whose name is in `skip`."""
+    """Load the frames of a CamVid split except those named in `skip`."""
     chosen = [name for name in names(split) if name not in skip]
     pairs = [read_labelled(split, name, "labels") for name in tqdm(chosen, "frames", unit="frame")]
     labels = [label for _, label in pairs]

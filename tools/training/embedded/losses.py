@@ -9,30 +9,30 @@ from torch.nn import functional as F
 from objectomaly_ros.detectors.embedded_net import CLASSES
 
 IGNORE = 255
-# Rare and thin classes count more; road, building, sky and tree fill the images by themselves.
+# Rare and thin classes count more; road, building, sky and tree fill most of the images.
 CLASS_WEIGHTS = {"sky": 0.6, "building": 0.7, "road": 0.6, "tree": 0.8, "pole": 2.0, "sign": 2.0,
                  "pedestrian": 2.0, "bicyclist": 2.0, "fence": 1.5}  # fmt: skip
 
 
 def class_weights() -> Tensor:
-    """Weights of the classes in the cross-entropy, (11,) float32."""
+    """Return the weights of the classes in the cross-entropy, (11,) float32."""
     return torch.tensor([CLASS_WEIGHTS.get(name, 1.0) for name in CLASSES])
 
 
 def class_loss(logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy of (B, 11, h, w) logits at half resolution with (B, H, W) class ids."""
+    """Return the cross-entropy of (B, 11, h, w) logits at half resolution, (B, H, W) class ids."""
     target = label[:, ::2, ::2].long()
     return F.cross_entropy(logits, target, weight=weights, ignore_index=IGNORE)
 
 
 def outlier_loss(logit: Tensor, outlier: Tensor, weight: Tensor) -> Tensor:
-    """Loss of (B, H, W) outlier logits.
+    """Return the loss of (B, H, W) outlier logits.
 
-    Binary cross-entropy with positives counted 4 times and by size, plus the mean of the
-    hardest 2 % of the normal and the hardest 10 % of the outlier pixels (the tails decide FPR95
-    and AuPRC), plus Dice over the batch.
+    The sum of: binary cross-entropy with positives counted 4 times and by size; the mean of the
+    hardest 2 % of the normal and the hardest 10 % of the outlier pixels (the tails decide FPR95 and
+    AuPRC); Dice over the batch.
     """
-    # Masks in place of picking pixels by index, which took a sixth of a step's time.
+    # Picking pixels by index instead of masking takes a sixth of a step.
     valid, odd = outlier != IGNORE, outlier == 1
     y = odd.to(logit.dtype)
     w = weight * valid
@@ -47,5 +47,5 @@ def outlier_loss(logit: Tensor, outlier: Tensor, weight: Tensor) -> Tensor:
 
 
 def _hardest(losses: Tensor, count: int) -> Tensor:
-    """Mean of the `count` largest, of at least one."""
+    """Return the mean of the `count` largest, at least of one."""
     return losses.flatten().topk(max(1, count)).values.mean()

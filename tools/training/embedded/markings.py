@@ -1,8 +1,8 @@
-"""Paint on the road: words, symbols, lines, grids and patches that lie flat and are normal.
+"""Paint on the road: flat words, symbols, lines, grids and patches, which are normal.
 
-Few frames of the training set show a bicycle symbol or a box junction, and a network that has
-seen few takes them for obstacles. What tells paint from an obstacle is that it lies in the plane
-of the ground, so it is drawn there and projected.
+Bicycle symbols and box junctions are rare in the training set, and a network takes rare paint for
+obstacles. Paint differs from an obstacle by lying in the plane of the ground, so it is drawn there
+and projected.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def paint_ground(image: U8, ground: npt.NDArray[np.bool_], horizon: float, rng: 
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        ground: (H, W) bool, where ground shows.
+        ground: (H, W) bool, visible ground.
         horizon: its row.
-        rng: source of everything random.
+        rng: random numbers.
 
     Returns:
         (H, W) float32, the paint's opacity in [0, 1].
@@ -46,7 +46,7 @@ def paint_ground(image: U8, ground: npt.NDArray[np.bool_], horizon: float, rng: 
         alpha[area] *= np.clip(rng.uniform(0.45, 1.0) + worn, 0, 1) * ground[area]
     if (alpha[area] > 0.2).sum() < 6:
         return np.zeros_like(alpha)
-    # Paint takes the light that the ground has.
+    # Paint is lit like the ground.
     light = float(np.median(image[::4, ::4][ground[::4, ::4]]))
     tone = rng.random()
     if tone < 0.6:  # white
@@ -67,7 +67,7 @@ def paint_ground(image: U8, ground: npt.NDArray[np.bool_], horizon: float, rng: 
 def _to_image(
     shape: tuple[int, ...], width: int, horizon: float, rng: Rng
 ) -> npt.NDArray[np.float64]:
-    """Homography from the drawing to the image, for a random place and heading on the ground."""
+    """Return the homography of the drawing to a random place and heading on the ground."""
     h, w = shape[0] / PIXELS_PER_M, shape[1] / PIXELS_PER_M
     far = 3.0 + 22.0 * rng.beta(1.0, 1.8)
     aside = rng.normal(0, 3.0)
@@ -86,7 +86,7 @@ def _drawing(rng: Rng) -> F32:
     """Draw a marking seen from above, (h, w) float32 in [0, 1]."""
     kind = rng.choice(7, p=[0.2, 0.2, 0.15, 0.15, 0.1, 0.1, 0.1])
     m = PIXELS_PER_M
-    if kind == 0:  # a word, stretched along the road as road words are
+    if kind == 0:  # a word, stretched along the road
         text = "".join(rng.choice(list(LETTERS), rng.integers(1, 5)))
         canvas = np.zeros((60, 44 * len(text) + 10), np.uint8)
         thick = int(rng.integers(4, 9))
@@ -124,7 +124,7 @@ def _drawing(rng: Rng) -> F32:
             cv2.line(canvas, (start, 0), (start + side, side), 255, thick)
             cv2.line(canvas, (start + side, 0), (start, side), 255, thick)
         cv2.rectangle(canvas, (0, 0), (side - 1, side - 1), 255, thick)
-    elif kind == 5:  # a round thing: a cover, a mini roundabout, a stain
+    elif kind == 5:  # a cover, a mini roundabout, a stain
         side = int(rng.uniform(0.4, 2.0) * m)
         canvas = np.zeros((side, side), np.uint8)
         thick = -1 if rng.random() < 0.6 else max(2, side // 8)

@@ -1,7 +1,7 @@
-"""Outliers of many kinds: cut-outs, warped, in parts, retextured, and drawn shapes.
+"""Outliers of many kinds: warped, joined and retextured cut-outs, solids and flat shapes.
 
-Outlier exposure (Hendrycks et al., ICLR 2019) learns the outliers that it is shown; variety of
-shape and texture, more than the number of photographs, is what carries over to unseen objects.
+Outlier exposure (Hendrycks et al., ICLR 2019) carries over to unseen objects by the variety of
+shape and texture, more than by the number of photographs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def make_outlier(cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> Cutout
         h, w = int(rng.integers(40, 110)), int(rng.integers(40, 130))
         alpha = _shape(h, w, rng)
         rgb = _shade(_texture((h, w), cutouts, frames, rng), alpha, rng)
-        if rng.random() < 0.35:  # a second part of another material
+        if rng.random() < 0.35:  # a part of another material
             part = _shape(h, w, rng)[..., None]
             other = _shade(_texture((h, w), cutouts, frames, rng), alpha, rng)
             rgb = (rgb * (1 - part) + other * part).astype(np.uint8)
@@ -88,7 +88,7 @@ def _warp(rgb: U8, alpha: F32, rng: Rng) -> tuple[U8, F32]:
 
 
 def _join(rgb: U8, alpha: F32, other: U8, other_alpha: F32, rng: Rng) -> tuple[U8, F32]:
-    """Put part of another cut-out over the first: things that no photograph shows."""
+    """Put a part of another cut-out over the first."""
     h, w = alpha.shape
     scale = rng.uniform(0.35, 0.9) * min(h / other.shape[0], w / other.shape[1])
     size = (max(4, int(other.shape[1] * scale)), max(4, int(other.shape[0] * scale)))
@@ -146,7 +146,7 @@ def _fill(mask: U8, angle: npt.NDArray[np.float64], radius: npt.NDArray[np.float
 
 
 def _texture(shape: tuple[int, ...], cutouts: list[Cutout], frames: list[Frame], rng: Rng) -> U8:
-    """A texture of (h, w): from a cut-out, from a street, or drawn."""
+    """Return an (h, w, 3) texture: of a cut-out, of a street, or drawn."""
     h, w = shape[:2]
     kind = rng.random()
     if kind < 0.5:
@@ -165,7 +165,7 @@ def _texture(shape: tuple[int, ...], cutouts: list[Cutout], frames: list[Frame],
 
 
 def _drawn_texture(h: int, w: int, rng: Rng) -> U8:
-    """One colour with noise at three scales; 30 % striped or checked."""
+    """Draw one colour with noise at three scales; 30 % striped or checked."""
     base = rng.uniform(10, 245, 3)
     canvas = np.broadcast_to(base, (h, w, 3)).astype(np.float32)
     for cells in (3, 8, 24):
@@ -184,7 +184,7 @@ def _drawn_texture(h: int, w: int, rng: Rng) -> U8:
 
 
 def _paint(shape: tuple[int, ...], rng: Rng) -> U8:
-    """A smooth surface of one colour, dark, light or bright, now and then glossy: (h, w, 3)."""
+    """Draw a smooth surface of one colour, sometimes glossy, (h, w, 3)."""
     h, w = shape[:2]
     level = rng.choice([rng.uniform(15, 60), rng.uniform(60, 180), rng.uniform(180, 245)])
     colour = level + rng.normal(0, rng.choice([4, 40]), 3)
@@ -197,7 +197,7 @@ def _paint(shape: tuple[int, ...], rng: Rng) -> U8:
 
 
 def _shade(rgb: U8, alpha: F32, rng: Rng) -> U8:
-    """Light the shape from above or a side, rounder towards its border."""
+    """Light the shape from above or a side, and darken its border as if it were round."""
     h, w = alpha.shape
     down, right = rng.normal(-0.25, 0.2), rng.normal(0, 0.2)
     light = 1 + down * np.linspace(-1, 1, h)[:, None] + right * np.linspace(-1, 1, w)[None]

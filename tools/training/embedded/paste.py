@@ -25,8 +25,8 @@ class Scene:
     Attributes:
         image: (H, W, 3) uint8; label: (H, W) uint8 class ids, 255 ignore;
         outlier: (H, W) uint8, 0 normal, 1 outlier, 255 ignore.
-        weight: (H, W) float32, weight of a pixel in the outlier loss (small objects more).
-        pasted: (H, W) bool, where a pasted object shows.
+        weight: (H, W) float32, weight in the outlier loss, higher for small objects.
+        pasted: (H, W) bool, visible pasted objects.
     """
 
     def __init__(self, frame: Frame, ignore_class: int) -> None:
@@ -40,11 +40,11 @@ class Scene:
         self.ground = np.argwhere(((frame.label == ROAD) | (frame.label == PAVEMENT))[::2, ::2]) * 2
 
     def paste(self, cutout: Cutout, rng: Rng, show: Show = "object") -> bool:
-        """Paste one object on the ground; False where no place was found.
+        """Paste one object on the ground; return False if there is no place for it.
 
-        A "shadow" is the object's shadow with nothing standing on it; a "ghost" is what is there
-        already, in the object's outline, with all that a paste does to light, sharpness and grain.
-        Neither is an anomaly: they teach that the traces of pasting are none.
+        A "shadow" is the object's shadow alone. A "ghost" changes light, sharpness and grain of the
+        image in the object's outline, as a paste does. Neither is an anomaly: they teach the
+        network to ignore traces of pasting.
         """
         place = self._place(cutout, rng)
         if place is None:
@@ -53,7 +53,7 @@ class Scene:
         h = round(height)
         w = max(4, round(cutout.rgb.shape[1] * height / cutout.rgb.shape[0]))
         grown = h / cutout.rgb.shape[0]
-        if w > 260 or grown > 1.4:  # a far object blown up is no picture of a near one
+        if w > 260 or grown > 1.4:  # an enlarged far object does not look like a near one
             return False
         rgb = cv2.resize(cutout.rgb, (w, h), interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(cutout.alpha, (w, h), interpolation=cv2.INTER_AREA)
@@ -80,7 +80,7 @@ class Scene:
         return True
 
     def retouch_known(self, rng: Rng) -> None:
-        """Treat a car, person, pole or sign where it stands as if it had been pasted there."""
+        """Give a car, person, pole or sign of the frame the traces of a paste."""
         rows, columns = np.nonzero(STANDING[np.minimum(self.label[::4, ::4], len(STANDING) - 1)])
         if len(rows) == 0:
             return
@@ -107,11 +107,11 @@ class Scene:
         if len(self.ground) < 50:
             return None
         horizon = self.horizon + rng.normal(0, 5)
-        if rng.random() < ANYWHERE:  # anywhere: an object is not odd only where it stands
+        if rng.random() < ANYWHERE:  # an object off the ground is an anomaly too
             base_y = int(rng.integers(60, self.image.shape[0]))
             base_x = int(rng.integers(0, self.image.shape[1]))
             return base_x, base_y, float(np.exp(rng.uniform(np.log(12), np.log(100))))
-        # Far ground covers few rows: draw rows evenly, so far and small objects are common.
+        # Draw rows evenly, although far ground covers few: far and small objects are common.
         for _ in range(6):
             row = rng.integers(self.ground[0, 0], self.ground[-1, 0] + 1) // 2 * 2
             first, last = np.searchsorted(self.ground[:, 0], [row, row + 1])
@@ -141,14 +141,14 @@ class Scene:
     def _relight(
         self, rgb: U8, alpha: npt.NDArray[np.float32], x: int, y: int, rng: Rng
     ) -> npt.NDArray[np.float32]:
-        """Give the object the light that the ground near its foot receives, blur and grain."""
+        """Give the object the light of the ground at its foot, blur and grain."""
         ground = self.image[max(0, y - 6) : y + 10, max(0, x - 30) : x + 30]
         level = float(ground.mean()) / 255 if ground.size else 0.4
         linear = (rgb.astype(np.float32) / 255) ** 2.2
         inside = alpha > 0.5
         mean = float(linear[inside].mean()) if inside.any() else 0.2
         target = level**2.2 * np.exp(rng.normal(0, 0.45))
-        strength = rng.uniform(0.3, 1.0)  # a white swan stays light, a black bear dark
+        strength = rng.uniform(0.3, 1.0)  # a white swan stays lighter than a black bear
         linear *= (target / max(mean, 0.01)) ** strength
         grey = linear.mean(axis=2, keepdims=True)
         linear = grey + (linear - grey) * rng.uniform(0.35, 1.1)

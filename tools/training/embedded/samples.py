@@ -17,7 +17,7 @@ from .paste import Scene
 Rng = np.random.Generator
 Batch = dict[str, torch.Tensor]
 PARTS = ("mix", "paint", "retouch", "ghost")
-"""What may be left out of the samples, to see what it is worth."""
+"""Parts of the samples that an ablation may leave out."""
 
 
 class Batches(IterableDataset[Batch]):
@@ -40,7 +40,7 @@ class Batches(IterableDataset[Batch]):
     ) -> None:
         self.frames, self.outliers = frames, outliers
         self.parts = frozenset(PARTS) - frozenset(without)
-        # By class, since cars would crowd out the rarer ones: riders look odd enough as it is.
+        # By class, so that cars do not crowd out riders, which are rare and look odd.
         classes = sorted({cutout.label for cutout in known if cutout.label is not None})
         self.known = [[k for k in known if k.label == class_id] for class_id in classes]
         self.batch, self.crop, self.seed = batch, crop, seed
@@ -89,11 +89,11 @@ class Batches(IterableDataset[Batch]):
 def _crop(
     maps: list[npt.NDArray[np.generic]], size: tuple[int, int], rng: Rng
 ) -> list[npt.NDArray[np.generic]]:
-    """Cut a random window at 0.75 to 1.6 times the scale, mirror half of them."""
+    """Cut a random window at 0.75 to 1.6 times the scale, and mirror half of them."""
     height, width = maps[0].shape[:2]
     scale = float(np.clip(np.exp(rng.normal(0.03, 0.2)), 0.75, 1.6))
     h, w = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
-    y = round((height - h) * float(rng.beta(1.6, 1.0)))  # rather ground than sky
+    y = round((height - h) * float(rng.beta(1.6, 1.0)))  # more ground than sky
     x = int(rng.integers(0, width - w + 1))
     mirror = rng.random() < 0.5
     out = []
@@ -110,7 +110,7 @@ def _crop(
 def photometric(image: npt.NDArray[np.generic], rng: Rng) -> npt.NDArray[np.uint8]:
     """Vary exposure, gamma, white balance, saturation, sharpness and noise of an RGB image."""
     x = np.asarray(image, np.uint8)
-    if rng.random() < 0.08:  # flat, as drawn scenes are
+    if rng.random() < 0.08:  # flat, like drawn scenes
         x = cv2.medianBlur(x, 5)
     # One table a channel: gain, gamma and offset.
     ramp = np.linspace(0, 1, 256)

@@ -1,7 +1,7 @@
 """Solid things drawn from parts: creatures, upright figures, vessels, boats, furniture, heaps.
 
-Cut-outs are few, and flat shapes have no body. These have parts, light and shadow, as whole
-unfamiliar objects have: no two are alike, so that none can be learnt by heart.
+Cut-outs are few, and flat shapes have no body. Solids have parts, light and shadow like unfamiliar
+objects, and no two are alike, so that the network cannot memorise them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Rod = tuple[float, float, float, float, float, float]
 
 
 def make_solid(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
-    """Draw one thing.
+    """Draw one solid.
 
     Returns:
-        alpha (h, w) float32 in [0, 1], soft at the border; light (h, w) float32 around 1, what the
-        material's colour is to be multiplied by; part (h, w) int, 0 or 1: two materials.
+        alpha (h, w) float32 in [0, 1], soft at the border; light (h, w) float32 around 1, a factor
+        of the material's colour; part (h, w) int, 0 or 1 for one of two materials.
     """
     kind = rng.choice(6, p=[0.24, 0.12, 0.2, 0.2, 0.09, 0.15])
     if kind == 0:
@@ -39,7 +39,7 @@ def make_solid(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
 
 
 def _creature(rng: Rng) -> tuple[list[Rod], float]:
-    """A body on two or four legs, with neck, head, ears and tail; returns rods and the width."""
+    """Draw a body on two or four legs with neck, head, ears and tail; return rods and width."""
     long = rng.uniform(0.5, 1.5)
     back = rng.uniform(0.25, 0.5)  # row of the back's line, from the top
     girth = rng.uniform(0.1, 0.22)
@@ -71,7 +71,7 @@ def _creature(rng: Rng) -> tuple[list[Rod], float]:
 
 
 def _upright(rng: Rng) -> tuple[list[Rod], float]:
-    """A body that stands or sits: penguins, owls, sitting dogs, statues, figures, mushrooms."""
+    """Draw a standing or sitting body: penguin, owl, sitting dog, statue, mushroom."""
     middle = 0.6
     girth = rng.uniform(0.12, 0.3)
     top, foot = rng.uniform(0.2, 0.4), 1 - girth * rng.uniform(0.5, 1.0)
@@ -98,7 +98,7 @@ def _upright(rng: Rng) -> tuple[list[Rod], float]:
 
 
 def _heap(rng: Rng) -> tuple[list[Rod], float]:
-    """Short thick rods and balls, thrown together as a fallen load."""
+    """Draw a heap of short thick rods and balls, like a fallen load."""
     wide = rng.uniform(0.6, 2.0)
     rods: list[Rod] = []
     for _ in range(rng.integers(2, 9)):
@@ -111,7 +111,7 @@ def _heap(rng: Rng) -> tuple[list[Rod], float]:
 
 
 def _rods(rods: list[Rod], width: float, rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
-    """Render tapered rods, the nearer hiding the farther, lit from above."""
+    """Render tapered rods, lit from above; near ones hide far ones."""
     h = int(rng.integers(50, 100))
     w = int(min(220, width * h))
     ys, xs = np.mgrid[:h, :w].astype(np.float32) / h
@@ -139,7 +139,7 @@ def _rods(rods: list[Rod], width: float, rng: Rng) -> tuple[F32, F32, npt.NDArra
 
 
 def _vessel(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
-    """A turned thing: vase, bottle, bin, cone, drum."""
+    """Draw a body of revolution: vase, bottle, bin, cone, drum."""
     h = int(rng.integers(45, 110))
     half = h * rng.uniform(0.15, 0.5)
     knots = rng.uniform(0.25, 1.0, rng.integers(2, 6))
@@ -156,7 +156,7 @@ def _vessel(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
 
 
 def _boat(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
-    """A hull with a rim, now and then a cabin or a mast; also troughs, tubs and sledges."""
+    """Draw a hull with a rim, sometimes a cabin or a mast: boat, trough, tub, sledge."""
     h = int(rng.integers(40, 90))
     w = int(h * rng.uniform(1.2, 3.0))
     canvas, light = np.zeros((h, w), np.uint8), np.ones((h, w), np.float32)
@@ -187,7 +187,7 @@ def _boat(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
 
 
 def _furniture(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
-    """Planks and boxes seen from a corner: benches, crates, chairs, shelves, barriers."""
+    """Draw planks and boxes from a corner: bench, crate, chair, shelf, barrier."""
     h = int(rng.integers(45, 100))
     wide, deep = rng.uniform(0.5, 2.0), rng.uniform(0.1, 0.5)
     slope = rng.uniform(0.1, 0.45) * (1 if rng.random() < 0.5 else -1)
@@ -201,7 +201,7 @@ def _furniture(rng: Rng) -> tuple[F32, F32, npt.NDArray[np.intp]]:
     boxes = [(x, rows[0], thick, 0.95 - rows[0]) for x in (0.02, wide - thick)]
     boxes += [(rng.uniform(0, wide), rows[0], thick, 0.9 - rows[0])] * int(rng.integers(0, 2))
     boxes += [(0.0, row, wide, thick * rng.uniform(0.7, 2.5)) for row in rows]
-    if rng.random() < 0.3:  # closed, as a crate is
+    if rng.random() < 0.3:  # closed, like a crate
         boxes = [(0.0, rows[0], wide, 0.95 - rows[0])]
     shift = np.array([deep, -abs(slope) * deep])
     for index, (x, y, bw, bh) in enumerate(boxes):
