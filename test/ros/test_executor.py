@@ -1,8 +1,10 @@
 """Callbacks that raise, in a real executor."""
 
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -190,3 +192,15 @@ def test_requests_that_rclpy_cannot_serve_are_refused(context, spin, idle_node):
     assert "42 is not a valid" in asked.result().result.reason
     assert idle_node.get_parameter("min_area").type_.value == ParameterType.PARAMETER_INTEGER
     assert errors == []
+
+
+def test_a_destroyed_node_keeps_no_shared_memory(idle_node):
+    def segments():
+        maps = Path("/proc/self/maps").read_text()
+        return set(re.findall(r"/dev/shm/fast(?:rtps|dds)_[0-9a-f]{16}\b", maps))
+
+    before = segments()
+    if not before:
+        pytest.skip("Fast DDS takes no shared memory here")
+    idle_node.destroy_node()
+    assert segments() < before

@@ -141,7 +141,7 @@ def test_images_without_a_map_are_counted_and_said(node, graph, publish):
     [
         (
             score_map(shape=(30, 40)),
-            "there came a score of shape (30, 40) for an image of (60, 80)",
+            "a score of shape (30, 40) for an image of (60, 80)",
         ),
         (np.full((60, 80), np.nan, np.float32), "values that are not finite"),
     ],
