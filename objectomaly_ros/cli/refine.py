@@ -98,8 +98,6 @@ def _images(path: Path) -> dict[str, Path]:
 
 
 def _refine_one(pipeline: Objectomaly, name: str, path: Path, args: argparse.Namespace) -> None:
-    import numpy as np
-
     from objectomaly_ros.detectors.score_files import (
         find_score_map,
         read_score_map,
@@ -108,20 +106,16 @@ def _refine_one(pipeline: Objectomaly, name: str, path: Path, args: argparse.Nam
     from objectomaly_ros.evaluation.frame_files import read_image
 
     image = read_image(path)
-    suffix = ".npz"
     if args.scores is None:
-        coarse = np.asarray(pipeline.coarse(image), dtype=np.float32)
-        given = "the detector's score"
+        coarse, suffix = pipeline.coarse(image), ".npz"
     else:
         source = find_score_map(args.scores, name)
-        coarse, suffix, given = read_score_map(source, args.key), source.suffix, str(source)
-    if coarse.shape != image.shape[:2]:
-        raise ValueError(
-            f"{given} is {coarse.shape[1]}x{coarse.shape[0]}, the image "
-            f"{image.shape[1]}x{image.shape[0]}; resize the score map to the image's size"
-        )
-    if not np.isfinite(coarse).all():
-        raise ValueError(f"{given} has values that are not finite")
+        coarse, suffix = read_score_map(source, args.key), source.suffix
+        if coarse.shape != image.shape[:2]:
+            raise ValueError(
+                f"{source} is {coarse.shape[1]}x{coarse.shape[0]}, the image "
+                f"{image.shape[1]}x{image.shape[0]}; resize the score map to the image's size"
+            )
     refined = pipeline.refine(image, coarse).score
     write_score_map(args.out / "scores" / f"{name}{suffix}", refined)
     _write_overlay(args.out / "overlays" / f"{name}.jpg", image, coarse, refined)

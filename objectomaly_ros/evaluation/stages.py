@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import numpy as np
-
-from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.detectors import detect
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import Conventions, Frame
@@ -19,7 +16,6 @@ from objectomaly_ros.evaluation.frame_files import (
     read_image,
     read_labels,
 )
-from objectomaly_ros.evaluation.frames import IGNORE
 from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import Overlap, rule_for
@@ -113,9 +109,6 @@ class FrameScorer:
             coarse = self._coarse(frame, image)
             self._cache.store(coarse_key, coarse)
             computed += 1
-        bad = int(np.count_nonzero(~np.isfinite(coarse) & (labels != IGNORE)))
-        if bad:
-            raise FrameError(f"{frame.image}: {bad} of its scores are NaN or infinite")
         oasc_key = None
         if self._masks is not None:
             oasc_key = self._cache.key("oasc", coarse_key, self._masks_id, repr(self._rule))
@@ -129,15 +122,9 @@ class FrameScorer:
         try:
             if isinstance(self._detector, SelectsByName):
                 self._detector.select(frame.image.stem)
-            score = np.asarray(detect(self._detector, check_image(image)).score)
+            return detect(self._detector, image).score
         except Exception as error:
             raise _failed(frame, "the detector", error) from error
-        if score.shape != image.shape[:2]:
-            raise FrameError(
-                f"{frame.image}: the detector's score is {score.shape}, "
-                f"the image {image.shape[:2]} (rows, columns)"
-            )
-        return np.ascontiguousarray(score, dtype=np.float32)
 
     def _calibrated(
         self, masks: MaskGenerator, frame: Frame, image: Image, coarse: ScoreMap

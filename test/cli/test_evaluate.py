@@ -131,12 +131,12 @@ FRAME_FAULTS = {
     ),
     "NaN scores": (
         lambda r: change(r, IMAGE, lambda a: set_pixel(a, (110, 201, 110))),
-        "1 of its scores are NaN",
+        "Faulty returned 1 scores of 3072 that are not finite",
         FAULTY,
     ),
     "scores of another size": (
         lambda r: change(r, IMAGE, lambda a: set_pixel(a, (110, 202, 110))),
-        "score is (47, 64), the image (48, 64)",
+        "scores of shape (47, 64) for an image of (48, 64)",
         FAULTY,
     ),
     "detector fails": (
