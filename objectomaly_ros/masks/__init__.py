@@ -25,10 +25,7 @@ MASK_GENERATORS: dict[str, str] = {
 
 
 def load_mask_generator(
-    name: str,
-    checkpoint: str | PathLike[str] | None = None,
-    device: str = "cpu",
-    **options: Any,
+    name: str, checkpoint: str | PathLike[str] | None = None, device: str = "cpu", **options: Any
 ) -> MaskGenerator:
     """Load a mask generator by name.
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torchvision.transforms.functional import normalize
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import complain, load_tensors
@@ -24,12 +25,7 @@ from objectomaly_ros.masks.sam.decoder import Decoded
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import check_generator_options, mask_generator
 from objectomaly_ros.masks.sam.prompts import Points
-from objectomaly_ros.masks.sam2_weights import (
-    EDGETAM,
-    architecture,
-    check_timm,
-    read_official,
-)
+from objectomaly_ros.masks.sam2_weights import EDGETAM, architecture, check_timm, read_official
 from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.models.registry import keyword_options
 from objectomaly_ros.types import Image
@@ -53,9 +49,6 @@ class Sam2Network:
         self.low_side = self.filled_side = int(network.backbone_feature_sizes[0][0])
         side = network.config.prompt_encoder_config.image_size
         self._side = int(side if isinstance(side, int) else side[0])
-        self._mean, self._std = (
-            torch.tensor(values, device=self.device).reshape(1, 3, 1, 1) for values in (_MEAN, _STD)
-        )
 
     def encode(self, crop: Image) -> tuple[tuple[int, int], list[torch.Tensor]]:
         """Return the whole square as the crop's size in it, and the crop's three feature maps."""
@@ -64,7 +57,7 @@ class Sam2Network:
         square = F.interpolate(
             pixels, (self._side, self._side), mode="bilinear", align_corners=False, antialias=True
         )
-        features = self._network.get_image_embeddings((square - self._mean) / self._std)
+        features = self._network.get_image_embeddings(normalize(square, _MEAN, _STD))
         return (self.filled_side, self.filled_side), list(features)
 
     def prepare(self, features: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:

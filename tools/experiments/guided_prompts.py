@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from objectomaly_ros.detectors import load_detector
 from objectomaly_ros.evaluation.metrics import pixel_metrics
-from objectomaly_ros.masks.sam.guided import GuidedPoints
+from objectomaly_ros.masks.sam.prompts import GuidedPoints
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.types import Masks, ScoreMap

@@ -16,7 +16,7 @@ from objectomaly_ros.checkpoints.names import canonical, check_owner, load_tenso
 from objectomaly_ros.checkpoints.reading import read_tensors
 from objectomaly_ros.masks.sam.encoder import Compiled, compile_encoder, fuse_attention
 from objectomaly_ros.masks.sam.generator import SamMasks
-from objectomaly_ros.masks.sam.guided import GuidedPoints, Prompting
+from objectomaly_ros.masks.sam.prompts import GuidedPoints, Prompting
 from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.models.registry import keyword_options, refuse_unknown
 
@@ -24,10 +24,7 @@ _MOBILE_CLASSIFIER = ("image_encoder.norm_head.", "image_encoder.head.")  # of i
 
 
 def load_network(
-    name: str,
-    build: Callable[[], Sam],
-    checkpoint: str | PathLike[str] | None,
-    device: str = "cpu",
+    name: str, build: Callable[[], Sam], checkpoint: str | PathLike[str] | None, device: str = "cpu"
 ) -> Sam:
     """Return a SAM with the weights of its published file.
 

@@ -9,7 +9,7 @@ import torch
 
 from objectomaly_ros.gpu import pipeline as gpu_pipeline
 from objectomaly_ros.masks.sam.generator import SamMasks
-from objectomaly_ros.masks.sam.guided import GuidedPoints
+from objectomaly_ros.masks.sam.prompts import GuidedPoints
 from objectomaly_ros.pipeline import Objectomaly
 from objectomaly_ros.video import mask_set
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from objectomaly_ros.masks.sam.guided import GuidedPoints
 from objectomaly_ros.masks.sam.loading import mask_generator
+from objectomaly_ros.masks.sam.prompts import GuidedPoints
 
 OPTIONS = ("prompting", "prompts", "sparse_per_side")
 
