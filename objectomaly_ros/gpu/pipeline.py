@@ -85,4 +85,4 @@ def _coarse(
         return torch.as_tensor(score, device=device)
     if isinstance(detector, ScoresOnDevice):
         return detector.score_tensor(image).to(device)
-    return torch.as_tensor(check_score(detect(detector, image).score), device=device)
+    return torch.as_tensor(detect(detector, image).score, device=device)
