@@ -16,7 +16,7 @@ _LINE = np.ones(3, np.float32)
 
 
 def laplacian_step(score: ScoreMap) -> ScoreMap:
-    """Replace pixels on the low side of an edge by the plateau beside them.
+    """Replace pixels on the low side of an edge by the adjacent plateau.
 
     L is the Laplacian of `score`, aperture 1. Every pixel with L > 0, except in the image's outer
     rows and columns, becomes the mean of its 3x3 neighbours with L exactly 0, if there are any.

@@ -181,7 +181,7 @@ def calibrate(
 
 
 def blend(means: ScoreMap, score: ScoreMap, residual: float) -> ScoreMap:
-    """Return (1 - residual) * means + residual * score, and `means` where the score is not finite.
+    """Return (1 - residual) * means + residual * score; `means` alone if the score is not finite.
 
     Blend nowhere else: MBP looks for plateaus with a Laplacian of exactly 0, which another order of
     rounding would break.

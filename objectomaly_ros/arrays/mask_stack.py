@@ -69,7 +69,7 @@ class MaskStack:
         return np.argsort(self.areas, kind="stable")
 
     def crop(self, index: int) -> tuple[Crop, npt.NDArray[np.uint8]] | None:
-        """Return where mask `index` lies on the map, and the mask there; None if it has no pixel.
+        """Return the place of mask `index` on the map, and the mask there; None if it has no pixel.
 
         Returns:
             The rows and columns of a box on the map that holds the mask, and the mask in this box,

@@ -21,8 +21,8 @@ def calibrate(
 ) -> torch.Tensor:
     """Return `score` with every masked pixel set to the mean score of its mask.
 
-    Masks rank by area, and a pixel takes the mean of the highest rank that covers it. Memory beside
-    the arguments is bounded, whatever the number of masks.
+    Masks rank by area, and a pixel takes the mean of the highest rank that covers it. Memory is
+    bounded for any number of masks.
 
     Args:
         score: (H, W) float32.

@@ -21,7 +21,7 @@ from objectomaly_ros.checkpoints.reading import read_tensors
 EDGETAM = "edgetam"
 
 # The published Hiera image encoders: width and heads of the first stage, blocks of each stage,
-# blocks with global attention, and what else differs from transformers' defaults.
+# blocks with global attention, and other differences from transformers' defaults.
 _HIERAS: dict[str, tuple[int, int, list[int], list[int], dict[str, Any]]] = {
     "sam2_hiera_tiny": (96, 1, [1, 2, 7, 2], [5, 7, 9], {}),
     "sam2_hiera_small": (96, 1, [1, 2, 11, 2], [7, 10, 13], {}),
@@ -68,14 +68,14 @@ _POINT_LABELS = 4  # negative, positive, and the two corners of a box
 
 
 def architecture(name: str) -> Any:
-    """Return a network of that name without meaningful weights, a `Sam2Model` or `EdgeTamModel`.
+    """Return a `Sam2Model` or `EdgeTamModel` with random weights.
 
     Args:
         name: `sam2_hiera_tiny`, `_small`, `_base_plus`, `_large`, or `edgetam`.
 
     Raises:
         ImportError: transformers, or for EdgeTAM timm, is not installed.
-        ValueError: another name.
+        ValueError: the name is unknown.
     """
     if name == EDGETAM:
         return _edgetam()
@@ -117,14 +117,7 @@ def check_timm() -> None:
 
 
 def read_official(path: str | Path, name: str) -> dict[str, torch.Tensor]:
-    """Read an official `.pt` of SAM 2, SAM 2.1 or EdgeTAM; return what images need of it.
-
-    Args:
-        path: the file.
-        name: as for `architecture`.
-
-    Returns:
-        The tensors under transformers' names.
+    """Read an official `.pt` of SAM 2, SAM 2.1 or EdgeTAM, as `renamed` returns its tensors.
 
     Raises:
         CheckpointError: there is no such file, or it is unsafe, damaged or another network's.

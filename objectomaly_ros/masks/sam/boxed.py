@@ -49,7 +49,7 @@ class _Axis:
 
 
 class BoxedMasks:
-    """Measures and makes masks one after the other, each only where its logits are high enough.
+    """Measures and makes masks one after the other, each only in the box of its high logits.
 
     Both interpolations of a placement are linear and separable, so along each axis they are one
     banded matrix. Its entries are those of the library's interpolation. Sums are taken in another
@@ -127,5 +127,5 @@ class BoxedMasks:
 
 
 def _above(logits: _Floats, cut: float) -> npt.NDArray[np.uint8]:
-    """Return 1 where a logit exceeds the cut, else 0."""
+    """Return 1 for logits above the cut, else 0."""
     return (logits > cut).view(np.uint8)

@@ -40,11 +40,11 @@ class SamMasks:
     the others are measured there in tiles and forgotten; the few that survive suppression are made
     again.
 
-    Memory, beside the network's own: for each point of a batch about 40 MB in the decoder (64x64
-    embedding, float32); at most three low-resolution masks of 256 KB for each point of a crop
-    (800 MB for 32x32 points without filters, usually a tenth); at full size some 300 MB for one
-    tile on a GPU, five float32 maps on the CPU; and H W bytes for each mask returned, twice that
-    while crops are joined.
+    Memory, without the network's weights: in the decoder about 40 MB for each point of a batch
+    (64x64 embedding, float32); at low resolution at most three masks of 256 KB for each point of a
+    crop (800 MB for 32x32 points without filters, usually a tenth); at full size some 300 MB for
+    one tile on a GPU, five float32 maps on the CPU; and H W bytes for each mask returned, twice
+    that while crops are joined.
 
     The host waits for a GPU if the number of masks decides a shape: twice a batch in the decoder,
     once a batch after the filters, in suppression, and at the end.
@@ -134,7 +134,7 @@ class SamMasks:
         return self.segment(image, score).mask_set()
 
     def segment(self, image: Image, score: ScoreMap | torch.Tensor | None = None) -> SamResult:
-        """Return the masks of `image` on the device, with what SAM says of each.
+        """Return the masks of `image` on the device, with their scores and prompts.
 
         Args:
             image: (H, W, 3) RGB uint8.

@@ -17,7 +17,7 @@ class PointNetwork(Protocol):
     """A network that embeds an image once and answers points with masks.
 
     Attributes:
-        device: where it runs.
+        device: on which it runs.
         mask_threshold: logits above it are mask.
         low_side: side of the square of logits that it answers with.
         filled_side: side of the square that these logits are first enlarged to, a multiple.
@@ -36,7 +36,7 @@ class PointNetwork(Protocol):
         ...
 
     def prepare(self, features: Any) -> Any:
-        """Compute what decoding needs of the features, whatever the points."""
+        """Compute the part of decoding that does not depend on the points."""
         ...
 
     def scaled(self, points: Points, crop_size: tuple[int, int]) -> Points:

@@ -1,4 +1,4 @@
-"""How the decoder's low-resolution masks lie in the image, and what is measured of them there."""
+"""The place of the decoder's low-resolution masks in the image, and their measures there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SAM's masks of one image with what SAM says of each, and the choice among them."""
+"""SAM's masks of one image with their scores, and the choice among them."""
 
 from __future__ import annotations
 
