@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import (
@@ -11,6 +13,7 @@ from objectomaly_ros.checkpoints.names import (
     canonical,
     canonical_name,
     check_owner,
+    load_tensors,
     owner,
 )
 
@@ -109,3 +112,39 @@ def test_another_detectors_file_is_named():
         check_owner("uno", closed, "x.pkl")
     check_owner("uno", {"something.else": np.zeros(1)}, "x.pth")  # then the tensors' check speaks
     assert owner({"image_encoder.pos_embed": np.zeros(1)}) == "sam"
+
+
+class TestLoadTensors:
+    @pytest.fixture
+    def network(self):
+        return nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))
+
+    @pytest.fixture
+    def tensors(self, network):
+        """Those of the network doubled, in float64, without the counter of the batch norm."""
+        state = network.state_dict().items()
+        return {name: 2 * value.double() for name, value in state if "num_batches" not in name}
+
+    def test_values_are_copied_in_the_networks_type(self, network, tensors):
+        load_tensors(network, tensors, "a.pth")
+        assert network[0].weight.dtype == torch.float32
+        for name, value in tensors.items():
+            torch.testing.assert_close(network.state_dict()[name].double(), value)
+        tensors["0.weight"].zero_()
+        assert network[0].weight.all(), "the network shares memory with the file"
+
+    def test_tensors_beside_the_networks_may_be_allowed(self, network, tensors):
+        tensors["head.weight"] = torch.zeros(3)
+        load_tensors(network, tensors, "a.pth", ignored=("head.",))
+        load_tensors(network, tensors, "a.pth", ignored=("",))
+        with pytest.raises(CheckpointError, match=r"a.pth does not fit .* 1 unknown: head.weight"):
+            load_tensors(network, tensors, "a.pth", ignored=("body.",))
+
+    def test_what_does_not_fit_is_named_and_nothing_loaded(self, network, tensors):
+        before = network[1].weight.clone()
+        tensors["0.weight"] = torch.zeros(3)
+        del tensors["0.bias"]
+        said = r"1 missing: 0.bias; 1 of another shape: 0.weight \[3\] instead of \[1, 2\]$"
+        with pytest.raises(CheckpointError, match=said):
+            load_tensors(network, tensors, "a.pth")
+        assert torch.equal(network[1].weight, before)
