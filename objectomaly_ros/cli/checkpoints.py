@@ -66,24 +66,14 @@ def _described(checkpoint: Checkpoint, present: bool) -> str:
     size = f"{checkpoint.size / 1e6:,.0f} MB" if checkpoint.size else "size not published"
     digest = f"sha256 {checkpoint.sha256[:12]}..." if checkpoint.sha256 else "no hash published"
     how = "by hand (Google Drive)" if checkpoint.by_hand else "download"
-    lines = [
-        f"licence  {checkpoint.licence}",
-        *([f"note     {checkpoint.note}"] if checkpoint.note else []),
-    ]
-    wrapped = [
-        textwrap.fill(
-            line,
-            100,
-            initial_indent="    ",
-            subsequent_indent=" " * 13,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in lines
-    ]
+    lines = [f"licence  {checkpoint.licence}"]
+    if checkpoint.note:
+        lines.append(f"note     {checkpoint.note}")
+    wrapper = textwrap.TextWrapper(100, "    ", " " * 13)
+    wrapper.break_long_words = wrapper.break_on_hyphens = False
     served = ", ".join(checkpoint.serves)
     head = f"{'*' if present else ' '} {checkpoint.name}  [for {served}; {size}; {digest}; {how}]"
-    return "\n".join([head, f"    from     {checkpoint.url}", *wrapped, ""])
+    return "\n".join([head, f"    from     {checkpoint.url}", *map(wrapper.fill, lines), ""])
 
 
 def _download(args: argparse.Namespace) -> int:

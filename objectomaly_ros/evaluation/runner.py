@@ -108,17 +108,10 @@ def _run(
     each: MapJobs,
     coarse_known: dict[tuple[str, ...], StageFigures],
 ) -> Run:
+    bar = partial(tqdm, disable=not options.progress, unit="frame", dynamic_ncols=True)
+
     def shown(title: str, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
-        return iter(
-            tqdm(
-                each(function, jobs),
-                title,
-                len(jobs),
-                disable=not options.progress,
-                unit="frame",
-                dynamic_ncols=True,
-            )
-        )
+        return iter(bar(each(function, jobs), title, len(jobs)))
 
     masks = generator.label if generator else "none"
     frames = chosen_frames(dataset, options.limit)
