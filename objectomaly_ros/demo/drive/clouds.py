@@ -1,8 +1,8 @@
-"""Solid things as clouds of surface points, made from signed distance functions."""
+"""Solids as clouds of surface points, sampled from signed distance functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,21 +13,21 @@ from skimage.measure import marching_cubes
 Points: TypeAlias = npt.NDArray[np.float32]
 Values: TypeAlias = npt.NDArray[np.float32]
 Distance: TypeAlias = Callable[[Points], npt.NDArray[np.float32]]
-"""(..., 3) points in metres to (...) signed distance to the surface, negative inside."""
+"""(..., 3) points in metres -> (...) signed distance to the surface, negative inside."""
 Paint: TypeAlias = Callable[[Points, Points], tuple[Points, npt.NDArray[np.float32]]]
-"""(N, 3) points and normals to (N, 3) RGB albedo 0..255 and (N,) gloss 0..1."""
+"""(N, 3) points and normals -> (N, 3) RGB albedo 0..255 and (N,) gloss 0..1."""
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points on the surface of a thing, dense enough to cover it at `spacing`.
+    """Points on the surface of a solid.
 
     Attributes:
         points: (N, 3) metres; x forward, y left, z up, standing on z = 0.
         normals: (N, 3) outward unit vectors.
         albedo: (N, 3) RGB, 0..255.
         gloss: (N,) 0 matt to 1 mirror.
-        spacing: metres, the largest gap between neighbouring points.
+        spacing: largest gap between neighbouring points, metres.
     """
 
     points: Points
@@ -39,12 +39,12 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Solid:
-    """A thing at several levels of detail, finest first."""
+    """A solid at several levels of detail, finest first."""
 
     levels: tuple[Cloud, ...]
 
     def at(self, pixels_per_metre: float) -> Cloud:
-        """Return the coarsest cloud whose points are under three pixels apart."""
+        """Return the coarsest cloud whose points are at most three pixels apart."""
         for cloud in reversed(self.levels):
             if cloud.spacing * pixels_per_metre <= 3.0:
                 return cloud
@@ -52,22 +52,29 @@ class Solid:
 
 
 def make_solid(
-    distance: Distance, paint: Paint, low: Points, high: Points, spacing: float, levels: int
+    distance: Distance,
+    paint: Paint,
+    low: Sequence[float],
+    high: Sequence[float],
+    spacing: float,
+    levels: int = 3,
 ) -> Solid:
-    """Sample the surface of `distance` within the box from `low` to `high`.
+    """Sample the surface of a signed distance function within a box.
 
     Args:
-        distance: the signed distance function.
+        distance: the function.
         paint: colours the surface.
-        low: (3,) corner, metres.
-        high: (3,) corner, metres.
+        low: corner of the box, x, y, z in metres.
+        high: the corner opposite.
         spacing: metres between points of the finest level; each further one doubles it.
-        levels: how many.
+        levels: of detail.
     """
     return Solid(tuple(_sample(distance, paint, low, high, spacing * 2**i) for i in range(levels)))
 
 
-def _sample(distance: Distance, paint: Paint, low: Points, high: Points, step: float) -> Cloud:
+def _sample(
+    distance: Distance, paint: Paint, low: Sequence[float], high: Sequence[float], step: float
+) -> Cloud:
     axes = [np.arange(a - step, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
     vertices, _, _, _ = marching_cubes(distance(grid), 0.0, spacing=(step,) * 3)
@@ -75,20 +82,15 @@ def _sample(distance: Distance, paint: Paint, low: Points, high: Points, step: f
     shifts = np.eye(3, dtype=np.float32) * np.float32(0.8 * step)
     normals = np.stack([distance(points + d) - distance(points - d) for d in shifts], axis=1)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    # in a seam between two bodies the differences cancel; seams face the sky as well as anything
+    # The differences cancel in a seam between two bodies; let seams face the sky.
     normals = np.where(length > 0.1 * step, normals / np.maximum(length, 1e-6), [0, 0, 1])
     albedo, gloss = paint(points, normals)
-    return Cloud(
-        points,
-        normals.astype(np.float32),
-        albedo.astype(np.float32),
-        gloss.astype(np.float32),
-        step,
-    )
+    normals, albedo, gloss = (v.astype(np.float32) for v in (normals, albedo, gloss))
+    return Cloud(points, normals, albedo, gloss, step)
 
 
 def ball(p: Points, centre: npt.ArrayLike, radii: npt.ArrayLike) -> Values:
-    """Distance to an ellipsoid (approximate where the radii differ)."""
+    """Distance to an ellipsoid, approximate if its radii differ."""
     r = np.broadcast_to(np.asarray(radii, float), 3)
     scaled = (p - np.asarray(centre)) / r
     return np.asarray((np.linalg.norm(scaled, axis=-1) - 1) * r.min())
@@ -104,7 +106,7 @@ def box(p: Points, centre: npt.ArrayLike, half: npt.ArrayLike, rounding: float =
 def capsule(
     p: Points, a: npt.ArrayLike, b: npt.ArrayLike, radius: float, radius_b: float | None = None
 ) -> Values:
-    """Distance to a rod from a to b, round at its ends; its radius may change along it."""
+    """Distance to a round-ended rod from a to b, whose radius may change from end to end."""
     start, end = np.asarray(a, float), np.asarray(b, float)
     axis = end - start
     t = np.clip((p - start) @ axis / (axis @ axis), 0, 1)
@@ -113,7 +115,7 @@ def capsule(
 
 
 def cylinder(p: Points, centre: npt.ArrayLike, axis: int, radius: float, half: float) -> Values:
-    """Distance to an upright or lying cylinder along coordinate `axis`."""
+    """Distance to a cylinder along the coordinate `axis` (0, 1, 2)."""
     q = p - np.asarray(centre)
     first, second = (i for i in range(3) if i != axis)
     across = np.hypot(q[..., first], q[..., second]) - radius
@@ -123,13 +125,13 @@ def cylinder(p: Points, centre: npt.ArrayLike, axis: int, radius: float, half: f
 
 
 def melt(a: Values, b: Values, width: float) -> Values:
-    """Union of two bodies with the seam smoothed over `width` metres (polynomial minimum)."""
+    """Union of two bodies, smoothed over `width` metres of the seam (polynomial minimum)."""
     h = np.clip(0.5 + 0.5 * (b - a) / width, 0, 1)
     return np.asarray(b + (a - b) * h - width * h * (1 - h))
 
 
 def speckle(points: Points, size: float, seed: int) -> Values:
-    """Smooth noise in space, about -1..1, of grain `size` metres: waves of random direction."""
+    """Smooth noise of about -1..1, of grain `size` metres: waves of random direction."""
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(14, 3)) * (2.2 / size)
     phases = rng.uniform(0, 2 * np.pi, 14)

@@ -1,4 +1,4 @@
-"""Draws what is flat, or made of flat pieces: houses, trees, lamps."""
+"""Draws houses, trees and lamps, which are flat or made of flat pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from objectomaly_ros.demo.drive.view import NEAR_M, Points, View
 
 
 def draw_house(canvas: Canvas, view: View, house: House) -> None:
-    """Draw end wall, roof and front of one house."""
+    """Draw end wall, roof and front of a house."""
     x_min = view.position[0] + 0.8
     if house.end <= x_min:
         return
@@ -21,22 +21,11 @@ def draw_house(canvas: Canvas, view: View, house: House) -> None:
     if house.start > x_min:
         _draw_end_wall(canvas, view, house)
     ridge = np.array([0, house.side * 3.2, 2.6])
-    along = np.array([1.0, 0, 0])
-    eaves = np.array([house.start, y, house.height])
-    _draw_slanted(
-        canvas,
-        view,
-        house.roof,
-        eaves,
-        along,
-        ridge / np.linalg.norm(ridge),
-        start - house.start,
-        house,
-    )
-    foot = np.array([house.start, y, 0.0])
-    _draw_slanted(
-        canvas, view, house.front, foot, along, np.array([0, 0, 1.0]), start - house.start, house
-    )
+    eaves, foot = np.array([house.start, y, house.height]), np.array([house.start, y, 0.0])
+    first_m = start - house.start
+    up = ridge / np.linalg.norm(ridge)
+    _draw_slanted(canvas, view, house.roof, eaves, up, first_m, house)
+    _draw_slanted(canvas, view, house.front, foot, np.array([0, 0, 1.0]), first_m, house)
 
 
 def draw_plant(canvas: Canvas, view: View, plant: Plant) -> None:
@@ -88,12 +77,12 @@ def _draw_slanted(
     view: View,
     copies: list[Texture],
     origin: Points,
-    along: Points,
     up: Points,
     first_m: float,
     house: House,
 ) -> None:
-    """Draw a surface that runs along the street, piece by piece, far pieces first."""
+    """Draw a surface along the street, piece by piece, far pieces first."""
+    along = np.array([1.0, 0, 0])
     metres = copies[0].shape[1] * METRES_PER_TEXEL
     tall = copies[0].shape[0] * METRES_PER_TEXEL
     away = house.start + first_m - float(view.position[0])
@@ -119,13 +108,9 @@ def _draw_slanted(
         texel = np.diag([texture.shape[1] / metres, texture.shape[0] / tall, 1.0])
         offset = np.array([[1, 0, low[0]], [0, 1, low[1]], [0, 0, 1.0]])
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
-        seen = cv2.warpPerspective(
-            texture,
-            texel @ np.linalg.inv(to_screen) @ offset,
-            size,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        matrix = texel @ np.linalg.inv(to_screen) @ offset
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        seen = cv2.warpPerspective(texture, matrix, size, None, flags, cv2.BORDER_REPLICATE)
         haze = haze_share(mean)
         seen = cv2.addWeighted(seen, 1 - haze, seen, 0, haze * 224)
         mask = np.zeros((size[1], size[0]), np.uint8)
@@ -135,25 +120,14 @@ def _draw_slanted(
 
 
 def _draw_end_wall(canvas: Canvas, view: View, house: House) -> None:
-    """Draw the wall that looks down the street towards the camera, with its gable."""
-    y, depth_m = house.side * house.lateral, house.side * 6.4
-    profile = [
-        (0, 0),
-        (0, house.height),
-        (depth_m / 2, house.height + 2.6),
-        (depth_m, house.height),
-        (depth_m, 0),
-    ]
+    """Draw the wall that faces the camera down the street, with its gable."""
+    y, deep, eaves = house.side * house.lateral, house.side * 6.4, house.height
+    profile = [(0, 0), (0, eaves), (deep / 2, eaves + 2.6), (deep, eaves), (deep, 0)]
     world = np.array([[house.start, y + a, z] for a, z in profile])
     pixels, depth = view.project(world)
     if depth.min() < NEAR_M:
         return
     haze = haze_share(float(depth.mean()))
     rgb = tuple(np.array(house.wall) * (1 - haze) + HAZE * haze)
-    cv2.fillPoly(
-        canvas.image,
-        [np.clip(np.round(pixels * 16), -1e6, 1e6).astype(np.int32)],
-        rgb,
-        cv2.LINE_8,
-        4,
-    )
+    outline = np.clip(np.round(pixels * 16), -1e6, 1e6).astype(np.int32)
+    cv2.fillPoly(canvas.image, [outline], rgb, cv2.LINE_8, 4)

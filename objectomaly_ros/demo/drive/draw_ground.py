@@ -1,11 +1,11 @@
-"""Draws the sky, the road and the shadows on it."""
+"""Draws the sky, the street and the shadows."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from objectomaly_ros.demo.drive.canvas import Canvas, haze_share, turn_about_z
+from objectomaly_ros.demo.drive.canvas import Canvas, haze_share
 from objectomaly_ros.demo.drive.scene import Actor
 from objectomaly_ros.demo.drive.textures import (
     GROUND_HALF_WIDTH_M,
@@ -13,14 +13,14 @@ from objectomaly_ros.demo.drive.textures import (
     METRES_PER_TEXEL,
     Texture,
 )
-from objectomaly_ros.demo.drive.view import NEAR_M, Points, View
+from objectomaly_ros.demo.drive.view import NEAR_M, Points, View, turn_about_z
 
+# How far a shadow reaches beyond the footprint (m), and the light that is left (0..255).
 _RINGS = ((0.34, 232), (0.2, 196), (0.08, 150), (-0.06, 104))
-"""How far a shadow reaches beyond the thing, metres, and how much light is left, of 255."""
 
 
 def draw_sky(canvas: Canvas, view: View, sky: Texture) -> None:
-    """Fill the canvas with sky; it turns with the camera but never comes nearer."""
+    """Draw the sky, which turns with the camera but never comes nearer."""
     height, width = canvas.ids.shape
     forward = view.rotation[:, 2]
     yaw = np.arctan2(forward[1], forward[0])
@@ -30,18 +30,12 @@ def draw_sky(canvas: Canvas, view: View, sky: Texture) -> None:
     matrix = np.array([[1 / scale, 0, shift_x / scale], [0, 1 / scale, shift_y / scale]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     rows = int(np.clip(view.horizon_row + 30 * scale, 1, height))
-    cv2.warpAffine(
-        sky,
-        matrix,
-        (width, rows),
-        canvas.image[:rows],
-        flags=flags,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    target = canvas.image[:rows]
+    cv2.warpAffine(sky, matrix, (width, rows), target, flags, cv2.BORDER_REPLICATE)
 
 
 def draw_ground(canvas: Canvas, view: View, copies: list[Texture]) -> None:
-    """Draw the street in bands of rows, each from the copy that suits its distance."""
+    """Draw the street in bands of rows, each from the copy that fits its distance."""
     height, width = canvas.ids.shape
     focal, camera_height = view.camera.fy, view.position[2]
     top = int(view.horizon_row + 0.012 * width) - 6
@@ -53,56 +47,39 @@ def draw_ground(canvas: Canvas, view: View, copies: list[Texture]) -> None:
         distance = camera_height * focal / below
         footprint = distance**2 / (camera_height * focal)
         level = int(np.clip(np.log2(footprint / METRES_PER_TEXEL) + 0.5, 0, len(copies) - 1))
-        # the band ends where the next finer copy begins
+        # The next finer copy begins at the end of the band.
         limit = METRES_PER_TEXEL * 2 ** (level - 0.5)
         end = view.horizon_row + focal * camera_height / np.sqrt(limit * camera_height * focal)
         last = height if level == 0 else int(np.clip(end, row + 2, height))
         texture = copies[level]
-        per_u, per_v = (
-            texture.shape[1] / GROUND_LENGTH_M,
-            texture.shape[0] / (2 * GROUND_HALF_WIDTH_M),
-        )
+        per_u = texture.shape[1] / GROUND_LENGTH_M
+        per_v = texture.shape[0] / (2 * GROUND_HALF_WIDTH_M)
         x0 = np.floor(view.position[0] / GROUND_LENGTH_M) * GROUND_LENGTH_M
         texel = np.array([[per_u, 0, -x0 * per_u - 0.5], [0, per_v, -0.5], [0, 0, 1]])
         band = np.array([[1, 0, 0], [0, 1, row], [0, 0, 1.0]])
-        cv2.warpPerspective(
-            texture,
-            texel @ np.linalg.inv(to_screen) @ band,
-            (width, last - row),
-            canvas.image[row:last],
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_WRAP,
-        )
-        haze = haze_share(distance)
         part = canvas.image[row:last]
+        matrix = texel @ np.linalg.inv(to_screen) @ band
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        cv2.warpPerspective(texture, matrix, (width, last - row), part, flags, cv2.BORDER_WRAP)
+        haze = haze_share(distance)
         cv2.addWeighted(part, 1 - haze, part, 0, haze * 224, part)
         row = last
 
 
 def draw_shadows(canvas: Canvas, view: View, actors: list[tuple[Actor, Points]]) -> None:
-    """Darken the ground under every thing, most where it touches."""
+    """Darken the ground under every actor, most at the middle."""
     height, width = canvas.ids.shape
     shade = np.full((height // 2, width // 2), 255, np.uint8)
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    rounded = np.sign(circle) * np.abs(circle) ** 0.6
     for actor, place in actors:
         if place[0] - view.position[0] > 70:
             continue
         away = float(place[0] - view.position[0])
         for grow, value in _RINGS if away < 25 else _RINGS[1::2]:
-            ring = (
-                np.stack(
-                    [
-                        np.sign(np.cos(angles))
-                        * np.abs(np.cos(angles)) ** 0.6
-                        * (actor.footprint[0] + grow),
-                        np.sign(np.sin(angles))
-                        * np.abs(np.sin(angles)) ** 0.6
-                        * (actor.footprint[1] + grow),
-                    ],
-                    axis=1,
-                )
-                @ turn_about_z(actor.heading)[:2, :2].T
-            )
+            ring = rounded * (np.array(actor.footprint) + grow)
+            ring = ring @ turn_about_z(actor.heading)[:2, :2].T
             points = np.column_stack([ring, np.zeros(len(ring))]) + place
             pixels, depth = view.project(points)
             if depth.min() > NEAR_M:

@@ -1,4 +1,4 @@
-"""Draws cars, people and unknown objects: clouds of shaded surface points."""
+"""Draws solids (cars, people, unknown objects) as clouds of shaded points."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.demo.drive.canvas import HAZE, Canvas, haze_share, turn_about_z
+from objectomaly_ros.demo.drive.canvas import HAZE, Canvas, haze_share
 from objectomaly_ros.demo.drive.clouds import Cloud, Values
 from objectomaly_ros.demo.drive.scene import Actor
-from objectomaly_ros.demo.drive.view import NEAR_M, Points, View
+from objectomaly_ros.demo.drive.view import NEAR_M, Points, View, turn_about_z
 
 Order: TypeAlias = npt.NDArray[np.int64]
 _SUN = np.array([-0.35, 0.45, 0.82]) / np.linalg.norm([-0.35, 0.45, 0.82])
 
 
 def draw_actor(canvas: Canvas, view: View, actor: Actor, place: Points) -> None:
-    """Draw a solid thing as shaded surface points; of a pixel one sees the nearest."""
+    """Draw a solid as shaded surface points; the nearest point of a pixel is seen."""
     pixel, depth = view.project(place[None])
     reach = 3.0 * view.camera.fx / max(1.0, float(depth[0]))
     if not -1.0 < depth[0] < 400 or not -reach < pixel[0, 0] < canvas.ids.shape[1] + reach:
         return
     nearest = max(NEAR_M, float(depth[0]) - max(actor.footprint))
     cloud = actor.solid.at(view.camera.fx / nearest)
-    # everything in the thing's own frame: the camera is moved there instead of every point here
+    # Moving the camera into the solid's frame is cheaper than moving every point.
     turn = turn_about_z(actor.heading)
     eye = ((view.position - place) @ turn).astype(np.float32)
     to_pixels = (view.matrix @ view.rotation.T @ turn).astype(np.float32)
@@ -52,7 +52,7 @@ def draw_actor(canvas: Canvas, view: View, actor: Actor, place: Points) -> None:
 
 
 def _shade(cloud: Cloud, order: Order, facing: Values, towards_z: Values, sun: Points) -> Values:
-    """Light from the whole sky, some sun, darkness near the ground, and the sky's mirror image."""
+    """Return colours lit by sky and sun, darker near the ground, with the sky reflected."""
     normals = cloud.normals[order]
     facing = np.clip(facing, 0, 1)
     near_ground = 0.62 + 0.38 * np.clip(cloud.points[order, 2] / 0.35, 0, 1)
@@ -67,7 +67,7 @@ def _shade(cloud: Cloud, order: Order, facing: Values, towards_z: Values, sun: P
 def _splat(
     canvas: Canvas, pixels: Points, colours: npt.NDArray[np.uint8], size: int, truth_id: int
 ) -> None:
-    """Put squares of `size` pixels, later ones over earlier ones."""
+    """Paint a square of `size` pixels for each point, later ones over earlier ones."""
     height, width = canvas.ids.shape
     x, y = np.floor(pixels.T - (size - 1) / 2 + 0.5).astype(np.int64)
     inside = (x > -size) & (x < width) & (y > -size) & (y < height)
@@ -79,7 +79,7 @@ def _splat(
     first = (y - low[1]) * columns + x - low[0]
     steps = (np.arange(size)[:, None] * columns + np.arange(size)[None]).ravel()
     top = np.full(rows * columns, -1, np.int32)
-    # numpy writes in order, so the nearest point, which comes last, stays
+    # numpy writes in order: the nearest point comes last and stays.
     top[(first[:, None] + steps).ravel()] = np.repeat(
         np.arange(len(first), dtype=np.int32), size**2
     )

@@ -1,11 +1,10 @@
-"""Fronts of houses: brick, plaster, stone, windows, doors, shops. RGB uint8, 40 texels a metre."""
+"""Paints fronts of houses: walls, windows, doors, shops. RGB uint8, 40 texels a metre."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from objectomaly_ros.demo.drive.textures import METRES_PER_TEXEL, Field, Texture, mottled
 
@@ -17,26 +16,21 @@ _WALLS = {
     "stone": (148, 138, 120),
 }
 _SHOP_SIGNS = (
-    (36, 44, 70),
-    (92, 30, 34),
-    (30, 60, 46),
-    (40, 40, 42),
-    (150, 148, 140),
-    (60, 44, 34),
-)
+    (36, 44, 70), (92, 30, 34), (30, 60, 46), (40, 40, 42), (150, 148, 140), (60, 44, 34),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FacadeStyle:
-    """What one house front looks like; sizes in metres.
+    """The style of a front; sizes in metres.
 
     Attributes:
         wall: a key of the wall colours.
-        storeys: how many, each `storey` high.
-        storey: height of a storey.
+        storeys: number of storeys.
+        storey: height of each.
         bay: distance from window to window.
-        shop: the ground floor is a shop.
-        light: how much light falls on it, 1 in the open.
+        shop: whether the ground floor is a shop.
+        light: that falls on it, 1 in the open.
     """
 
     wall: str
@@ -48,7 +42,7 @@ class FacadeStyle:
 
 
 def random_style(light: float, rng: np.random.Generator) -> FacadeStyle:
-    """Draw a style for a house in a town centre."""
+    """Choose a style of a town centre."""
     return FacadeStyle(
         wall=str(rng.choice(list(_WALLS), p=[0.3, 0.25, 0.15, 0.18, 0.12])),
         storeys=int(rng.choice([2, 3, 4], p=[0.35, 0.5, 0.15])),
@@ -60,7 +54,7 @@ def random_style(light: float, rng: np.random.Generator) -> FacadeStyle:
 
 
 def facade(width_m: float, style: FacadeStyle, rng: np.random.Generator) -> Texture:
-    """Paint a front `width_m` wide; the last row stands on the pavement."""
+    """Paint a front; its last row is at the pavement."""
     rows = _texels(style.storeys * style.storey)
     columns = _texels(width_m)
     image = _wall(rows, columns, style.wall, rng)
@@ -90,7 +84,7 @@ def facade(width_m: float, style: FacadeStyle, rng: np.random.Generator) -> Text
 
 
 def slates(width_m: float, light: float, rng: np.random.Generator) -> Texture:
-    """A roof seen from the street, 4 m from eaves (last row) to ridge."""
+    """Paint a roof, 4 m from eaves (last row) to ridge."""
     rows, columns = _texels(4.0), _texels(width_m)
     value = 74 + 7 * mottled((rows, columns), rng)
     value[np.mod(np.arange(rows), 10) == 0] -= 20
@@ -105,9 +99,8 @@ def _wall(rows: int, columns: int, kind: str, rng: np.random.Generator) -> Field
         course, brick = (3, 9) if "brick" in kind else (14, 26)
         layer = np.arange(rows) // course
         stone = (np.arange(columns)[None] + (layer[:, None] % 2) * (brick // 2)) // brick
-        tones = rng.normal(
-            1.0, 0.09 if "brick" in kind else 0.05, size=(layer[-1] + 1, stone.max() + 1)
-        )
+        spread = 0.09 if "brick" in kind else 0.05
+        tones = rng.normal(1.0, spread, size=(layer[-1] + 1, stone.max() + 1))
         value = value * tones[layer[:, None], stone].astype(np.float32)
         value[np.mod(np.arange(rows), course) == 0] *= 0.9
     return np.asarray(value[..., None] * base, np.float32)
@@ -191,13 +184,11 @@ def _rectangle(
 
 
 def _area(image: Field, x: float, y: float, width: float, height: float) -> Field:
-    """The texels of a rectangle given in metres from the lower left corner."""
+    """View the texels of a rectangle, given in metres from the lower left corner."""
     rows = image.shape[0]
     top, bottom = rows - _texels(y + height), rows - _texels(y)
-    view: npt.NDArray[np.float32] = image[
-        max(0, top) : max(0, bottom), max(0, _texels(x)) : max(0, _texels(x + width))
-    ]
-    return view
+    columns = slice(max(0, _texels(x)), max(0, _texels(x + width)))
+    return image[max(0, top) : max(0, bottom), columns]
 
 
 def _texels(metres: float) -> int:

@@ -1,4 +1,4 @@
-"""What a dashboard camera adds to what it sees: lens, sensor, and labels at its resolution."""
+"""Adds lens and sensor of a dashboard camera, and brings labels to its resolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IGNORE = 255
 
 
 class Sensor:
-    """Turns a clean, larger picture into a frame of a cheap camera, the same for a seed.
+    """Turns a clean, larger picture into a frame of a cheap camera; the same for a seed.
 
     Args:
         width: of the frame, pixels.
@@ -33,13 +33,13 @@ class Sensor:
         self._noise = (grey + coarse).astype(np.float32)
 
     def expose(self, picture: Image, index: int) -> Image:
-        """Return the frame number `index` of a clean picture of any larger size."""
+        """Return frame number `index`, made of a clean picture of any larger size."""
         frame = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
         frame = cv2.GaussianBlur(frame, (0, 0), 0.55).astype(np.float32)
         glare = cv2.GaussianBlur(np.maximum(frame - 190, 0), (0, 0), 9.0)
         frame = (frame + 0.35 * glare) * self._vignette
         level = frame / 255
-        frame = 255 * np.clip(level * (0.86 + 0.22 * level), 0, 1)  # blacks deepen, whites burn out
+        frame = 255 * np.clip(level * (0.86 + 0.22 * level), 0, 1)  # contrast
         rng = np.random.default_rng([self._seed, index])
         shift = rng.integers(0, min(self._size), 2)
         noise = np.roll(self._noise, tuple(int(v) for v in shift), axis=(0, 1))
@@ -52,13 +52,13 @@ class Sensor:
 def reduce_ids(
     ids: npt.NDArray[np.uint8], width: int, height: int, band_px: int = 2
 ) -> npt.NDArray[np.uint8]:
-    """Bring object ids to the frame's resolution and mark unsure pixels as 255.
+    """Bring object ids to the frame's resolution, unsure pixels as 255.
 
     Args:
-        ids: (H, W) uint8, at a whole multiple of the frame's size; 0 is no object.
+        ids: (H, W) uint8 of a multiple of the frame's size; 0 is no object.
         width: of the frame.
         height: of the frame.
-        band_px: pixels around an object's outline that belong to neither side.
+        band_px: width of the unsure band around an object.
 
     Returns:
         (height, width) uint8: 0, an object's id, or 255.

@@ -1,21 +1,21 @@
-"""The drive frame by frame: picture, camera, truth."""
+"""Renders the drive frame by frame: picture, camera, truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.demo.drive.canvas import Canvas, turn_about_z
+from objectomaly_ros.demo.drive.canvas import Canvas
 from objectomaly_ros.demo.drive.draw_flat import draw_house, draw_lamp, draw_plant
 from objectomaly_ros.demo.drive.draw_ground import draw_ground, draw_shadows, draw_sky
 from objectomaly_ros.demo.drive.draw_solid import draw_actor
 from objectomaly_ros.demo.drive.photograph import IGNORE, Sensor, reduce_ids
 from objectomaly_ros.demo.drive.scene import VIEW_M, Actor, build_scene
-from objectomaly_ros.demo.drive.view import EgoMotion, Points, View
+from objectomaly_ros.demo.drive.view import EgoMotion, Points, View, turn_about_z
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import CameraPose
@@ -23,7 +23,7 @@ from objectomaly_ros.types import Image
 
 _SUPERSAMPLING = 2
 _MIN_PIXELS = 20
-"""Fewer visible pixels of an object are neither right nor wrong: nobody could label them."""
+"""Objects of fewer visible pixels are ignored: nobody could label them."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class VisibleObject:
     """An unknown object in one frame.
 
     Attributes:
-        truth_id: its number, 1 and up; the same in every frame.
+        truth_id: its number from 1 on, the same in every frame.
         name: what it is.
-        range_m: metres along the ground from under the camera to its nearest surface point.
+        range_m: metres on the ground from below the camera to its nearest point.
         box: x, y, width, height of its visible pixels.
         pixels: how many are visible.
     """
@@ -74,7 +74,7 @@ class DriveFrame:
 
 
 class RenderedDrive:
-    """A drive along one street. The same arguments give the same frames, to the bit.
+    """A drive along one street; the same arguments give the same frames, bit by bit.
 
     Args:
         seconds: how long.
@@ -99,14 +99,8 @@ class RenderedDrive:
             )
         self.rate_hz = rate_hz
         self.frame_count = max(1, round(seconds * rate_hz))
-        self.camera = CameraModel(
-            fx=0.80 * width,
-            fy=0.80 * width,
-            cx=(width - 1) / 2,
-            cy=(height - 1) / 2,
-            width=width,
-            height=height,
-        )
+        focal, centre = 0.80 * width, ((width - 1) / 2, (height - 1) / 2)
+        self.camera = CameraModel(focal, focal, *centre, width, height)
         self.pose = CameraPose(height=1.35, pitch=np.deg2rad(1.5))
         phases = np.random.default_rng([seed, 50]).uniform(0, 2 * np.pi, 6)
         self.motion = EgoMotion(7.0, 1.6, self.pose, phases)
@@ -117,20 +111,14 @@ class RenderedDrive:
     def __len__(self) -> int:
         return self.frame_count
 
-    def __iter__(self) -> Iterator[DriveFrame]:
-        for index in range(self.frame_count):
-            yield self.frame(index)
-
     def frame(self, index: int) -> DriveFrame:
-        """Render frame `index`; frames may be asked for in any order."""
+        """Render frame `index`, in any order."""
         if not 0 <= index < self.frame_count:
             raise IndexError(f"frame {index} of a drive of {self.frame_count} frames")
         time_s = index / self.rate_hz
         view = self.motion.view(time_s, self._large)
-        canvas = Canvas(
-            np.zeros((self._large.height, self._large.width, 3), np.uint8),
-            np.zeros((self._large.height, self._large.width), np.uint8),
-        )
+        shape = (self._large.height, self._large.width)
+        canvas = Canvas(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8))
         self._draw(canvas, view, time_s)
         ids = reduce_ids(canvas.ids, self.camera.width, self.camera.height)
         for truth_id in np.flatnonzero(np.bincount(ids.ravel(), minlength=256) < _MIN_PIXELS):
@@ -145,24 +133,17 @@ class RenderedDrive:
         actors = [(actor, actor.position(time_s)) for actor in scene.actors]
         actors = [(a, p) for a, p in actors if here - 1 < p[0] + a.footprint[0] < here + VIEW_M]
         draw_shadows(canvas, view, actors)
-        # along a street what stands farther along it is behind; fronts come before what is on
-        # the pavement at the same place
+        # Far to near; at the same place, fronts before what stands on the pavement.
         last = here + VIEW_M + 60
-        parts: list[tuple[float, int, Callable[[], None]]] = []
-        for house in scene.houses:
-            if here - 16 < house.start < last:
-                parts.append((house.start + 3, 0, partial(draw_house, canvas, view, house)))
-        for plant in scene.plants:
-            if plant.position[0] < last:
-                x = float(plant.position[0])
-                parts.append((x, 1, partial(draw_plant, canvas, view, plant)))
-        for foot in scene.lamps:
-            if here < foot[0] < here + VIEW_M:
-                parts.append((float(foot[0]), 2, partial(draw_lamp, canvas, view, foot)))
-        for actor, place in actors:
-            parts.append((float(place[0]), 3, partial(draw_actor, canvas, view, actor, place)))
-        for _, _, draw_part in sorted(parts, key=lambda part: (-part[0], part[1])):
-            draw_part()
+        houses = [house for house in scene.houses if here - 16 < house.start < last]
+        parts: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = [
+            *((h.start + 3, 0, draw_house, (h,)) for h in houses),
+            *((p.position[0], 1, draw_plant, (p,)) for p in scene.plants if p.position[0] < last),
+            *((f[0], 2, draw_lamp, (f,)) for f in scene.lamps if here < f[0] < here + VIEW_M),
+            *((place[0], 3, draw_actor, (actor, place)) for actor, place in actors),
+        ]
+        for _, _, draw_part, what in sorted(parts, key=lambda part: (-part[0], part[1])):
+            draw_part(canvas, view, *what)
 
     def _visible(
         self, ids: npt.NDArray[np.uint8], view: View, time_s: float
@@ -176,20 +157,14 @@ class RenderedDrive:
                 continue
             corner = (int(columns.min()), int(rows.min()))
             size = (int(columns.max()) - corner[0] + 1, int(rows.max()) - corner[1] + 1)
-            found.append(
-                VisibleObject(
-                    truth_id=actor.truth_id,
-                    name=actor.name,
-                    range_m=_ground_range(actor, actor.position(time_s), view),
-                    box=(*corner, *size),
-                    pixels=len(rows),
-                )
-            )
+            metres = _ground_range(actor, actor.position(time_s), view)
+            seen = VisibleObject(actor.truth_id, actor.name, metres, (*corner, *size), len(rows))
+            found.append(seen)
         return tuple(found)
 
 
 def _ground_range(actor: Actor, place: Points, view: View) -> float:
-    """Metres from the ground point under the camera to the actor's nearest surface point."""
+    """Return the metres on the ground from below the camera to the actor's nearest point."""
     cloud = actor.solid.levels[0]
     turned = cloud.points @ turn_about_z(actor.heading).T + place
     return float(np.linalg.norm(turned[:, :2] - view.position[:2], axis=1).min())

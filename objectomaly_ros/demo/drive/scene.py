@@ -1,4 +1,4 @@
-"""One street laid out by a seed: houses, trees, lamps, traffic, and the unknown objects."""
+"""Lays out a street by a seed: houses, trees, lamps, traffic, unknown objects."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from objectomaly_ros.demo.drive.traffic import CAR_COLOURS, HATCHBACK, SALOON, V
 from objectomaly_ros.demo.drive.unknown import UNKNOWN
 from objectomaly_ros.demo.drive.view import Points
 
-VIEW_M = 150.0
-"""How far ahead things are drawn."""
-_LIGHT = {1: 0.82, -1: 1.08}  # the sun stands on the left: fronts on the right catch it
+VIEW_M = 150.0  # what is farther ahead is not drawn
+_LIGHT = {1: 0.82, -1: 1.08}  # the sun stands on the left
 _EGO_LATERAL_M = 1.6
 
 
@@ -29,9 +28,8 @@ class House:
         start, end: metres along the street.
         lateral: metres from the street's middle to the front, positive.
         height: of the eaves.
-        front: copies of the facade for growing distance, then the roof's.
-        roof: likewise.
-        wall: RGB of the bare end wall.
+        front, roof: copies for growing distance.
+        wall: RGB of the end wall.
     """
 
     side: int
@@ -50,7 +48,7 @@ class Plant:
 
     Attributes:
         position: (3,) of its foot, metres.
-        height: metres; it is as wide.
+        height: metres, also its width.
         pictures: premultiplied RGBA, each half the size of the one before.
     """
 
@@ -61,7 +59,7 @@ class Plant:
 
 @dataclass(frozen=True)
 class Actor:
-    """A solid thing at a place, standing or moving along the street.
+    """A solid that stands or moves along the street.
 
     Attributes:
         solid: its surface.
@@ -69,7 +67,7 @@ class Actor:
         heading: radians, 0 looks along the street.
         speed: metres per second along the heading.
         footprint: half length and half width of the shadow under it, metres.
-        truth_id: 1, 2, ... for unknown objects; 0 for what belongs there.
+        truth_id: 1, 2, ... for unknown objects, else 0.
         name: what it is.
     """
 
@@ -82,14 +80,14 @@ class Actor:
     name: str
 
     def position(self, time_s: float) -> Points:
-        """Where it stands, (3,) metres."""
+        """Return its place at a time, (3,) metres."""
         step = self.speed * time_s * np.array([np.cos(self.heading), np.sin(self.heading), 0])
         return np.asarray(self.start + step)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The whole street."""
+    """A street."""
 
     ground: list[Texture]
     sky: Texture
@@ -100,7 +98,7 @@ class Scene:
 
 
 def build_scene(seed: int, length_m: float) -> Scene:
-    """Lay out a street for a drive of `length_m` metres; the same for the same seed."""
+    """Lay out a street for a drive of `length_m` metres."""
     streams = [np.random.default_rng([seed, stream]) for stream in range(5)]
     end = length_m + VIEW_M + 20
     houses = _houses(end, streams[1])
@@ -131,25 +129,24 @@ def _houses(end: float, rng: np.random.Generator) -> list[House]:
             wall = facades.facade(width, style, rng)
             roof = facades.slates(width, _LIGHT[side], rng)
             mean = wall.reshape(-1, 3).mean(axis=0) * 0.8
-            houses.append(
-                House(
-                    side=side,
-                    start=x,
-                    end=x + width,
-                    lateral=float(rng.choice([8.2, 8.4, 9.4], p=[0.6, 0.25, 0.15])),
-                    height=style.storeys * style.storey,
-                    front=textures.pyramid(wall, 7),
-                    roof=textures.pyramid(roof, 6),
-                    wall=(int(mean[0]), int(mean[1]), int(mean[2])),
-                )
+            house = House(
+                side=side,
+                start=x,
+                end=x + width,
+                lateral=float(rng.choice([8.2, 8.4, 9.4], p=[0.6, 0.25, 0.15])),
+                height=style.storeys * style.storey,
+                front=textures.pyramid(wall, 7),
+                roof=textures.pyramid(roof, 6),
+                wall=(int(mean[0]), int(mean[1]), int(mean[2])),
             )
+            houses.append(house)
             x += width
     return houses
 
 
 def _plants(end: float, houses: list[House], rng: np.random.Generator) -> list[Plant]:
-    trees = [textures.halvings(textures.bare_tree(rng), 7) for _ in range(3)]
-    bushes = [textures.halvings(textures.bush(rng), 6) for _ in range(3)]
+    trees = [textures.pyramid(textures.bare_tree(rng), 7, slanted=False) for _ in range(3)]
+    bushes = [textures.pyramid(textures.bush(rng), 6, slanted=False) for _ in range(3)]
     plants = []
     for side in (1, -1):
         x = rng.uniform(5, 20)
@@ -159,12 +156,12 @@ def _plants(end: float, houses: list[House], rng: np.random.Generator) -> list[P
             plants.append(Plant(place, float(rng.uniform(5.5, 9)), tree))
             x += rng.uniform(14, 34)
         row = sorted((h for h in houses if h.side == side), key=lambda h: h.start)
-        for before, after in pairwise(row):  # gaps between houses
+        for before, after in pairwise(row):  # bushes in the gaps
             for x in np.arange(before.end + 1.5, after.start, 2.5):
                 picture = bushes[int(rng.integers(len(bushes)))]
                 place = np.array([x, side * rng.uniform(9, 12), 0.0])
                 plants.append(Plant(place, float(rng.uniform(2.5, 5)), picture))
-    for y in np.arange(-30, 31, 5.0):  # where the street ends
+    for y in np.arange(-30, 31, 5.0):  # the end of the street
         picture = (trees + bushes)[int(rng.integers(len(trees) + len(bushes)))]
         plants.append(Plant(np.array([end, y, 0.0]), float(rng.uniform(6, 13)), picture))
     return plants
@@ -189,9 +186,9 @@ def _traffic(length_m: float, end: float, rng: np.random.Generator) -> list[Acto
                 actors.append(place(x, y, heading + rng.normal(0, 0.015), 0.0))
                 x += rng.uniform(5.3, 6.2)
             x += rng.uniform(6, 22)
-    for x in np.arange(70, 2 * length_m + 80, 55.0):  # they come towards us
+    for x in np.arange(70, 2 * length_m + 80, 55.0):  # oncoming
         actors.append(place(x + rng.uniform(-8, 8), -1.7, np.pi, 7.5))
-    actors.append(place(46.0, 1.6, 0.0, 8.2))  # somebody drives ahead and draws away
+    actors.append(place(46.0, 1.6, 0.0, 8.2))  # ahead, and faster than us
     walkers = [
         person((38, 40, 48), (34, 36, 46), 0.5),
         person((70, 34, 36), (40, 42, 52), 0.35),
@@ -206,7 +203,7 @@ def _traffic(length_m: float, end: float, rng: np.random.Generator) -> list[Acto
 
 
 def _unknown(length_m: float, rng: np.random.Generator) -> list[Actor]:
-    """Objects on both sides of the path of the ego car, never in it, one every twenty metres."""
+    """Place an unknown object every 20 m, left and right of the ego car's path, never in it."""
     names = [str(name) for name in rng.permutation(list(UNKNOWN))]
     places = np.arange(24.0, max(25.0, length_m + 10), 20.0)
     actors = []

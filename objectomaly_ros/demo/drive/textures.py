@@ -1,4 +1,4 @@
-"""Flat surfaces of the street, painted: noise, ground, facades, sky, trees. RGB uint8."""
+"""Paints flat surfaces: noise, ground, sky, trees. RGB uint8."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ Field: TypeAlias = npt.NDArray[np.float32]
 
 METRES_PER_TEXEL = 0.025
 GROUND_LENGTH_M, GROUND_HALF_WIDTH_M = 64.0, 9.6
-KERB_M, LANE_M = 5.3, 3.2
-"""Metres from the street's middle to the kerb, and to the edge of the driven lanes."""
-_MOTION_BLUR_M = 0.07  # travelled while the shutter is open: 7 m/s, 10 ms
+KERB_M, LANE_M = 5.3, 3.2  # from the street's middle to the kerb, and to the lanes' edge
+_MOTION_BLUR_M = 0.07  # way while the shutter is open: 7 m/s, 10 ms
 
 
 def periodic_noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> Field:
-    """Noise of zero mean and unit deviation that tiles; structures of about `grain` texels."""
+    """Return noise that tiles, zero mean, unit deviation, structures of about `grain` texels."""
     spectrum = np.fft.rfft2(rng.normal(size=shape))
     fy = np.fft.fftfreq(shape[0])[:, None]
     fx = np.fft.rfftfreq(shape[1])[None]
@@ -37,9 +36,9 @@ def _mottled_tile() -> Field:
 
 
 def mottled(shape: tuple[int, int], rng: np.random.Generator) -> Field:
-    """Noise with fine and coarse structure together, zero mean, about unit deviation.
+    """Return fine and coarse noise, zero mean, about unit deviation.
 
-    Cut at a random place from one tile of 1024 x 1024, which repeats where more is asked.
+    It is cut at a random place from one tile of 1024 x 1024, which repeats.
     """
     tile = _mottled_tile()
     offset = rng.integers(0, tile.shape)
@@ -49,20 +48,18 @@ def mottled(shape: tuple[int, int], rng: np.random.Generator) -> Field:
 
 
 def ground(rng: np.random.Generator) -> Texture:
-    """The street from above: columns along x (64 m, tiles), rows from left to right."""
+    """Paint the street from above: columns along x (64 m, tiles), rows from left to right."""
     rows = int(2 * GROUND_HALF_WIDTH_M / METRES_PER_TEXEL)
     columns = int(GROUND_LENGTH_M / METRES_PER_TEXEL)
     y = (GROUND_HALF_WIDTH_M - (np.arange(rows) + 0.5) * METRES_PER_TEXEL).astype(np.float32)
     x = ((np.arange(columns) + 0.5) * METRES_PER_TEXEL).astype(np.float32)
     noise = mottled((rows, columns), rng)
     value = 86 + 7 * noise
-    tracks = sum(
-        np.exp(-(((np.abs(y) - c) / 0.35) ** 2)) for c in (0.85, 2.35)
-    )  # wheels polish and oil darkens
+    tracks = sum(np.exp(-(((np.abs(y) - c) / 0.35) ** 2)) for c in (0.85, 2.35))
+    # Wheels polish the asphalt, and oil darkens it between them.
     value -= (3.5 * tracks + 5 * np.exp(-(((np.abs(y) - 1.6) / 0.3) ** 2)))[:, None]
-    value -= (
-        10 * (np.abs(y) > LANE_M)[:, None] * np.clip(periodic_noise(noise.shape, 60, rng), 0, 2)
-    )
+    dirt = np.clip(periodic_noise(noise.shape, 60, rng), 0, 2)
+    value -= 10 * (np.abs(y) > LANE_M)[:, None] * dirt
     for _ in range(10):  # repaired trenches and covers
         x0, y0 = rng.uniform(0, GROUND_LENGTH_M - 6), rng.uniform(-4.5, 4.5)
         length, width = rng.uniform(0.6, 5.5), rng.uniform(0.5, 1.3)
@@ -90,17 +87,17 @@ def ground(rng: np.random.Generator) -> Texture:
     slabs = slabs - 16 * joints
     tint = np.array([1.0, 0.985, 0.96], np.float32)
     image[pavement] = (slabs[..., None] * tint)[pavement]
-    for side in (-1, 1):  # kerb stones, and the gutter's dirt before them
+    for side in (-1, 1):  # kerb stones and dirty gutters
         image[np.abs(side * y - (KERB_M + 0.08)) < 0.08] = [128, 126, 122]
         image[np.abs(side * y - (KERB_M - 0.08)) < 0.08] *= 0.62
-    shade = 1 - 0.22 * np.clip((np.abs(y) - 4.2) / 3.0, 0, 1)  # walls keep off the sky's light
+    shade = 1 - 0.22 * np.clip((np.abs(y) - 4.2) / 3.0, 0, 1)  # houses hide part of the sky
     image *= shade[:, None, None]
     length = max(1, round(_MOTION_BLUR_M / METRES_PER_TEXEL))
     return np.asarray(cv2.blur(np.clip(image, 0, 255).astype(np.uint8), (length, 1)), np.uint8)
 
 
 def sky(width: int, height: int, rng: np.random.Generator) -> Texture:
-    """A pale, bright winter sky; the last row is the horizon."""
+    """Paint a bright winter sky; the last row is the horizon."""
     up = np.linspace(1, 0, height, dtype=np.float32)[:, None, None]
     top, bottom = np.array([196, 217, 236.0]), np.array([241, 245, 246.0])
     image = bottom + (top - bottom) * up**0.8
@@ -110,22 +107,22 @@ def sky(width: int, height: int, rng: np.random.Generator) -> Texture:
     return np.asarray(np.clip(image, 0, 255), np.uint8)
 
 
-def pyramid(texture: Texture, levels: int) -> list[Texture]:
-    """Smaller and smaller copies: columns halve each time, rows every second time.
+def pyramid(texture: Texture, levels: int, *, slanted: bool = True) -> list[Texture]:
+    """Return the texture and smaller copies of it, each half as wide as the one before.
 
-    Surfaces seen at a slant shrink faster along the line of sight than across it.
+    Rows halve as well; those of slanted surfaces, which shrink faster along the line of sight than
+    across it, only every second time.
     """
     copies = [texture]
     for level in range(1, levels):
         rows, columns = copies[-1].shape[:2]
-        fewer = rows if level % 2 else max(1, rows // 2)
-        size = (max(1, columns // 2), fewer)
+        size = (max(1, columns // 2), rows if slanted and level % 2 else max(1, rows // 2))
         copies.append(np.asarray(cv2.resize(copies[-1], size, interpolation=cv2.INTER_AREA)))
     return copies
 
 
 def bare_tree(rng: np.random.Generator, size: int = 512) -> Texture:
-    """A leafless tree, (size, size) premultiplied RGBA; it stands amid the last row."""
+    """Paint a leafless tree, (size, size) premultiplied RGBA, its foot in the last row."""
     alpha = np.zeros((size, size), np.uint8)
 
     def grow(x: float, y: float, angle: float, length: float, width: float) -> None:
@@ -146,7 +143,7 @@ def bare_tree(rng: np.random.Generator, size: int = 512) -> Texture:
 
 
 def bush(rng: np.random.Generator, size: int = 256) -> Texture:
-    """An evergreen shrub or hedge, (size, size) premultiplied RGBA, filling the lower part."""
+    """Paint an evergreen shrub, (size, size) premultiplied RGBA, in the lower part."""
     rows, columns = np.mgrid[:size, :size].astype(np.float32) / size
     bumps = 0.06 * mottled((size, size), rng)
     inside = ((columns - 0.5) / 0.46) ** 2 + ((rows - 1.0) / 0.86) ** 2 + bumps * 3 < 1
@@ -157,14 +154,5 @@ def bush(rng: np.random.Generator, size: int = 256) -> Texture:
 
 
 def _premultiplied(colour: npt.NDArray[np.floating], alpha: Texture) -> Texture:
-    """Colour times opacity, and opacity: what blends and shrinks without fringes."""
+    """Return colour times opacity, and opacity, which blend and shrink without fringes."""
     return np.dstack([(colour * (alpha[..., None] / 255)).astype(np.uint8), alpha])
-
-
-def halvings(texture: Texture, levels: int) -> list[Texture]:
-    """The texture and its copies of half, a quarter, ... of the size."""
-    copies = [texture]
-    for _ in range(levels - 1):
-        half = (max(1, copies[-1].shape[1] // 2), max(1, copies[-1].shape[0] // 2))
-        copies.append(np.asarray(cv2.resize(copies[-1], half, interpolation=cv2.INTER_AREA)))
-    return copies

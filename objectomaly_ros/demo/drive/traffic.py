@@ -1,4 +1,4 @@
-"""What belongs on a street: cars, vans and people. Metres; each stands on z = 0, facing +x."""
+"""Cars, vans and people. Metres; each stands on z = 0 and faces +x."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ VAN = CarShape(4.7, 1.86, 1.95, 1.15, 1.75, 1.10, -2.30, -2.33)
 
 
 def car(shape: CarShape, colour: tuple[int, int, int], spacing: float = 0.036) -> Solid:
-    """A parked or driven car with glass, lights, plates and wheels."""
+    """A car with glass, lights, plates and wheels."""
     front, rear = shape.length / 2, -shape.length / 2
     half_width = shape.width / 2
     axles = (front - 0.78, rear + 0.75)
 
     def tumblehome(p: Points) -> Values:
-        """The width shrinks from the belt to the roof."""
+        """Half the width, which shrinks from the belt to the roof."""
         return np.asarray(half_width - 0.16 * np.clip((p[..., 2] - shape.belt) / 0.5, 0, 1.2))
 
     def slope(p: Points, x0: float, x1: float) -> Values:
@@ -95,12 +95,8 @@ def car(shape: CarShape, colour: tuple[int, int, int], spacing: float = 0.036) -
                 wheel = cylinder(p, [axle, side * (half_width - 0.13), 0.31], 1, 0.31, 0.1)
                 body = np.minimum(body, wheel - 0.005)
         for side in (-1, 1):
-            mirror = ball(
-                p,
-                [shape.bonnet - 0.25, side * (half_width + 0.08), shape.belt + 0.1],
-                [0.07, 0.1, 0.07],
-            )
-            body = np.minimum(body, mirror)
+            place = [shape.bonnet - 0.25, side * (half_width + 0.08), shape.belt + 0.1]
+            body = np.minimum(body, ball(p, place, [0.07, 0.1, 0.07]))  # a mirror
         return np.asarray(body)
 
     def paint(p: Points, normals: Points) -> tuple[Points, Values]:
@@ -140,41 +136,29 @@ def car(shape: CarShape, colour: tuple[int, int, int], spacing: float = 0.036) -
         grime = 1 - 0.25 * np.clip((0.5 - z) / 0.4, 0, 1) + 0.03 * speckle(p, 0.3, 21)
         return albedo * grime[:, None], gloss
 
-    low = np.array([rear - 0.1, -half_width - 0.25, -0.02])
-    high = np.array([front + 0.1, half_width + 0.25, shape.height + 0.08])
+    low = [rear - 0.1, -half_width - 0.25, -0.02]
+    high = [front + 0.1, half_width + 0.25, shape.height + 0.08]
     return make_solid(distance, paint, low, high, spacing, 4)
 
 
 def person(coat: tuple[int, int, int], trousers: tuple[int, int, int], stride: float) -> Solid:
-    """A walker of 1.74 m; `stride` is how far the feet are apart, metres."""
+    """A walker of 1.74 m; `stride` is the distance between the feet in metres."""
 
     def distance(p: Points) -> Values:
-        chest = melt(
-            ball(p, [0, 0, 1.28], [0.14, 0.22, 0.27]), ball(p, [0, 0, 1.0], [0.14, 0.18, 0.22]), 0.1
-        )
-        whole = melt(chest, capsule(p, [0, 0, 1.5], [0.02, 0, 1.58], 0.06), 0.04)
+        chest = ball(p, [0, 0, 1.28], [0.14, 0.22, 0.27])
+        hips = ball(p, [0, 0, 1.0], [0.14, 0.18, 0.22])
+        whole = melt(melt(chest, hips, 0.1), capsule(p, [0, 0, 1.5], [0.02, 0, 1.58], 0.06), 0.04)
         for side in (-1, 1):
             swing = side * stride / 2
-            leg = np.minimum(
-                capsule(
-                    p, [0, side * 0.09, 0.92], [swing * 0.55 + 0.03, side * 0.09, 0.48], 0.1, 0.075
-                ),
-                capsule(
-                    p,
-                    [swing * 0.55 + 0.03, side * 0.09, 0.48],
-                    [swing, side * 0.09, 0.08],
-                    0.075,
-                    0.05,
-                ),
-            )
-            shoe = ball(p, [swing + 0.07, side * 0.09, 0.05], [0.13, 0.05, 0.055])
-            arm = capsule(
-                p, [0, side * 0.23, 1.42], [-swing * 0.4 + 0.06, side * 0.28, 0.88], 0.06, 0.045
-            )
+            y = side * 0.09
+            knee, hand = [swing * 0.55 + 0.03, y, 0.48], [-swing * 0.4 + 0.06, side * 0.28, 0.88]
+            thigh = capsule(p, [0, y, 0.92], knee, 0.1, 0.075)
+            leg = np.minimum(thigh, capsule(p, knee, [swing, y, 0.08], 0.075, 0.05))
+            shoe = ball(p, [swing + 0.07, y, 0.05], [0.13, 0.05, 0.055])
+            arm = capsule(p, [0, side * 0.23, 1.42], hand, 0.06, 0.045)
             whole = melt(melt(whole, np.minimum(leg, shoe), 0.04), arm, 0.04)
-        return np.asarray(
-            np.minimum(whole, ball(p, [0.02, 0, 1.64], [0.1, 0.085, 0.12])), np.float32
-        )
+        head = ball(p, [0.02, 0, 1.64], [0.1, 0.085, 0.12])
+        return np.asarray(np.minimum(whole, head), np.float32)
 
     def paint(p: Points, normals: Points) -> tuple[Points, Values]:
         x, z = p[:, 0], p[:, 2]
@@ -186,6 +170,4 @@ def person(coat: tuple[int, int, int], trousers: tuple[int, int, int], stride: f
         albedo[(z > 1.66) | ((z > 1.55) & (x < 0))] = [46, 36, 30]
         return albedo, np.full(len(p), 0.01)
 
-    return make_solid(
-        distance, paint, np.array([-0.45, -0.4, -0.02]), np.array([0.5, 0.4, 1.8]), 0.022, 3
-    )
+    return make_solid(distance, paint, [-0.45, -0.4, -0.02], [0.5, 0.4, 1.8], 0.022)

@@ -1,4 +1,4 @@
-"""The objects that no class of a street data set names. Metres; each stands on z = 0."""
+"""Objects outside the classes of street data sets. Metres; each stands on z = 0."""
 
 from __future__ import annotations
 
@@ -19,23 +19,15 @@ from objectomaly_ros.demo.drive.clouds import (
     speckle,
 )
 
-_LEVELS = 3
-
 
 def tyre() -> Solid:
-    """A lorry tyre lying half tilted, 1 m across."""
+    """A tilted lorry tyre, 1 m across."""
 
     def turned(p: Points) -> Points:
         q = p - np.array([0, 0, 0.5])
         tilt = 0.35
-        return np.stack(
-            [
-                q[..., 0] * np.cos(tilt) + q[..., 2] * np.sin(tilt),
-                q[..., 1],
-                q[..., 2] * np.cos(tilt) - q[..., 0] * np.sin(tilt),
-            ],
-            axis=-1,
-        )
+        x = q[..., 0] * np.cos(tilt) + q[..., 2] * np.sin(tilt)
+        return np.stack([x, q[..., 1], q[..., 2] * np.cos(tilt) - q[..., 0] * np.sin(tilt)], -1)
 
     def distance(p: Points) -> Values:
         q = turned(p)
@@ -50,11 +42,11 @@ def tyre() -> Solid:
         grey = 40 + 9 * speckle(p, 0.1, 1) + 16 * (ring < 0.3)
         return grey[:, None] * np.array([1.0, 0.99, 0.96]), np.full(len(p), 0.08)
 
-    return _solid(distance, paint, [-0.5, -0.6, -0.1], [0.5, 0.6, 1.1], 0.02)
+    return make_solid(distance, paint, [-0.5, -0.6, -0.1], [0.5, 0.6, 1.1], 0.02)
 
 
 def crate() -> Solid:
-    """A wooden crate of 1.0 x 0.8 x 0.7 m, fallen off a lorry."""
+    """A wooden crate of 1.0 x 0.8 x 0.7 m."""
     half = np.array([0.5, 0.4, 0.35])
 
     def distance(p: Points) -> Values:
@@ -63,21 +55,18 @@ def crate() -> Solid:
 
     def paint(p: Points, normals: Points) -> tuple[Points, Values]:
         board = np.floor(p[:, 2] / 0.14)
-        tone = (
-            1
-            + 0.12 * np.sin(board * 12.9)
-            + 0.07 * speckle(p * np.array([0.3, 0.3, 3], np.float32), 0.06, 2)
-        )
+        grain = speckle(p * np.array([0.3, 0.3, 3], np.float32), 0.06, 2)
+        tone = 1 + 0.12 * np.sin(board * 12.9) + 0.07 * grain
         edge = (np.abs(p[:, :2]) > half[:2] - 0.07).sum(axis=1) + (np.abs(p[:, 2] - 0.35) > 0.29)
         tone = np.where(edge >= 2, tone * 0.78, tone)
         tone = np.where(np.mod(p[:, 2], 0.14) < 0.02, tone * 0.45, tone)
         return tone[:, None] * np.array([176, 132, 82]), np.full(len(p), 0.03)
 
-    return _solid(distance, paint, [-0.55, -0.45, -0.05], [0.55, 0.45, 0.75], 0.018)
+    return make_solid(distance, paint, [-0.55, -0.45, -0.05], [0.55, 0.45, 0.75], 0.018)
 
 
 def deer() -> Solid:
-    """A roe deer standing across the road, head up."""
+    """A roe deer across the road, head up."""
 
     def distance(p: Points) -> Values:
         body = melt(
@@ -116,11 +105,11 @@ def deer() -> Solid:
         colour[p[:, 2] < 0.08] = [30, 26, 24]
         return colour, np.full(len(p), 0.02)
 
-    return _solid(distance, paint, [-0.3, -0.75, -0.02], [0.3, 1.1, 1.85], 0.02)
+    return make_solid(distance, paint, [-0.3, -0.75, -0.02], [0.3, 1.1, 1.85], 0.02)
 
 
 def sofa() -> Solid:
-    """A discarded two-seat sofa, 1.6 m wide, its front towards the camera (-x)."""
+    """A sofa of two seats, 1.6 m wide, facing the camera (-x)."""
 
     def distance(p: Points) -> Values:
         parts = [
@@ -142,11 +131,11 @@ def sofa() -> Solid:
         colour[p[:, 2] < 0.13] = [40, 32, 26]
         return colour, np.full(len(p), 0.05)
 
-    return _solid(distance, paint, [-0.5, -0.9, -0.02], [0.55, 0.9, 0.95], 0.025)
+    return make_solid(distance, paint, [-0.5, -0.9, -0.02], [0.55, 0.9, 0.95], 0.025)
 
 
 def boulder() -> Solid:
-    """A rock of 0.9 m, come down from somewhere."""
+    """A rock of 0.9 m."""
 
     def distance(p: Points) -> Values:
         bumps = 0.05 * speckle(p, 0.45, 7) + 0.018 * speckle(p, 0.13, 8)
@@ -158,11 +147,11 @@ def boulder() -> Solid:
         stone, green = tone[:, None] * np.array([140, 128, 112]), np.array([84, 92, 52])
         return stone * (1 - moss) + green * moss, np.full(len(p), 0.02)
 
-    return _solid(distance, paint, [-0.7, -0.75, -0.02], [0.7, 0.75, 0.85], 0.02)
+    return make_solid(distance, paint, [-0.7, -0.75, -0.02], [0.7, 0.75, 0.85], 0.02)
 
 
 def beach_ball() -> Solid:
-    """A big striped ball, 0.7 m, rolled between the cars."""
+    """A striped ball of 0.7 m."""
 
     def distance(p: Points) -> Values:
         return ball(p, [0, 0, 0.35], 0.35)
@@ -173,11 +162,11 @@ def beach_ball() -> Solid:
         colours = np.array([[206, 60, 44], [228, 226, 220], [232, 180, 40]], float)
         return colours[stripe], np.full(len(p), 0.22)
 
-    return _solid(distance, paint, [-0.4, -0.4, -0.05], [0.4, 0.4, 0.75], 0.018)
+    return make_solid(distance, paint, [-0.4, -0.4, -0.05], [0.4, 0.4, 0.75], 0.018)
 
 
 def pipes() -> Solid:
-    """A bundle of drain pipes lost across the lane, 1.5 m long."""
+    """A bundle of drain pipes, 1.5 m long."""
     places = [(-0.16, 0.11), (0.06, 0.11), (0.28, 0.11), (-0.05, 0.3), (0.17, 0.3)]
 
     def distance(p: Points) -> Values:
@@ -195,7 +184,7 @@ def pipes() -> Solid:
         colour[inside & (near < 0.085)] = [36, 26, 22]
         return colour, np.full(len(p), 0.1)
 
-    return _solid(distance, paint, [-0.35, -0.85, -0.05], [0.45, 0.85, 0.5], 0.02)
+    return make_solid(distance, paint, [-0.35, -0.85, -0.05], [0.45, 0.85, 0.5], 0.02)
 
 
 UNKNOWN: dict[str, Callable[[], Solid]] = {
@@ -207,14 +196,3 @@ UNKNOWN: dict[str, Callable[[], Solid]] = {
     "ball": beach_ball,
     "pipes": pipes,
 }
-"""Every kind of unknown object by name."""
-
-
-def _solid(
-    distance: Callable[[Points], Values],
-    paint: Callable[[Points, Points], tuple[Points, Values]],
-    low: list[float],
-    high: list[float],
-    spacing: float,
-) -> Solid:
-    return make_solid(distance, paint, np.array(low), np.array(high), spacing, _LEVELS)

@@ -1,4 +1,4 @@
-"""Where the camera is, and where points and planes of the street land in its image.
+"""The camera's way, and the projection of points and planes into its image.
 
 World frame: x along the street, y left, z up, metres; the ground is z = 0.
 """
@@ -16,18 +16,23 @@ from objectomaly_ros.geometry.ground import CameraPose
 
 Points: TypeAlias = npt.NDArray[np.float64]
 NEAR_M = 0.4
-"""Nothing nearer to the camera's plane than this is drawn."""
+"""What is nearer to the camera's plane is not drawn."""
+
+
+def turn_about_z(heading: float) -> Points:
+    """Return the rotation (3, 3) by `heading` radians about the vertical."""
+    c, s = np.cos(heading), np.sin(heading)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
 
 @dataclass(frozen=True)
 class View:
-    """One camera at one moment.
+    """A camera at one moment.
 
     Attributes:
-        camera: intrinsics, for the size that is drawn.
-        position: (3,) of the camera in the world, metres.
-        rotation: (3, 3), takes directions of the optical frame (x right, y down, z forward) to
-            the world.
+        camera: intrinsics of the drawn size.
+        position: (3,) in the world, metres.
+        rotation: (3, 3) from the optical frame (x right, y down, z forward) to the world.
     """
 
     camera: CameraModel
@@ -36,14 +41,14 @@ class View:
 
     @property
     def matrix(self) -> Points:
-        """K, (3, 3)."""
+        """The intrinsics K, (3, 3)."""
         c = self.camera
         return np.array([[c.fx, 0, c.cx], [0, c.fy, c.cy], [0, 0, 1.0]])
 
     def project(self, points: Points) -> tuple[Points, Points]:
         """Return the pixels (N, 2) and depths (N,) of world points (N, 3).
 
-        Pixels of points nearer than `NEAR_M`, or behind, mean nothing; ask their depth.
+        Pixels of points nearer than `NEAR_M`, or behind, are meaningless.
         """
         optical = (points - self.position) @ self.rotation
         depth = optical[:, 2]
@@ -51,13 +56,13 @@ class View:
         return scaled[:, :2] / np.maximum(depth, NEAR_M)[:, None], depth
 
     def plane(self, origin: Points, along: Points, across: Points) -> Points:
-        """Homography (3, 3) from (u, v) to pixels, for the plane origin + u along + v across."""
+        """Return the homography (3, 3) from (u, v) of origin + u along + v across to pixels."""
         columns = np.column_stack([along, across, origin - self.position])
         return np.asarray(self.matrix @ self.rotation.T @ columns)
 
     @property
     def horizon_row(self) -> float:
-        """The image row where the ground ends, at the middle column."""
+        """The row of the horizon at the middle column."""
         forward = self.rotation[:, 2]
         c = self.camera
         return float(c.cy + c.fy * forward[2] / np.hypot(forward[0], forward[1]))
@@ -65,13 +70,13 @@ class View:
 
 @dataclass(frozen=True)
 class EgoMotion:
-    """How the car drives: forward with small swings, the camera nodding and leaning a little.
+    """The motion of the car: forward with small swings, and the camera nods and rolls a little.
 
     Attributes:
-        speed: metres per second, on average; it varies by a tenth.
+        speed: mean, metres per second; it varies by a tenth.
         lateral: metres left of the street's middle (traffic keeps left).
         pose: the mounted camera over a level road.
-        phases: (6,) radians, of the six swings.
+        phases: (6,) of the six swings, radians.
     """
 
     speed: float
@@ -80,12 +85,12 @@ class EgoMotion:
     phases: Points
 
     def travelled(self, time_s: float) -> float:
-        """Metres along the street since the start."""
+        """Return the metres along the street since the start."""
         swing = np.sin(0.35 * time_s + self.phases[0]) - np.sin(self.phases[0])
         return float(self.speed * (time_s + 0.1 * swing / 0.35))
 
     def view(self, time_s: float, camera: CameraModel) -> View:
-        """The camera's view at a time, seconds from the start."""
+        """Return the camera's view at a time in seconds from the start."""
         p = self.phases
         yaw = 0.010 * np.sin(0.6 * time_s + p[1]) + 0.003 * np.sin(2.3 * time_s + p[2])
         nod = 0.0035 * np.sin(8.2 * time_s + p[3]) + 0.002 * np.sin(3.1 * time_s + p[4])
@@ -93,11 +98,5 @@ class EgoMotion:
         lateral = self.lateral + 0.12 * np.sin(0.5 * time_s + p[1])
         height = self.pose.height + 0.012 * np.sin(8.2 * time_s + p[3] + 1.0)
         tilted = CameraPose(height, self.pose.pitch + nod, self.pose.roll + roll)
-        turn = np.array(
-            [[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1.0]]
-        )
-        return View(
-            camera=camera,
-            position=np.array([self.travelled(time_s), lateral, height]),
-            rotation=turn @ tilted.matrix()[:3, :3],
-        )
+        position = np.array([self.travelled(time_s), lateral, height])
+        return View(camera, position, turn_about_z(yaw) @ tilted.matrix()[:3, :3])

@@ -12,9 +12,7 @@ def _plain(points, normals):
 
 
 def test_a_balls_surface_is_round_and_faces_outward():
-    solid = make_solid(
-        lambda p: ball(p, [0, 0, 0.5], 0.5), _plain, -np.ones(3) * 0.6, np.ones(3) * 1.1, 0.05, 2
-    )
+    solid = make_solid(lambda p: ball(p, [0, 0, 0.5], 0.5), _plain, [-0.6] * 3, [1.1] * 3, 0.05, 2)
     for cloud in solid.levels:
         offset = cloud.points - [0, 0, 0.5]
         np.testing.assert_allclose(np.linalg.norm(offset, axis=1), 0.5, atol=0.01)
@@ -29,9 +27,7 @@ def test_distances_are_metric():
 
 
 def test_the_coarsest_level_that_covers_is_chosen():
-    solid = make_solid(
-        lambda p: ball(p, [0, 0, 0.5], 0.5), _plain, -np.ones(3) * 0.6, np.ones(3) * 1.1, 0.02, 3
-    )
+    solid = make_solid(lambda p: ball(p, [0, 0, 0.5], 0.5), _plain, [-0.6] * 3, [1.1] * 3, 0.02, 3)
     assert solid.at(10.0) is solid.levels[2]
     assert solid.at(60.0) is solid.levels[1]
     assert solid.at(1e4) is solid.levels[0]
