@@ -13,12 +13,10 @@ from segment_anything.utils import amg
 from torchvision.ops.boxes import box_area
 
 from objectomaly_ros.arrays.checks import check_image
-from objectomaly_ros.masks.sam.boxed import BoxedMasks
+from objectomaly_ros.masks.sam.full_size import BoxedMasks, Cuts, Placement, TiledMasks
 from objectomaly_ros.masks.sam.network import PointNetwork, SamNetwork
-from objectomaly_ros.masks.sam.placement import Cuts, Placement
 from objectomaly_ros.masks.sam.prompts import Points, PointSource, grids
 from objectomaly_ros.masks.sam.result import SamResult, suppress
-from objectomaly_ros.masks.sam.tiled import TiledMasks
 from objectomaly_ros.models.devices import Precision, autocast, check_precision
 from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.types import Image, Masks, MaskSet, ScoreMap

@@ -7,10 +7,8 @@ import torch
 from segment_anything.utils import amg
 from torch.nn import functional as F
 
-from objectomaly_ros.masks.sam import tiled
-from objectomaly_ros.masks.sam.boxed import BoxedMasks
-from objectomaly_ros.masks.sam.placement import Cuts, Placement
-from objectomaly_ros.masks.sam.tiled import TiledMasks
+from objectomaly_ros.masks.sam import full_size
+from objectomaly_ros.masks.sam.full_size import BoxedMasks, Cuts, Placement, TiledMasks
 
 LOW = 64
 PLACEMENTS = {
@@ -49,14 +47,16 @@ def by_package(logits, placement):
 @pytest.mark.parametrize("kind", [BoxedMasks, TiledMasks])
 @pytest.mark.parametrize("name", PLACEMENTS)
 def test_measures_and_masks_are_the_packages(kind, name, monkeypatch):
-    monkeypatch.setattr(tiled, "_TILE_BYTES", 4 * 256 * 256 * 5)  # several tiles, the last shorter
+    monkeypatch.setattr(
+        full_size, "_TILE_BYTES", 4 * 256 * 256 * 5
+    )  # the last tile is shorter
     placement, logits = PLACEMENTS[name], blobs(14)
     masks, stability, boxes = by_package(logits, placement)
 
-    full_size = kind(placement)
+    at_full_size = kind(placement)
     low = placement.trim(logits)
-    measures = full_size.measure(low, Cuts(0.0, 1.0))
-    masks_here = full_size.masks(low, 0.0).numpy()
+    measures = at_full_size.measure(low, Cuts(0.0, 1.0))
+    masks_here = at_full_size.masks(low, 0.0).numpy()
 
     height, width = placement.image_size
     expected = amg.uncrop_masks(masks, placement.crop_box, height, width).numpy()
@@ -72,16 +72,16 @@ def test_measures_and_masks_are_the_packages(kind, name, monkeypatch):
 @pytest.mark.parametrize("kind", [BoxedMasks, TiledMasks])
 def test_no_masks_at_all(kind):
     placement = PLACEMENTS["wide, enlarged"]
-    full_size = kind(placement)
+    at_full_size = kind(placement)
     none = placement.trim(torch.zeros((0, LOW, LOW)))
-    measures = full_size.measure(none, Cuts(0.0, 1.0))
+    measures = at_full_size.measure(none, Cuts(0.0, 1.0))
     assert measures.boxes.shape == (0, 4)
     assert measures.stability.shape == measures.areas.shape == (0,)
-    assert full_size.masks(none, 0.0).shape == (0, 360, 640)
+    assert at_full_size.masks(none, 0.0).shape == (0, 360, 640)
 
 
 def test_tiles_bound_what_exists_at_a_time(monkeypatch):
-    monkeypatch.setattr(tiled, "_TILE_BYTES", 4 * 360 * 640 * 3)
+    monkeypatch.setattr(full_size, "_TILE_BYTES", 4 * 360 * 640 * 3)
     sizes = []
     upsample = Placement.upsample
 
@@ -94,4 +94,4 @@ def test_tiles_bound_what_exists_at_a_time(monkeypatch):
     placement = PLACEMENTS["wide, enlarged"]
     TiledMasks(placement).measure(placement.trim(blobs(14)), Cuts(0.0, 1.0))
     assert len(sizes) == 6
-    assert max(sizes) <= tiled._TILE_BYTES
+    assert max(sizes) <= full_size._TILE_BYTES

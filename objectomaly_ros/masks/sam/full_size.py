@@ -1,18 +1,98 @@
-"""Masks at full size on the CPU: each within a box that holds its pixels, in cache."""
+"""Masks at full size, measured and made: one by one in boxes on a CPU, in tiles on a GPU."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from segment_anything.utils import amg
 from torch.nn import functional as F
 
-from objectomaly_ros.masks.sam.placement import Cuts, Measures, Placement
-
 _Floats = npt.NDArray[np.float32]
+
+_TILE_BYTES = 64 * 2**20  # float32 logits of one size that exist at a time
+
+
+class Cuts(NamedTuple):
+    """Logits above `threshold` are mask; the stability score moves it by `offset` up and down."""
+
+    threshold: float
+    offset: float
+
+
+class Measures(NamedTuple):
+    """Measures of N masks at full size.
+
+    Attributes:
+        stability: (N,) float32, NaN if even the lower cut leaves nothing.
+        boxes: (N, 4) int64 x0, y0, x1, y1 of the crop, last pixel included; zeros if empty.
+        areas: (N,) int64.
+    """
+
+    stability: torch.Tensor
+    boxes: torch.Tensor
+    areas: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Places the decoder's square of logits in a crop, and the crop in the image.
+
+    As in `Sam.postprocess_masks`: bilinear to the network's square, then bilinear to the crop from
+    the part of the square without padding.
+
+    Attributes:
+        network_side: of the network's square input, pixels.
+        low_side: of the decoder's square of logits.
+        input_size: height and width of the crop as resized into the network's square.
+        crop_box: x0, y0, x1, y1 in the image, x1 and y1 exclusive.
+        image_size: height and width.
+    """
+
+    network_side: int
+    low_side: int
+    input_size: tuple[int, int]
+    crop_box: tuple[int, int, int, int]
+    image_size: tuple[int, int]
+
+    @property
+    def step(self) -> int:
+        """Pixels of the network's square for one logit."""
+        return self.network_side // self.low_side
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the crop."""
+        x0, y0, x1, y1 = self.crop_box
+        return y1 - y0, x1 - x0
+
+    @property
+    def low_size(self) -> tuple[int, int]:
+        """Height and width of the logits that the crop depends on; the rest is padding."""
+        height, width = (min(self.low_side, math.ceil(x / self.step) + 1) for x in self.input_size)
+        return height, width
+
+    def trim(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return (N, *low_size) of (N, low_side, low_side) logits."""
+        height, width = self.low_size
+        return logits[:, :height, :width]
+
+    def upsample(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return (N, H, W) logits of the crop for trimmed (N, h, w).
+
+        The numbers are the package's: the library calls are the same.
+        """
+        square = F.interpolate(
+            logits[:, None], scale_factor=self.step, mode="bilinear", align_corners=False
+        )
+        filled = square[..., : self.input_size[0], : self.input_size[1]]
+        return F.interpolate(filled, self.crop_size, mode="bilinear", align_corners=False)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -129,3 +209,47 @@ class BoxedMasks:
 def _above(logits: _Floats, cut: float) -> npt.NDArray[np.uint8]:
     """Return 1 for logits above the cut, else 0."""
     return (logits > cut).view(np.uint8)
+
+
+class TiledMasks:
+    """Measures and makes masks with a fixed number of device operations a tile, and no waiting.
+
+    Whole masks, so many at a time that memory is bounded. Methods as those of `BoxedMasks`.
+    """
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        height, width = placement.crop_size
+        self._tile = max(1, _TILE_BYTES // (4 * max(placement.network_side**2, height * width)))
+
+    def measure(self, logits: torch.Tensor, cuts: Cuts) -> Measures:
+        """Measure N masks and forget them."""
+        tiles = zip(*(_measure(full, cuts) for full in self._tiles(logits)), strict=True)
+        return Measures(*(torch.cat(parts) for parts in tiles))
+
+    def masks(self, logits: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Return the N masks in the image, (N, H, W) bool."""
+        x0, y0, x1, y1 = self._placement.crop_box
+        height, width = self._placement.image_size
+        around = (x0, width - x1, y0, height - y1)
+        return torch.cat([F.pad(full > threshold, around) for full in self._tiles(logits)])
+
+    def _tiles(self, logits: torch.Tensor) -> Iterator[torch.Tensor]:
+        for first in range(0, max(1, len(logits)), self._tile):
+            yield self._placement.upsample(logits[first : first + self._tile])
+
+
+def _measure(full: torch.Tensor, cuts: Cuts) -> Measures:
+    mask = full > cuts.threshold
+    y0, y1 = _span(mask.any(2))
+    x0, x1 = _span(mask.any(1))
+    boxes = torch.stack([x0, y0, x1, y1], dim=1)
+    return Measures(amg.calculate_stability_score(full, *cuts), boxes, mask.sum((1, 2)))
+
+
+def _span(occupied: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first and last True of each row of (N, L), 0 and 0 if there is none."""
+    numbers = torch.arange(occupied.shape[1], device=occupied.device)
+    last = torch.where(occupied, numbers, 0).amax(1)
+    first = torch.where(occupied, numbers, occupied.shape[1]).amin(1)
+    return torch.where(first > last, 0, first), last
