@@ -47,9 +47,7 @@ def by_package(logits, placement):
 @pytest.mark.parametrize("kind", [BoxedMasks, TiledMasks])
 @pytest.mark.parametrize("name", PLACEMENTS)
 def test_measures_and_masks_are_the_packages(kind, name, monkeypatch):
-    monkeypatch.setattr(
-        full_size, "_TILE_BYTES", 4 * 256 * 256 * 5
-    )  # the last tile is shorter
+    monkeypatch.setattr(full_size, "_TILE_BYTES", 4 * 256 * 256 * 5)  # the last tile is shorter
     placement, logits = PLACEMENTS[name], blobs(14)
     masks, stability, boxes = by_package(logits, placement)
 
