@@ -70,11 +70,11 @@ def detect(detector: Detector, image: Image) -> Detection:
     """
     name = type(detector).__name__
     if not isinstance(detector, SeesRoad):
-        return Detection(_checked_score(detector.score(image), image, name))
+        return Detection(checked_score(detector.score(image), image, name))
     found = detector.detect(image)
     if not isinstance(found, Detection):
         raise TypeError(f"{name}.detect returned a {type(found).__name__}, not a Detection")
-    score = _checked_score(found.score, image, name)
+    score = checked_score(found.score, image, name)
     if found.road is None:
         return Detection(score)
     road = np.ascontiguousarray(found.road)
@@ -87,7 +87,13 @@ def detect(detector: Detector, image: Image) -> Detection:
     return Detection(score, road)
 
 
-def _checked_score(score: ScoreMap, image: Image, name: str) -> ScoreMap:
+def checked_score(score: ScoreMap, image: Image, name: str) -> ScoreMap:
+    """Return a score as (H, W) float32 of the image's size, all finite.
+
+    Raises:
+        TypeError: it holds no real numbers.
+        ValueError: it has another size, or a value is not finite; `name` says who returned it.
+    """
     score = np.asarray(score)
     if score.dtype.kind not in "fiub":
         raise TypeError(f"{name} returned scores of {score.dtype}; they must be real numbers")

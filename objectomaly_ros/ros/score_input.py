@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from objectomaly_ros.arrays.image_messages import decode_score
+from objectomaly_ros.detectors import checked_score
 from objectomaly_ros.runtime.interface import BadImageError, Frame
 from objectomaly_ros.runtime.score_sync import ScoreSynchronizer
 from objectomaly_ros.types import Image, ScoreMap
@@ -87,11 +88,12 @@ class ScoreInput:
     def _go(self, pair: tuple[Frame, Any] | None) -> None:
         if pair is not None:
             frame, message = pair
-            self._submit(replace(frame, score=lambda: self._decode(message)))
+            self._submit(replace(frame, score=lambda image: self._decode(message, image)))
 
-    def _decode(self, message: Any) -> ScoreMap:
+    def _decode(self, message: Any, image: Image) -> ScoreMap:
         try:
-            return decode_score(message, self._max_pixels)
+            score = decode_score(message, self._max_pixels)
+            return checked_score(score, image, "the other node")
         except ValueError as error:
             raise BadImageError(f"a score map on {self.topic} is skipped: {error}") from error
 

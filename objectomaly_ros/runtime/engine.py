@@ -234,17 +234,12 @@ class Engine:
         camera, started = frame.camera, self._clock()
         self._enter("decoding", camera)
         image = self._sink.decode(frame)
-        given = frame.score() if frame.score is not None else None
+        given = frame.score(image) if frame.score is not None else None
         self._watch_clock(state, frame)
 
         self._enter(DETECTOR, camera)
         began = self._clock()
         detection = Detection(given) if given is not None else detect(self.detector, image)
-        if detection.score.shape != image.shape[:2]:
-            raise ValueError(
-                f"a score of shape {detection.score.shape} for an image of {image.shape[:2]}: "
-                "every pixel needs a score"
-            )
         coarse_s = self._clock() - began
 
         self._enter("publishing", camera)

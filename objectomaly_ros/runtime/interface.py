@@ -57,15 +57,15 @@ class Frame:
         stamp_s: time of the image in seconds.
         received_s: when it arrived, on the engine's clock.
         message: the input of `Sink.decode`.
-        score: returns the coarse score that came with the image, (H, W) float32, or raises
-            BadImageError; called in the engine's thread. None: the detector scores the image.
+        score: returns the coarse score that came with the decoded image, (H, W) float32, finite, or
+            raises BadImageError; called in the scoring thread. None: the detector scores the image.
     """
 
     camera: str
     stamp_s: float
     received_s: float
     message: Any
-    score: Callable[[], ScoreMap] | None = None
+    score: Callable[[Image], ScoreMap] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from simple_models import BandMasks
 
 from objectomaly_ros.arrays.image_messages import decode_score
 from objectomaly_ros.pipeline import Objectomaly
+from objectomaly_ros.ros.score_input import ScoreInput
+from objectomaly_ros.runtime.interface import BadImageError, Frame
 
 pytestmark = pytest.mark.ros
 
@@ -136,24 +138,25 @@ def test_images_without_a_map_are_counted_and_said(node, graph, publish):
     node.wait_log("3 images had no score map on /their_detector/score")
 
 
-@pytest.mark.parametrize(
-    ("score", "text"),
-    [
-        (
-            score_map(shape=(30, 40)),
-            "a score of shape (30, 40) for an image of (60, 80)",
-        ),
-        (np.full((60, 80), np.nan, np.float32), "values that are not finite"),
-    ],
-    ids=["another size", "not finite"],
-)
-def test_a_map_that_does_not_do_costs_its_image_only(node, graph, publish, score, text):
+def test_a_map_of_another_size_costs_its_image_only(node, graph, publish):
     coarse = graph.listen(Image, f"{g.NODE}/coarse_score")
-    publish(next(CLOCK), score)
-    node.wait_log(text)
+    publish(next(CLOCK), score_map(shape=(30, 40)))
+    node.wait_log(
+        "their_detector/score is skipped: the other node returned scores of shape (30, 40) for"
+    )
     publish(next(CLOCK), score_map())
     g.wait_for(lambda: len(coarse) == 1, "the next one")
     assert node.process.poll() is None
+
+
+def test_a_map_that_is_not_finite_is_no_score():
+    frames = []
+    scores = ScoreInput("/theirs", 10_000, lambda key, text: None)
+    take = scores.start(frames.append)
+    take(Frame("", 1.0, 0.0, g.image_message(1.0)))
+    scores.take_score(score_message(1.0, np.full((60, 80), np.nan, np.float32)))
+    with pytest.raises(BadImageError, match=r"/theirs is skipped: .* 4800 scores of 4800 that are"):
+        frames[0].score(g.picture())
 
 
 def test_a_map_is_read_whatever_its_rows_and_byte_order():

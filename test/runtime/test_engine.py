@@ -1,3 +1,4 @@
+import re
 import threading
 import time
 from dataclasses import replace
@@ -538,28 +539,40 @@ def test_mask_generation_that_hangs_is_a_problem(run):
     masks.free.set()
 
 
-def test_a_score_of_the_wrong_shape_is_said(run):
-    class Small(RednessDetector):
-        def detect(self, image):
-            return super().detect(image[::2])
+NOT_FINITE = np.zeros(SHAPE, np.float32)
+NOT_FINITE[3, 5:8] = np.nan
+UNFIT = {
+    "shape": (np.zeros((24, 64), np.float32), r"scores of shape \(24, 64\) for an image of"),
+    "not finite": (NOT_FINITE, "3 scores of 3072 that are not finite"),
+    "complex": (np.zeros(SHAPE, complex), "scores of complex128"),
+}
 
-    engine, sink = run(Small())
+
+@pytest.mark.parametrize(("score", "told"), UNFIT.values(), ids=UNFIT)
+def test_an_unfit_score_fails_its_frame_with_the_reason(run, score, told):
+    class Unfit(RednessDetector):
+        def detect(self, image):
+            return Detection(score)
+
+    engine, sink = run(Unfit())
     feed(engine, sink, 0.0)
-    assert "shape (24, 64) for an image of (48, 64)" in sink.errors[0]
+    assert re.search(f"the detector failed: .*{told}", sink.errors[0])
+    assert engine.cameras[""].counters.failed == 1
+    assert sink.results == sink.coarse_scores == []
 
 
 def test_a_frame_that_brings_its_score_does_not_ask_the_detector(run):
     engine, sink = run(MoodyDetector())
     image = picture(first=(0, 255, 0))  # which would make the detector fail
     score = np.full(image.shape[:2], 7, np.float32)
-    engine.submit(Frame("", 0.0, time.monotonic(), image, lambda: score))
+    engine.submit(Frame("", 0.0, time.monotonic(), image, lambda image: score))
     assert sink.done.acquire(timeout=60)
     assert sink.results[0].detection.score is score
     assert sink.results[0].detection.road is None
 
 
 def test_a_score_that_cannot_be_read_is_rejected_with_its_frame(run):
-    def unreadable():
+    def unreadable(image):
         raise BadImageError("no such map")
 
     engine, sink = run()
