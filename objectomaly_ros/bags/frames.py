@@ -1,22 +1,26 @@
-"""Finds the frames of a folder and the time of each."""
+"""Finds the frames of a folder, and their stamps."""
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 from objectomaly_ros.bags.errors import BagError, list_names
+from objectomaly_ros.files.reading import read_bytes
 
+MAX_TABLE_BYTES = 64 * 2**20
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
-# Length of an integer time stamp of our decades -> its factor to nanoseconds.
+# Digits of an integer time stamp of our decades -> its unit in nanoseconds.
 _UNITS = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}
 
 
 def find_frames(folder: Path) -> list[Path]:
-    """List the JPEG and PNG files of a folder in natural order: frame2 before frame10.
+    """Return the JPEG and PNG files of a folder in natural order: frame2 before frame10.
 
     Raises:
         BagError: no such folder, or no frame in it.
@@ -33,8 +37,8 @@ def find_frames(folder: Path) -> list[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    parts = re.split(r"(\d+)", path.name)  # every second one is a number
+    return [(0, int(p), "") if index % 2 else (1, 0, p) for index, p in enumerate(parts)]
 
 
 def stamps_from_rate(count: int, rate: float, start_ns: int) -> list[int]:
@@ -49,10 +53,11 @@ def stamps_from_rate(count: int, rate: float, start_ns: int) -> list[int]:
 
 
 def stamps_from_names(frames: Sequence[Path]) -> list[int]:
-    """Read the stamps out of file names.
+    """Read the stamps from file names.
 
-    Seconds with a fraction (1600000000.25.png), seconds and nanoseconds (1600000000_250000000.png),
-    or an integer of 10, 13, 16 or 19 digits: seconds, milli-, micro- or nanoseconds.
+    These are seconds with a fraction (1600000000.25.png), seconds and nanoseconds
+    (1600000000_250000000.png), or an integer of 10, 13, 16 or 19 digits: seconds, milli-, micro- or
+    nanoseconds.
 
     Raises:
         BagError: a name is none of these, or the stamps do not grow.
@@ -66,7 +71,7 @@ def _stamp_of_name(frame: Path) -> int:
         return int(match[1]) * 1_000_000_000 + int(match[2])
     if re.fullmatch(r"\d+\.\d+", stem):
         return _nanoseconds(stem)
-    if stem.isdigit() and len(stem) in _UNITS:
+    if re.fullmatch(r"\d+", stem) and len(stem) in _UNITS:
         return int(stem) * _UNITS[len(stem)]
     raise BagError(
         f"the file name {frame.name} is no time stamp (expected SECONDS.FRACTION, "
@@ -82,11 +87,10 @@ def stamps_from_csv(frames: Sequence[Path], table: Path) -> list[int]:
         BagError: no such file or columns, a frame is not in it, or the stamps do not grow.
     """
     try:
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines, skipinitialspace=True)
-            columns = reader.fieldnames or []
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_bytes(table, MAX_TABLE_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        columns, rows = reader.fieldnames or [], list(reader)
+    except (OSError, ValueError, csv.Error) as error:
         raise BagError(f"the stamps in {table} cannot be read: {error}") from error
     unit = next((name for name in ("stamp_ns", "stamp") if name in columns), None)
     if "file" not in columns or unit is None:
@@ -96,11 +100,11 @@ def stamps_from_csv(frames: Sequence[Path], table: Path) -> list[int]:
         )
     stamps: dict[str, int] = {}
     for number, row in enumerate(rows, start=2):
-        try:
-            text = row[unit] or ""
-            stamps[Path(row["file"]).name] = int(text) if unit == "stamp_ns" else _nanoseconds(text)
-        except (ValueError, TypeError, InvalidOperation):
-            raise BagError(f"line {number} of {table}: {row[unit]!r} is no time stamp") from None
+        pattern = r"\d{1,19}" if unit == "stamp_ns" else r"\d{1,10}(\.\d*)?"
+        if not row["file"] or not re.fullmatch(pattern, (row[unit] or "").strip()):
+            raise BagError(f"line {number} of {table}: {row[unit]!r} is no time stamp")
+        stamp = int(row[unit]) if unit == "stamp_ns" else _nanoseconds(row[unit])
+        stamps[Path(row["file"]).name] = stamp
     if missing := [frame.name for frame in frames if frame.name not in stamps]:
         raise BagError(f"{table} has no stamp for {len(missing)} frames, such as {missing[0]}")
     return _growing(frames, [stamps[frame.name] for frame in frames])
@@ -111,10 +115,10 @@ def _nanoseconds(seconds: str) -> int:
 
 
 def _growing(frames: Sequence[Path], stamps: list[int]) -> list[int]:
-    for index in range(1, len(stamps)):
-        if stamps[index] <= stamps[index - 1]:
+    for (before, early), (frame, stamp) in pairwise(zip(frames, stamps, strict=True)):
+        if stamp <= early:
             raise BagError(
-                f"the stamps do not grow: {frames[index].name} ({stamps[index]} ns) comes after "
-                f"{frames[index - 1].name} ({stamps[index - 1]} ns)"
+                f"the stamps do not grow: {frame.name} ({stamp} ns) comes after "
+                f"{before.name} ({early} ns)"
             )
     return stamps

@@ -1,4 +1,4 @@
-"""Reads images, anomaly scores and obstacle masks out of bags as arrays."""
+"""Reads images, anomaly scores and obstacle masks from bags as arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stamped(Generic[ArrayT]):
-    """One frame of a bag, with its header's stamp and its log time in nanoseconds."""
+    """A frame of a bag; stamp (of the header) and log time in nanoseconds."""
 
     array: ArrayT
     stamp_ns: int
@@ -40,24 +40,24 @@ def read_images(bag: Bag | Path | str, topic: str | None = None) -> Iterator[Sta
 
     Args:
         bag: an open bag, or the path of one.
-        topic: its name; without one the bag must hold exactly one image topic.
+        topic: its name; may be left out if the bag has a single image topic.
 
     Yields:
         (H,W,3) uint8 RGB arrays with their stamps.
 
     Raises:
-        BagError: no such bag or topic, or not one readable frame in it.
+        BagError: no such bag or topic, or it has no readable frame.
     """
     yield from _read(bag, topic, decode_image)
 
 
 def read_scores(bag: Bag | Path | str, topic: str) -> Iterator[Stamped[ScoreMap]]:
-    """Yield the score maps of a 32FC1 topic as (H,W) float32, otherwise like `read_images`."""
+    """Yield the score maps of a 32FC1 topic, (H,W) float32, otherwise as `read_images`."""
     yield from _read(bag, topic, partial(decode_plane, encoding="32FC1"))
 
 
 def read_masks(bag: Bag | Path | str, topic: str) -> Iterator[Stamped[npt.NDArray[np.uint8]]]:
-    """Yield the masks of a mono8 topic as (H,W) uint8, otherwise like `read_images`."""
+    """Yield the masks of a mono8 topic, (H,W) uint8, otherwise as `read_images`."""
     yield from _read(bag, topic, partial(decode_plane, encoding="mono8"))
 
 
@@ -84,9 +84,5 @@ def _read(
         stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         yield Stamped(array, stamp_ns, message.header.frame_id, raw.log_time, name)
     if not good:
-        why = (
-            f"all {bad} messages are unreadable, the first because {first}"
-            if bad
-            else "it is empty"
-        )
-        raise BagError(f"no image on topic {name} of {bag.path}: {why}")
+        why = f"all {bad} messages are unreadable, the first because {first}"
+        raise BagError(f"no image on topic {name} of {bag.path}: {why if bad else 'it is empty'}")

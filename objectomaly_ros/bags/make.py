@@ -12,16 +12,8 @@ from tqdm import tqdm
 
 from objectomaly_ros.arrays.image_messages import decode_picture
 from objectomaly_ros.bags import frames as folder_frames
+from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.messages import (
-    CAMERA_INFO,
-    COMPRESSED_IMAGE,
-    IMAGE,
-    camera_info_message,
-    compressed_message,
-    image_message,
-    jpeg,
-)
 from objectomaly_ros.bags.storage import MAX_BYTES
 from objectomaly_ros.bags.writer import STORAGES, BagWriter
 from objectomaly_ros.files.reading import read_bytes
@@ -83,9 +75,9 @@ def write_frames_bag(
     info_topic = f"{base.rpartition('/')[0]}/camera_info"
     name = f"{base}/compressed" if encoding == "jpeg" else topic
     with BagWriter(bag, storage=storage, whole=True) as writer:
-        writer.add_topic(name, COMPRESSED_IMAGE if encoding == "jpeg" else IMAGE)
+        writer.add_topic(name, messages.COMPRESSED_IMAGE if encoding == "jpeg" else messages.IMAGE)
         if camera is not None:
-            writer.add_topic(info_topic, CAMERA_INFO)
+            writer.add_topic(info_topic, messages.CAMERA_INFO)
         pairs = zip(files, stamps, strict=True)
         for file, stamp in tqdm(pairs, total=len(files), unit="frame", disable=not progress):
             data, image = _read_frame(file)
@@ -95,13 +87,13 @@ def write_frames_bag(
                     f"the intrinsics are for {camera.width} x {camera.height}"
                 )
             if encoding == "jpeg":
-                packed = data if data.startswith(JPEG_START) else jpeg(image)
-                message = compressed_message(writer.store, packed, stamp, frame_id)
+                packed = data if data.startswith(JPEG_START) else messages.jpeg(image)
+                message = messages.compressed_message(writer.store, packed, stamp, frame_id)
             else:
-                message = image_message(writer.store, image, stamp, frame_id, encoding)
+                message = messages.image_message(writer.store, image, stamp, frame_id, encoding)
             writer.write(name, message, stamp)
             if camera is not None:
-                info = camera_info_message(writer.store, camera, stamp, frame_id)
+                info = messages.camera_info_message(writer.store, camera, stamp, frame_id)
                 writer.write(info_topic, info, stamp)
     return len(files)
 

@@ -12,15 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from objectomaly_ros.bags.storage import (
-    MAX_BYTES,
-    MSG_FORM,
-    Connection,
-    RawMessage,
-    inflate,
-    merge_by_time,
-    read_qos,
-)
+from objectomaly_ros.bags import storage
+from objectomaly_ros.bags.storage import MAX_BYTES, RawMessage, Topic
 from objectomaly_ros.files.reading import regular_file
 
 MAX_OPEN_BYTES = 2 * MAX_BYTES  # of chunks that overlap in time
@@ -35,7 +28,7 @@ _FIRST_PRIVATE = 0x80
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A chunk record, or a region of records outside chunks, with its log times in nanoseconds."""
+    """A chunk, or a region of records outside chunks; `start` and `end` are log times in ns."""
 
     at: int
     length: int
@@ -49,14 +42,13 @@ class McapFile:
     """An open MCAP file.
 
     Attributes:
-        connections: by channel id.
+        topics: by channel id.
         damage: what is wrong with a file of which only the beginning can be read, else None.
-        start: log time (ns) of the first message.
-        end: log time (ns) of the last message; before `start` if there is none.
+        start, end: log times (ns) of the first and the last message; end < start if there is none.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the index, or find all chunks.
+        """Read the index, or else find all chunks.
 
         Raises:
             OSError: `path` is no regular file, or cannot be read.
@@ -91,14 +83,14 @@ class McapFile:
         Raises:
             Exception: the file is damaged.
         """
-        wanted = {key: c for key, c in self.connections.items() if c.topic in topics}
-        return merge_by_time(
+        wanted = {key: topic for key, topic in self.topics.items() if topic.name in topics}
+        return storage.merge_by_time(
             (chunk.start, self._messages_of(chunk, wanted))
             for chunk in self._chunks
             if wanted and not (chunk.channels and chunk.channels.isdisjoint(wanted))
         )
 
-    def _messages_of(self, chunk: _Chunk, wanted: dict[int, Connection]) -> Iterator[RawMessage]:
+    def _messages_of(self, chunk: _Chunk, wanted: dict[int, Topic]) -> Iterator[RawMessage]:
         records = self._load(chunk)
         self._open_bytes += len(records)
         try:
@@ -111,13 +103,13 @@ class McapFile:
                         places.extend((channel, at + 22, at + length))
             for index in np.argsort(np.array(times, np.uint64), kind="stable").tolist():
                 channel, begin, end = places[3 * index : 3 * index + 3]
-                topic, msgtype = wanted[channel].topic, wanted[channel].msgtype
-                yield RawMessage(topic, msgtype, times[index], records[begin:end])
+                name, msgtype = wanted[channel].name, wanted[channel].msgtype
+                yield RawMessage(name, msgtype, times[index], records[begin:end])
         finally:
             self._open_bytes -= len(records)
 
     def _load(self, chunk: _Chunk) -> bytes:
-        """Return the records of a chunk, decompressed and checked."""
+        """Return the checked records of a chunk."""
         if not chunk.packed:
             return self._content(chunk.at, chunk.length)
         if self._content(chunk.at - 9, 9) != struct.pack("<BQ", _CHUNK, chunk.length):
@@ -134,7 +126,7 @@ class McapFile:
                 f"the chunk at byte {chunk.at} claims {size} bytes; the limit is {MAX_BYTES}, and "
                 f"{MAX_OPEN_BYTES} for chunks that overlap in time"
             )
-        records = inflate(content[at + 8 : at + 8 + packed], compression, size)
+        records = storage.inflate(content[at + 8 : at + 8 + packed], compression, size)
         if len(records) != size:
             raise ValueError(
                 f"the chunk at byte {chunk.at} claims {size} bytes but holds {len(records)}"
@@ -144,7 +136,7 @@ class McapFile:
         return records
 
     def _clear(self) -> None:
-        self.connections: dict[int, Connection] = {}
+        self.topics: dict[int, Topic] = {}
         self.start, self.end = 2**64, -1
         self._schemas: dict[int, tuple[str, str]] = {}
         self._chunks: list[_Chunk] = []
@@ -159,7 +151,7 @@ class McapFile:
             raise ValueError(f"its profile is {profile!r}, not 'ros2'")
 
     def _read_index(self) -> bool:
-        """Read the summary section; False if there is none, or it tells too little."""
+        """Read the summary section; False if it is missing or incomplete."""
         footer = self._content(max(self._size - 37, 0), 37)
         if not footer.startswith(_FOOTER_START) or not footer.endswith(_MAGIC):
             raise ValueError("it was not closed: its end is missing")
@@ -187,7 +179,7 @@ class McapFile:
         return True
 
     def _scan(self) -> None:
-        """Find the chunks up to the end or the first damage."""
+        """Find the chunks before the end or the first damage."""
         counts: Counter[int] = Counter()
         try:
             for opcode, at, length in self._records(len(_MAGIC)):
@@ -227,7 +219,7 @@ class McapFile:
         counts.update(found)
 
     def _add_message(self, at: int, length: int, log_time: int) -> None:
-        """Join a message outside chunks to the region before it, or begin another."""
+        """Add a message outside chunks to the region before it, or to a new one."""
         last = self._chunks[-1] if self._chunks else None
         start = end = log_time
         joins = last and not last.packed and last.at + last.length == at
@@ -247,23 +239,23 @@ class McapFile:
             name, at = _string(content, 2)
             encoding, at = _string(content, at)
             text, _ = _string(content, at)
-            self._schemas[key] = (name, text if encoding == MSG_FORM else "")
-        elif key not in self.connections:
+            self._schemas[key] = (name, text if encoding == storage.MSG_FORM else "")
+        elif key not in self.topics:
             (schema,) = struct.unpack_from("<H", content, 2)
             msgtype, definition = self._schemas.get(schema, ("", ""))
             topic, at = _string(content, 4)
             _, at = _string(content, at)  # of messages
-            qos, stop = "", at + 4 + struct.unpack_from("<I", content, at)[0]
+            metadata, stop = {}, at + 4 + struct.unpack_from("<I", content, at)[0]
             at += 4
             while at < stop:
                 name, at = _string(content, at)
-                value, at = _string(content, at)
-                qos = value if name == "offered_qos_profiles" else qos
-            self.connections[key] = Connection(topic, msgtype, definition, read_qos(qos), 0)
+                metadata[name], at = _string(content, at)
+            qos = storage.read_qos(metadata.get("offered_qos_profiles", ""))
+            self.topics[key] = Topic(topic, msgtype, 0, qos, definition)
 
     def _set_counts(self, counts: dict[int, int]) -> None:
-        for key, connection in self.connections.items():
-            self.connections[key] = replace(connection, count=counts.get(key, 0))
+        for key, topic in self.topics.items():
+            self.topics[key] = replace(topic, count=counts.get(key, 0))
 
     def _records(self, at: int) -> Iterator[tuple[int, int, int]]:
         """Yield opcode, place and length of the content of every record from byte `at` on."""
@@ -300,7 +292,7 @@ def _indexed_chunk(content: bytes) -> _Chunk:
 
 
 def _walk(records: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield opcode, place and length of the content of every record in a chunk."""
+    """Yield opcode, place and length of the content of every record of a chunk."""
     at = 0
     while at < len(records):
         head = records[at : at + 9]
@@ -321,7 +313,7 @@ def _message_head(content: bytes) -> tuple[int, int]:
 
 
 def _string(content: bytes, at: int) -> tuple[str, int]:
-    """Return the string at byte `at` and the place behind it."""
+    """Return the string at byte `at`, and the byte after it."""
     size = int.from_bytes(content[at : at + 4], "little")
     at += 4
     if at + size > len(content):

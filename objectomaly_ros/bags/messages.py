@@ -19,8 +19,14 @@ _DTYPES = {"rgb8": "uint8", "bgr8": "uint8", "mono8": "uint8", "32FC1": "float32
 
 
 def header(store: Any, stamp_ns: int, frame_id: str) -> Any:
-    """Return a std_msgs/Header; the stamp is given in nanoseconds."""
+    """Return a std_msgs/Header.
+
+    Raises:
+        BagError: the stamp does not fit.
+    """
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    if not 0 <= seconds < 2**31:
+        raise BagError(f"a stamp of {stamp_ns} ns does not fit into a message: give 0 to 2^31 s")
     time = store.types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
     return store.types["std_msgs/msg/Header"](stamp=time, frame_id=frame_id)
 

@@ -1,4 +1,4 @@
-"""When to publish what in a replay: pace, topic selection and renaming. No ROS, no threads."""
+"""Pace, topics and names of a replay, without ROS and threads."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.reader import Bag, Topic
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.storage import Topic
 
 
 class Pacer:
-    """Maps the log time of a recording to the time of a steady clock, faster or slower by `rate`.
+    """Maps the log times of a recording to a steady clock, faster or slower by `rate`.
 
-    A message is due when its distance to the first one, divided by the rate, has passed. A late
-    message does not move the later ones: the replay catches up.
+    A late message does not delay the later ones: the replay catches up.
     """
 
     def __init__(self, rate: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,27 +36,22 @@ class Pacer:
         self._begin = 0.0
 
     def start(self, log_time: int) -> None:
-        """Let the log time (ns) be now."""
+        """Make a log time (ns) due now."""
         self._first = log_time
         self._begin = self._clock()
 
     def remaining(self, log_time: int) -> float:
-        """Return the seconds until a message with this log time (ns) is due; negative if it is
-        late.
-        """
-        due = self._begin + (log_time - self._first) / 1e9 / self.rate
-        return due - self._clock()
+        """Return the seconds until a log time (ns) is due, negative when it is late."""
+        return self._begin + (log_time - self._first) / 1e9 / self.rate - self._clock()
 
     def now(self) -> int:
-        """Return the log time (ns) that is due now: what /clock shows."""
+        """Return the log time (ns) that is due now, for /clock."""
         return self._first + round((self._clock() - self._begin) * self.rate * 1e9)
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Do not start before `count` subscribers listen; to one topic, or to each where `topic` is
-    None.
-    """
+    """The subscribers to wait for, of one topic, or of each if `topic` is None."""
 
     count: int
     topic: str | None
@@ -92,15 +87,14 @@ def parse_remap(rules: Iterable[str]) -> dict[str, str]:
 
 
 def select_topics(bag: Bag, wanted: Sequence[str], remap: dict[str, str]) -> list[Topic]:
-    """Choose the topics to play: the wanted ones, or all.
+    """Return the topics to play: the wanted ones, or all.
 
     Raises:
         BagError: a wanted or renamed topic is not in the bag, or two end up with one name.
     """
     for name in (*wanted, *remap):
         bag.topic(name)
-    chosen = [bag.topic(name) for name in wanted] if wanted else list(bag.topics.values())
-    chosen = list(dict.fromkeys(chosen))
+    chosen = [bag.topic(name) for name in dict.fromkeys(wanted or bag.topics)]
     targets: dict[str, str] = {}
     for topic in chosen:
         target = remap.get(topic.name, topic.name)
@@ -111,6 +105,6 @@ def select_topics(bag: Bag, wanted: Sequence[str], remap: dict[str, str]) -> lis
 
 
 def names_below(topics: Iterable[str], namespace: str) -> list[str]:
-    """Return the topics below a namespace, sorted, without hidden ones ("_" before a name)."""
+    """Return the topics below a namespace, sorted, without hidden ones (names with "_" first)."""
     prefix = f"/{namespace.strip('/')}/".replace("//", "/")
     return sorted(t for t in topics if t.startswith(prefix) and "/_" not in t)

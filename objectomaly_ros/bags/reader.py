@@ -6,48 +6,35 @@ import difflib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any
 
 from objectomaly_ros.bags.errors import BagError, list_names
 from objectomaly_ros.bags.mcap import McapFile
 from objectomaly_ros.bags.sqlite import SqliteFile
-from objectomaly_ros.bags.storage import MAX_BYTES, RawMessage, inflate, inflate_file, merge_by_time
+from objectomaly_ros.bags.storage import RawMessage, Topic, inflate, inflate_file, merge_by_time
 from objectomaly_ros.bags.typestore import make_typestore, store_from_definition
 from objectomaly_ros.files.reading import parse_yaml, read_bytes
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_OPENERS: dict[str, Callable[[Path], McapFile | SqliteFile]] = {
-    ".mcap": McapFile,
-    ".db3": SqliteFile,
-}
 MAX_METADATA_BYTES = 16 * 2**20
 _NEWEST_VERSION = 9
-
-# Damaged bytes raise what they lead to: errors of struct, zstd, lz4, SQLite and others.
-_DAMAGE = Exception
+_OPENERS: dict[str, Callable[[Path], McapFile | SqliteFile]]
+_OPENERS = {".mcap": McapFile, ".db3": SqliteFile}
+_DAMAGE = Exception  # damaged bytes cause errors of struct, zstd, lz4, SQLite and others
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Topic:
-    """A topic of a bag, its type as "package/msg/Name", its offered QoS as of rosbags."""
-
-    name: str
-    msgtype: str
-    count: int
-    qos: tuple[Any, ...] = ()
-
-
 class Bag:
-    """An open bag. Use it as a context manager.
+    """An open bag; a context manager.
 
-    `damage` tells what is wrong with a bag of which only a part could be read, None for a sound
-    one. Reading never raises for damage in the middle: it ends there, sets `damage` and logs it.
+    Attributes:
+        path: of the bag.
+        damage: what is wrong with a bag of which only a part can be read, else None. Reading does
+            not raise at damage: it ends there, sets this and logs it.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -74,37 +61,31 @@ class Bag:
     def __enter__(self) -> Bag:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close the files; what a damaged file was copied to is removed."""
+        """Close the files and remove temporary copies."""
         self._stack.close()
 
     @property
     def topics(self) -> dict[str, Topic]:
         """The topics by name."""
         found: dict[str, Topic] = {}
-        for file in self._files:
-            for connection in file.connections.values():
-                name = connection.topic
-                before = found.get(name, Topic(name, connection.msgtype, 0))
-                qos = tuple(dict.fromkeys((*before.qos, *connection.qos)))
-                found[name] = Topic(name, before.msgtype, before.count + connection.count, qos)
+        for topic in self._file_topics():
+            before = found.get(topic.name)
+            if before:
+                qos = tuple(dict.fromkeys((*before.qos, *topic.qos)))
+                topic = replace(before, count=before.count + topic.count, qos=qos)
+            found[topic.name] = topic
         return dict(sorted(found.items()))
 
     @property
     def duration(self) -> float:
         """Seconds between the first and the last message."""
-        filled = [file for file in self._files if file.start <= file.end]
-        if not filled:
-            return 0.0
-        return (max(file.end for file in filled) - min(file.start for file in filled)) / 1e9
+        spans = [(file.start, file.end) for file in self._files if file.start <= file.end]
+        starts, ends = zip(*spans, strict=True) if spans else ((0,), (0,))
+        return float(max(ends) - min(starts)) / 1e9
 
     def count(self, topic: str) -> int:
         """Return the number of a topic's messages, 0 if it is not in the bag."""
@@ -117,21 +98,17 @@ class Bag:
             BagError: no such topic, no image topic, or several to choose from.
         """
         images = [known for known in self.topics.values() if known.msgtype in IMAGE_TYPES]
+        chosen = [self.topic(topic)] if topic is not None else images
+        if len(chosen) == 1 and chosen[0] in images:
+            return chosen[0]
         if topic is not None:
-            chosen = self.topic(topic)
-            if chosen.msgtype not in IMAGE_TYPES:
-                raise BagError(
-                    f"topic {topic} in {self.path} has type {chosen.msgtype}, which is no image; "
-                    f"image topics: {_listed(images)}"
-                )
-            return chosen
-        if not images:
-            raise BagError(
-                f"no image topic in {self.path}; its topics: {_listed(self.topics.values())}"
-            )
-        if len(images) > 1:
+            what = f"topic {topic} in {self.path} has type {chosen[0].msgtype}, which is no image"
+            raise BagError(f"{what}; image topics: {_listed(images)}")
+        if images:
             raise BagError(f"several image topics in {self.path}, name one: {_listed(images)}")
-        return images[0]
+        raise BagError(
+            f"no image topic in {self.path}; its topics: {_listed(self.topics.values())}"
+        )
 
     def topic(self, name: str) -> Topic:
         """Look a topic up.
@@ -144,14 +121,12 @@ class Bag:
             return topics[name]
         close = difflib.get_close_matches(name, topics, n=1, cutoff=0.6)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        images = [known for known in topics.values() if known.msgtype in IMAGE_TYPES]
-        there = (
-            f"image topics: {_listed(images)}" if images else f"topics: {_listed(topics.values())}"
+        raise BagError(
+            f"topic {name} is not in {self.path}{hint}; its topics: {_listed(topics.values())}"
         )
-        raise BagError(f"topic {name} is not in {self.path}{hint}; {there}")
 
     def messages(self, topics: Iterable[str] | None = None) -> Iterator[RawMessage]:
-        """Yield the messages in order of log time; of these topics only, where given.
+        """Yield the messages of these topics, or of all, in order of log time.
 
         Raises:
             BagError: a topic is not in the bag.
@@ -160,7 +135,7 @@ class Bag:
         yield from merge_by_time((file.start, self._read(file, wanted)) for file in self._files)
 
     def decode(self, message: RawMessage) -> Any:
-        """Turn CDR bytes into a message object with the definition in the bag, or the usual one.
+        """Turn CDR bytes into a message object, by the bag's definition or else the usual one.
 
         Raises:
             BagError: no definition of the type, or the bytes are no such message.
@@ -176,16 +151,10 @@ class Bag:
 
     def _store(self, msgtype: str) -> Any:
         if msgtype not in self._stores:
-            definitions = [
-                connection.definition
-                for file in self._files
-                for connection in file.connections.values()
-                if connection.msgtype == msgtype and connection.definition
-            ]
+            definitions = (t.definition for t in self._file_topics() if t.msgtype == msgtype)
+            given = "" if msgtype in IMAGE_TYPES else next(filter(None, definitions), "")
             self._stores[msgtype] = (
-                store_from_definition(definitions[0], msgtype)
-                if definitions and msgtype not in IMAGE_TYPES
-                else make_typestore()
+                store_from_definition(given, msgtype) if given else make_typestore()
             )
         return self._stores[msgtype]
 
@@ -194,12 +163,14 @@ class Bag:
         try:
             for message in file.messages(topics):
                 if self._compressed_messages:
-                    data = inflate(message.data, "zstd", MAX_BYTES)
-                    message = replace(message, data=data)
+                    message = replace(message, data=inflate(message.data, "zstd"))
                 good += 1
                 yield message
         except _DAMAGE as error:
             self._note_damage(f"{file.path} is damaged after {good} messages ({error})")
+
+    def _file_topics(self) -> Iterator[Topic]:
+        return (topic for file in self._files for topic in file.topics.values())
 
     def _note_damage(self, what: str) -> None:
         self.damage = what
@@ -232,19 +203,18 @@ class Bag:
         if mode != "none" and information["compression_format"] != "zstd":
             raise ValueError(f"compression {information['compression_format']!r} is not supported")
         self._compressed_messages = mode == "message"
-        return [self._inflated(file) for file in files] if mode == "file" else files
-
-    def _inflated(self, file: Path) -> Path:
-        folder = Path(self._stack.enter_context(TemporaryDirectory()))
-        return inflate_file(file, folder / file.stem)
+        if mode == "file":
+            folder = Path(self._stack.enter_context(TemporaryDirectory()))
+            files = [inflate_file(file, folder / file.stem) for file in files]
+        return files
 
     def _find_files(self, trouble: str) -> list[Path]:
-        names = sorted(self.path.iterdir())
-        files = [file for file in names if file.suffix in _OPENERS]
+        held = sorted(self.path.iterdir())
+        files = [file for file in held if file.suffix in _OPENERS]
         if not files:
             raise BagError(
                 f"{self.path} {trouble} and no .mcap or .db3 file: it is no bag; "
-                f"it holds {list_names(names)}"
+                f"it holds {list_names(held)}"
             )
         self._note_damage(f"{self.path} {trouble}")
         return files
@@ -263,7 +233,7 @@ class Bag:
         self._stack.callback(file.close)
         self._files.append(file)
         if file.damage:
-            if not file.connections:
+            if not file.topics:
                 raise BagError(f"{path} is damaged and holds no readable message: {file.damage}")
             self._note_damage(f"{path} is damaged ({file.damage})")
 

@@ -1,7 +1,7 @@
-"""Reads SQLite files of rosbag2 without trusting their schema, and the rows of damaged ones.
+"""Reads SQLite files of rosbag2, also damaged ones, and runs none of the SQL in them.
 
-A database brings SQL of its own: views, triggers, virtual tables, generated columns. None of it
-runs here: only plain tables with the columns of rosbag2 are read, and only by our own queries.
+Views, triggers, virtual tables and generated columns are SQL in a file. Only plain tables with the
+columns of rosbag2 are read, and only by our own queries.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from objectomaly_ros.bags.storage import MSG_FORM, Connection, RawMessage, read_qos
+from objectomaly_ros.bags.storage import MSG_FORM, RawMessage, Topic, read_qos
 from objectomaly_ros.files.reading import regular_file
 
 _REQUIRED = {
@@ -34,14 +34,13 @@ class SqliteFile:
     """An open SQLite file of a bag.
 
     Attributes:
-        connections: by topic id.
+        topics: by topic id.
         damage: what is wrong with a file of which only some rows can be read, else None.
-        start: log time (ns) of the first message.
-        end: log time (ns) of the last message; before `start` if there is none.
+        start, end: log times (ns) of the first and the last message; end < start if there is none.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read topics and counts; if that fails, look for readable rows one by one.
+        """Read topics and counts, or else look for readable rows one by one.
 
         Raises:
             OSError: `path` is no regular file, or there is no room for a copy with its journal.
@@ -49,11 +48,11 @@ class SqliteFile:
         """
         self.path = regular_file(path)
         self.damage: str | None = None
-        self.connections: dict[int, Connection] = {}
+        self.topics: dict[int, Topic] = {}
         self.start, self.end = 2**63, -1
         # (timestamp, rowid, topic id) of a damaged file's readable rows
         self._rows: list[tuple[int, int, int]] = []
-        # No sound table needs more steps; pages that name each other make endless ones.
+        # A sound table needs fewer steps; pages that name each other make endless tables.
         self._budget = 100 + path.stat().st_size * 10 // _TICK
         self._stack = ExitStack()
         try:
@@ -67,7 +66,7 @@ class SqliteFile:
             raise
 
     def close(self) -> None:
-        """Close the file, and remove the copy of one that was not closed."""
+        """Close the file and remove its copy, if it has one."""
         self._stack.close()
 
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
@@ -77,21 +76,15 @@ class SqliteFile:
             sqlite3.Error: the file is damaged.
         """
         self._ticks = 0
-        wanted = {key for key, connection in self.connections.items() if connection.topic in topics}
+        wanted = {key: topic for key, topic in self.topics.items() if topic.name in topics}
         if self.damage:
             rows = (row for _, row, topic in self._rows if topic in wanted)
         else:
-            keys = ",".join(map(str, wanted))
-            found = self._query(
-                f"SELECT rowid FROM messages WHERE topic_id IN ({keys}) ORDER BY timestamp"
-            )
-            rows = (row for (row,) in found)
-        for row in rows:
-            message = self._message(row)
-            if message is not None:
-                topic, log_time, data = message
-                connection = self.connections[topic]
-                yield RawMessage(connection.topic, connection.msgtype, log_time, data)
+            where = f"topic_id IN ({','.join(map(str, wanted))}) ORDER BY timestamp"
+            rows = (row for (row,) in self._query(f"SELECT rowid FROM messages WHERE {where}"))
+        for message in filter(None, map(self._message, rows)):
+            topic, log_time, data = message
+            yield RawMessage(wanted[topic].name, wanted[topic].msgtype, log_time, data)
 
     def _open_sound(self) -> None:
         if self._journals():
@@ -110,8 +103,7 @@ class SqliteFile:
 
     def _open_damaged(self) -> None:
         """Find the rows that can be read: a missing page hides the rows below it, not others."""
-        if journals := self._journals():
-            # SQLite undoes the open transaction, which it must be allowed to write.
+        if journals := self._journals():  # SQLite undoes the open transaction, by writing
             self._open(self._copied(journals), "mode=rw", damaged=True)
         else:
             self._open(self.path, "mode=ro&immutable=1", damaged=True)
@@ -129,12 +121,12 @@ class SqliteFile:
         self._read_topics(Counter(topic for _, _, topic in self._rows))
 
     def _journals(self) -> list[Path]:
-        """Files beside the database in which a recorder left an open transaction."""
+        """Return the files in which a recorder left an open transaction."""
         files = [self.path.with_name(self.path.name + end) for end in ("-journal", "-wal")]
         return [file for file in files if file.exists() and regular_file(file).stat().st_size]
 
     def _copied(self, journals: Sequence[Path]) -> Path:
-        """Copy the database with its journals, to which the original must not be exposed."""
+        """Copy the database with its journals, so that the original stays as it is."""
         folder = Path(self._stack.enter_context(TemporaryDirectory()))
         files = (self.path, *journals)
         need, free = sum(file.stat().st_size for file in files), shutil.disk_usage(folder).free
@@ -147,21 +139,21 @@ class SqliteFile:
             shutil.copyfile(file, folder / file.name)
         journal = folder / f"{self.path.name}-journal"
         if journal.exists():
-            # At its end a journal may name another one, which SQLite would delete. Hide the name.
+            # At its end a journal may name a file, which SQLite would delete. Hide the name.
             with journal.open("ab") as tail:
                 tail.write(bytes(16))
         return folder / self.path.name
 
     def _open(self, path: Path, options: str, *, damaged: bool = False) -> None:
-        """Open a database so that nothing in its schema can run, and check the schema."""
+        """Open a database, let nothing in its schema run, and check the schema."""
         self._ticks = 0
         uri = f"{path.absolute().as_uri()}?{options}"
         self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
         self._stack.callback(self._database.close)
-        for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
+        # With writable_schema SQLite accepts a file that is shorter than its header says.
+        pragmas = ["trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"]
+        for pragma in [*pragmas, *["writable_schema = ON"] * damaged]:
             self._database.execute(f"PRAGMA {pragma}")
-        if damaged:  # else SQLite refuses a file that is shorter than its header says
-            self._database.execute("PRAGMA writable_schema = ON")
         self._database.set_authorizer(_authorize)
         self._database.set_progress_handler(self._tick, _TICK)
         for (sql,) in self._query("SELECT sql FROM sqlite_master"):
@@ -202,8 +194,9 @@ class SqliteFile:
                 raise sqlite3.DatabaseError(
                     f"its topic {topic!r} has a name or type that is no text"
                 )
-            self.connections[key] = Connection(
-                topic, msgtype, definitions.get(msgtype, ""), read_qos(profiles), counts.get(key, 0)
+            definition = definitions.get(msgtype, "")
+            self.topics[key] = Topic(
+                topic, msgtype, counts.get(key, 0), read_qos(profiles), definition
             )
 
     def _message(self, row: int) -> tuple[int, int, bytes] | None:
@@ -232,7 +225,7 @@ class SqliteFile:
 
 
 def _authorize(action: int, first: str | None, second: str | None, _: Any, inner: Any) -> int:
-    """Allow what our own queries do; `inner` is the view or trigger that asks for more."""
+    """Allow what our own queries do, and nothing to a view or trigger (`inner`)."""
     allowed = inner is None and (
         action == sqlite3.SQLITE_SELECT
         or (action == sqlite3.SQLITE_READ and first in (*_REQUIRED, "sqlite_master"))

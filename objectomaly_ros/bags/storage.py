@@ -1,4 +1,4 @@
-"""What the two storage formats of bags share, and how much a file may make us read at once."""
+"""Shared by the storage formats of bags: messages, limits, decompression, merging."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ else:
 
 MSG_FORM = "ros2msg"
 MAX_BYTES = 512 * 2**20  # of one record, chunk or message, also when decompressed
-# A compressed file may hold 1 GiB, or so many times its size.
-_SMALL_BYTES, _RATIO = 2**30, 100
+_SMALL_BYTES, _RATIO = 2**30, 100  # a compressed file may hold the larger of 1 GiB, 100 x its size
 _PART_BYTES = 2**20
 _MAX_QOS_BYTES = 2**16
 
 
 @dataclass(frozen=True)
-class Connection:
-    """A topic of one file.
+class Topic:
+    """A topic of a bag or of one of its files.
 
     Attributes:
-        topic: its name.
+        name: of the topic.
         msgtype: "package/msg/Name".
-        definition: of the type, in msg form; empty if the file has none or has it in IDL.
-        qos: what its publishers offered, as of rosbags.
         count: of its messages.
+        qos: that its publishers offered, as of rosbags.
+        definition: of the type, in msg form; empty if there is none or it is in IDL.
     """
 
-    topic: str
+    name: str
     msgtype: str
-    definition: str
-    qos: tuple[Any, ...]
-    count: int
+    count: int = 0
+    qos: tuple[Any, ...] = ()
+    definition: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,24 +56,24 @@ class RawMessage:
 
 
 def read_qos(text: str) -> tuple[Any, ...]:
-    """Parse the QoS profiles of a topic; none if they cannot be read, since messages still can."""
+    """Parse the QoS profiles of a topic; none if they are damaged, which harms no message."""
     try:
         return tuple(parse_qos(parse_yaml(text, _MAX_QOS_BYTES)))
     except Exception:  # parse_qos trusts that the profiles have the right types
         return ()
 
 
-def inflate(data: bytes, compression: str, limit: int) -> bytes:
-    """Decompress data that may claim to be small.
+def inflate(data: bytes, compression: str, limit: int = MAX_BYTES) -> bytes:
+    """Decompress data up to a limit.
 
     Args:
-        data: as it is in the file.
+        data: compressed.
         compression: "zstd", "lz4", or "" for none.
-        limit: bytes that may come out.
+        limit: for the result, bytes.
 
     Raises:
-        ValueError: more comes out than `limit`, the data is cut, or the compression is unknown.
-        Exception: of the libraries, where the data is damaged.
+        ValueError: the result is larger, the data is cut, or the compression is unknown.
+        Exception: the data is damaged; each library has errors of its own.
     """
     if not compression:
         return data
@@ -97,7 +96,7 @@ def inflate_file(source: Path, target: Path) -> Path:
 
     Raises:
         OSError: a file cannot be read or written.
-        ValueError: more comes out than the limit.
+        ValueError: the result is larger.
     """
     size = regular_file(source).stat().st_size
     limit = max(_SMALL_BYTES, _RATIO * size)
@@ -113,10 +112,10 @@ def inflate_file(source: Path, target: Path) -> Path:
 
 
 def merge_by_time(sources: Iterable[tuple[int, Iterator[RawMessage]]]) -> Iterator[RawMessage]:
-    """Merge streams by log time, each started only when the time of its first message has come.
+    """Merge streams that are in order of log time, each started only when its time has come.
 
     Args:
-        sources: the log time (ns) of a stream's first message, and the stream, itself in order.
+        sources: log time (ns) of the first message, and stream.
     """
     heap: list[tuple[int, int, RawMessage, Iterator[RawMessage]]] = []
 

@@ -6,17 +6,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
+from rosbags import interfaces
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from objectomaly_ros.bags.errors import BagError
@@ -26,17 +18,20 @@ from objectomaly_ros.files.writing import is_full, making_folder
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 
 
-def offered_qos(*, reliable: bool = True, transient_local: bool = False, depth: int = 10) -> Qos:
-    """Return the QoS a topic is recorded with, so that players offer the same."""
-    endless = QosTime(9223372036, 854775807)
-    return Qos(
-        history=QosHistory.KEEP_LAST,
+def offered_qos(
+    *, reliable: bool = True, transient_local: bool = False, depth: int = 10
+) -> interfaces.Qos:
+    """Return the QoS that a topic is recorded with, and that players offer."""
+    endless = interfaces.QosTime(9223372036, 854775807)
+    reliability, durability = interfaces.QosReliability, interfaces.QosDurability
+    return interfaces.Qos(
+        history=interfaces.QosHistory.KEEP_LAST,
         depth=depth,
-        reliability=QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
-        durability=QosDurability.TRANSIENT_LOCAL if transient_local else QosDurability.VOLATILE,
+        reliability=reliability.RELIABLE if reliable else reliability.BEST_EFFORT,
+        durability=durability.TRANSIENT_LOCAL if transient_local else durability.VOLATILE,
         deadline=endless,
         lifespan=endless,
-        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness=interfaces.QosLiveliness.AUTOMATIC,
         liveliness_lease_duration=endless,
         avoid_ros_namespace_conventions=False,
     )
@@ -45,7 +40,7 @@ def offered_qos(*, reliable: bool = True, transient_local: bool = False, depth: 
 class BagWriter:
     """A new bag: a folder with an MCAP or SQLite file and metadata.yaml; a context manager.
 
-    The file holds the definition of every topic's type, nested types included.
+    The file holds the complete definition of every type.
     """
 
     def __init__(self, path: Path | str, *, storage: str = "mcap", whole: bool = False) -> None:
@@ -54,8 +49,8 @@ class BagWriter:
         Args:
             path: the folder to make; it must not exist.
             storage: mcap or sqlite3.
-            whole: write the bag under a temporary name, and give it its own when it is closed. If
-                the `with` block raises, nothing stays; else what was written so far is a sound bag.
+            whole: the bag appears when it is closed, and not at all if the `with` block raises.
+                Otherwise what was written before an error is a sound bag.
 
         Raises:
             BagError: the folder exists or cannot be made, or the storage is unknown.
@@ -81,27 +76,22 @@ class BagWriter:
     def __enter__(self) -> BagWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         if kind is None or not self._whole:
             self.close()
             return
         with suppress(OSError, sqlite3.Error):  # the error that ended the block matters
             self._writer.abort()
         with suppress(OSError):
-            self._stack.__exit__(kind, error, trace)
+            self._stack.__exit__(kind, *error)
 
-    def add_topic(self, topic: str, msgtype: str, qos: Sequence[Qos] = ()) -> None:
+    def add_topic(self, topic: str, msgtype: str, qos: Sequence[interfaces.Qos] = ()) -> None:
         """Announce a topic.
 
         Args:
             topic: its name.
             msgtype: "package/msg/Name".
-            qos: the QoS of its publishers; reliable where not given.
+            qos: of its publishers; reliable by default.
 
         Raises:
             BagError: the topic is there already, or its type is not known on this machine.
@@ -119,12 +109,12 @@ class BagWriter:
         self.counts[topic] = 0
 
     def write(self, topic: str, message: Any, log_time: int) -> None:
-        """Write a message object of `self.store`; the log time is in nanoseconds."""
+        """Write a message object of `self.store`; log time in nanoseconds."""
         msgtype = self._connections[topic].msgtype
         self.write_raw(topic, self.store.serialize_cdr(message, msgtype), log_time)
 
     def write_raw(self, topic: str, data: bytes | memoryview, log_time: int) -> None:
-        """Write the CDR bytes of a message; the log time is in nanoseconds.
+        """Write the CDR bytes of a message; log time in nanoseconds.
 
         Raises:
             BagError: the bag cannot be written any further; the message says why.
@@ -134,11 +124,10 @@ class BagWriter:
         self.counts[topic] += 1
 
     def checkpoint(self) -> None:
-        """Make sure that what was written so far survives if the process is killed.
+        """Make what was written so far safe against a kill of the process.
 
-        An MCAP file then lacks its index, an SQLite file nothing; the folder lacks metadata.yaml.
-        `Bag` opens both as they are; for ROS tools run `ros2 bag reindex` (SQLite) or `mcap
-        recover` (MCAP).
+        A killed bag lacks metadata.yaml, and an MCAP file its index. `Bag` opens it as it is; for
+        ROS tools run `ros2 bag reindex` (SQLite) or `mcap recover` (MCAP).
 
         Raises:
             BagError: as of `write_raw`.
@@ -158,7 +147,7 @@ class BagWriter:
         """Write index and metadata.yaml. Closing twice does no harm.
 
         Raises:
-            BagError: as of `write_raw`; of a bag that is to be whole nothing stays then.
+            BagError: as of `write_raw`.
         """
         with self._errors(), self._stack, self._errors():
             if self._writer.storage is not None:
@@ -166,7 +155,7 @@ class BagWriter:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn errors of the disk and of SQLite into a BagError that names the bag."""
+        """Turn errors of disk and SQLite into a BagError that names the bag."""
         try:
             yield
         except (OSError, sqlite3.Error, WriterError) as error:

@@ -13,13 +13,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from objectomaly_ros.bags.messages import (
-    CAMERA_INFO,
-    COMPRESSED_IMAGE,
-    IMAGE,
-    camera_info_message,
-    image_message,
-)
+from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.drive.render import DriveFrame, FrameTruth, RenderedDrive
@@ -63,14 +57,15 @@ def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
     start_ns = time.time_ns()  # now, so that log times and stamps agree
     truth = {}
     with BagWriter(folder / "drive", whole=True) as writer:
-        writer.add_topic("/image", IMAGE)
-        writer.add_topic("/camera_info", CAMERA_INFO)
+        writer.add_topic("/image", messages.IMAGE)
+        writer.add_topic("/camera_info", messages.CAMERA_INFO)
         store, camera = writer.store, drive.camera
         for frame in tqdm(_rendered(drive), total=len(drive), desc="rendering", unit="frame"):
             stamp = start_ns + round(frame.time_s * 1e9)
-            info = camera_info_message(store, camera, stamp, _FRAME_ID)
+            info = messages.camera_info_message(store, camera, stamp, _FRAME_ID)
             writer.write("/camera_info", info, stamp)
-            writer.write("/image", image_message(store, frame.image, stamp, _FRAME_ID), stamp)
+            image = messages.image_message(store, frame.image, stamp, _FRAME_ID)
+            writer.write("/image", image, stamp)
             truth[stamp] = frame.truth
     save_truth(truth, folder / "truth.npz")
     return Source(
@@ -93,14 +88,14 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
     """
     with Bag(path) as bag:
         image = bag.image_topic(topic)
-        infos = [name for name, known in bag.topics.items() if known.msgtype == CAMERA_INFO]
+        infos = [t.name for t in bag.topics.values() if t.msgtype == messages.CAMERA_INFO]
         beside = [name for name in infos if name.rpartition("/")[0] in image.name]
         chosen = max(beside, key=len, default=infos[0] if len(infos) == 1 else None)
         whole = bag.duration
     return Source(
         bag=path,
         image_topic=image.name,
-        compressed=image.msgtype == COMPRESSED_IMAGE,
+        compressed=image.msgtype == messages.COMPRESSED_IMAGE,
         info_topic=chosen,
         frames=image.count,
         duration_s=whole if seconds is None else min(whole, seconds),

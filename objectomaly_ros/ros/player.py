@@ -20,7 +20,8 @@ from rosgraph_msgs.msg import Clock
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.playback import Pacer, Wait, parse_remap, parse_wait, select_topics
-from objectomaly_ros.bags.reader import Bag, Topic
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.storage import Topic
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
 
 FOREVER = 0

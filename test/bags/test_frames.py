@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,26 @@ def test_tables_that_cannot_be_used(tmp_path, text, words):
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(BagError, match=r"none\.csv"):
         stamps_from_csv([Path("a.png")], tmp_path / "none.csv")
+
+
+def test_digits_of_other_scripts_in_file_names_are_no_numbers(tmp_path):
+    for name in ("m²1.png", "m1.png", "٣.png"):
+        (tmp_path / name).touch()
+    assert len(find_frames(tmp_path)) == 3
+    with pytest.raises(BagError, match="is no time stamp"):
+        stamps_from_names([Path("²²²²²²²²²².png")])
+
+
+@pytest.mark.parametrize("stamp", ["1e999999999", "-1", "9" * 5000, "inf", " "])
+def test_stamps_that_no_clock_shows_are_refused_at_once(tmp_path, stamp):
+    table = tmp_path / "t.csv"
+    for unit in ("stamp", "stamp_ns"):
+        table.write_text(f"file,{unit}\na.png,{stamp}\n")
+        with pytest.raises(BagError, match=r"line 2 of .* is no time stamp"):
+            stamps_from_csv([Path("a.png")], table)
+
+
+def test_a_table_that_is_a_named_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(BagError, match=r"t\.csv cannot be read: .* named pipe"):
+        stamps_from_csv([Path("a.png")], tmp_path / "t.csv")

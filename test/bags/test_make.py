@@ -177,3 +177,10 @@ def test_real_frames(tmp_path, shared_dir):
     frames = list(read_images(tmp_path / "clip"))
     assert len(frames) == count == 36
     assert frames[0].array.shape == (360, 480, 3)
+
+
+@pytest.mark.parametrize("stamp", [-1, 2**31 * 10**9])
+def test_stamps_that_no_message_holds_are_refused(tmp_path, frames, stamp):
+    stamps = [stamp + index for index in range(4)]
+    with pytest.raises(BagError, match=f"{stamp} ns does not fit into a message"):
+        write_frames_bag(frames[0], tmp_path / "bag", stamps=stamps)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from objectomaly_ros.demo.drive.canvas import HAZE, Canvas, haze_share
 from objectomaly_ros.demo.drive.scene import House, Plant
 from objectomaly_ros.demo.drive.textures import METRES_PER_TEXEL, Texture
-from objectomaly_ros.demo.drive.view import NEAR_M, Points, View
+from objectomaly_ros.demo.drive.view import HAZE, NEAR_M, Canvas, Points, View, haze_share
 
 
 def draw_house(canvas: Canvas, view: View, house: House) -> None:

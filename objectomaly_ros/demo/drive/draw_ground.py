@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from objectomaly_ros.demo.drive.canvas import Canvas, haze_share
 from objectomaly_ros.demo.drive.scene import Actor
 from objectomaly_ros.demo.drive.textures import (
     GROUND_HALF_WIDTH_M,
@@ -13,7 +12,7 @@ from objectomaly_ros.demo.drive.textures import (
     METRES_PER_TEXEL,
     Texture,
 )
-from objectomaly_ros.demo.drive.view import NEAR_M, Points, View, turn_about_z
+from objectomaly_ros.demo.drive.view import NEAR_M, Canvas, Points, View, haze_share, turn_about_z
 
 # How far a shadow reaches beyond the footprint (m), and the light that is left (0..255).
 _RINGS = ((0.34, 232), (0.2, 196), (0.08, 150), (-0.06, 104))

@@ -7,10 +7,17 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.demo.drive.canvas import HAZE, Canvas, haze_share
 from objectomaly_ros.demo.drive.clouds import Cloud, Values
 from objectomaly_ros.demo.drive.scene import Actor
-from objectomaly_ros.demo.drive.view import NEAR_M, Points, View, turn_about_z
+from objectomaly_ros.demo.drive.view import (
+    HAZE,
+    NEAR_M,
+    Canvas,
+    Points,
+    View,
+    haze_share,
+    turn_about_z,
+)
 
 Order: TypeAlias = npt.NDArray[np.int64]
 _SUN = np.array([-0.35, 0.45, 0.82]) / np.linalg.norm([-0.35, 0.45, 0.82])

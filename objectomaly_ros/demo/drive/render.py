@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.demo.drive.canvas import Canvas
 from objectomaly_ros.demo.drive.draw_flat import draw_house, draw_lamp, draw_plant
 from objectomaly_ros.demo.drive.draw_ground import draw_ground, draw_shadows, draw_sky
 from objectomaly_ros.demo.drive.draw_solid import draw_actor
 from objectomaly_ros.demo.drive.photograph import IGNORE, Sensor, reduce_ids
 from objectomaly_ros.demo.drive.scene import VIEW_M, Actor, build_scene
-from objectomaly_ros.demo.drive.view import EgoMotion, Points, View, turn_about_z
+from objectomaly_ros.demo.drive.view import Canvas, EgoMotion, Points, View, turn_about_z
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import CameraPose

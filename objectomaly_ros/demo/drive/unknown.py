@@ -188,11 +188,6 @@ def pipes() -> Solid:
 
 
 UNKNOWN: dict[str, Callable[[], Solid]] = {
-    "tyre": tyre,
-    "crate": crate,
-    "deer": deer,
-    "sofa": sofa,
-    "boulder": boulder,
-    "ball": beach_ball,
-    "pipes": pipes,
-}
+    "tyre": tyre, "crate": crate, "deer": deer, "sofa": sofa, "boulder": boulder,
+    "ball": beach_ball, "pipes": pipes,
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The camera's way, and the projection of points and planes into its image.
+"""The camera's way, the projection of points and planes into its image, and the canvas.
 
 World frame: x along the street, y left, z up, metres; the ground is z = 0.
 """
@@ -15,8 +15,10 @@ from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import CameraPose
 
 Points: TypeAlias = npt.NDArray[np.float64]
-NEAR_M = 0.4
-"""What is nearer to the camera's plane is not drawn."""
+Ids: TypeAlias = npt.NDArray[np.uint8]
+HAZE = np.array([218, 226, 232.0])
+_HAZE_M = 420.0
+NEAR_M = 0.4  # what is nearer to the camera's plane is not drawn
 
 
 def turn_about_z(heading: float) -> Points:
@@ -100,3 +102,16 @@ class EgoMotion:
         tilted = CameraPose(height, self.pose.pitch + nod, self.pose.roll + roll)
         position = np.array([self.travelled(time_s), lateral, height])
         return View(camera, position, turn_about_z(yaw) @ tilted.matrix()[:3, :3])
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The frame so far: `image` (H, W, 3) uint8 RGB, `ids` (H, W) uint8 of unknown objects."""
+
+    image: npt.NDArray[np.uint8]
+    ids: Ids
+
+
+def haze_share(depth: float) -> float:
+    """Return how much the air hides at a depth in metres, 0..1."""
+    return float(1 - np.exp(-max(0.0, depth) / _HAZE_M))
