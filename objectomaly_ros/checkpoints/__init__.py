@@ -1,1 +1,1 @@
-"""Published checkpoints: where they are, how to get them, and how to read them safely."""
+"""Checkpoints: the table of published ones, downloads, and reading without running code."""

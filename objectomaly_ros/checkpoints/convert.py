@@ -1,4 +1,4 @@
-"""Writes the tensors of any checkpoint as safetensors, which cannot hold code and loads fast."""
+"""Converts checkpoints to safetensors, which cannot hold code and loads fast."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def convert(source: Path, target: Path) -> str:
         target: the file to write; must not exist.
 
     Returns:
-        In words, what was written.
+        what was written, in words.
 
     Raises:
         CheckpointError: the source cannot be read, or the target exists.
@@ -31,7 +31,7 @@ def convert(source: Path, target: Path) -> str:
         raise CheckpointError(f"{target} exists; remove it or choose another name")
     content = read_content(source)
     said = {MATCH_ENDS: "true"} if content.match_ends else {}
-    # Clones: safetensors refuses tensors that share memory, as slices of one array do.
+    # safetensors refuses tensors that share memory, such as slices of one array.
     tensors = {name: t.contiguous().clone() for name, t in canonical(content.tensors).items()}
     try:
         with replacing(target) as temporary:

@@ -1,5 +1,5 @@
-"""What goes wrong with checkpoints, said so that the reader knows what to do."""
+"""Errors of checkpoints."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint file that cannot be used: missing, damaged, unsafe, or of another detector."""
+    """A checkpoint that cannot be used: missing, damaged, unsafe, or of another model."""

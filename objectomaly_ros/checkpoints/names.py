@@ -1,4 +1,4 @@
-"""Tensor names: one spelling for the variants found in published files, and whose file it is."""
+"""Names of tensors: one spelling for the variants in published files, and whose file it is."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ T = TypeVar("T")
 
 
 def canonical_name(name: str) -> str:
-    """Return the name that today's official code gives a tensor.
+    """Return the name of a tensor in today's official code.
 
-    Undone are `module.` of data-parallel training, the doubled `pixel_decoder.` that a detectron2
-    upgrade hook leaves, names of a pixel decoder from before it had a prefix, and `static_query`,
-    the former name of `query_feat`.
+    Older files have `module.` of data-parallel training, `pixel_decoder.` twice (detectron2's
+    upgrade hook) or not at all, and `static_query` for `query_feat`.
     """
     while name.startswith("module."):
         name = name.removeprefix("module.")
@@ -48,15 +47,15 @@ def by_their_ends(tensors: Mapping[str, T], expected: Iterable[str], source: str
 
     Args:
         tensors: under the file's names.
-        expected: the network's names. Each takes the longest of the file's that is the same or,
-            from a dot on, its end: `backbone.res2.0.conv1.weight` takes `res2.0.conv1.weight`.
+        expected: the network's names. Each takes the longest name of the file that equals it or,
+            after a dot, its end: `backbone.res2.0.conv1.weight` takes `res2.0.conv1.weight`.
         source: the file's name, for the message.
 
     Returns:
-        The tensors, those that were taken under the network's names.
+        the tensors, under the network's names if they have one.
 
     Raises:
-        CheckpointError: two of the network's names would take the same tensor.
+        CheckpointError: two of the network's names take the same tensor.
     """
     takers: dict[str, list[str]] = {}
     for name in expected:
@@ -75,15 +74,14 @@ def by_their_ends(tensors: Mapping[str, T], expected: Iterable[str], source: str
 
 
 def owner(tensors: Mapping[str, _Shaped]) -> str:
-    """Say in words whose checkpoint this is, by names and shapes alone.
+    """Tell whose checkpoint this is, by names and shapes alone.
 
     Args:
         tensors: under canonical names.
 
     Returns:
-        A name of DESIGN's list of detectors and mask generators (`mask2anomaly`, `rba`, `uno`,
-        `eam`, `rpl`, `sam`, `mobile_sam`, `sam2`, `edgetam`); `eam` stands for every closed-set
-        Mask2Former with Swin-L (EAM and Maskomaly: same tensors); `unknown` else.
+        `mask2anomaly`, `rba`, `uno`, `eam` (Maskomaly has the same tensors), `rpl`, `sam`,
+        `mobile_sam`, `sam2`, `edgetam` or `unknown`.
     """
     if any(name.startswith("branch1.mod") for name in tensors):
         return "rpl"
@@ -105,9 +103,8 @@ def owner(tensors: Mapping[str, _Shaped]) -> str:
 
 
 def check_owner(name: str, tensors: Mapping[str, _Shaped], source: str) -> None:
-    """Raise a `CheckpointError` where a file is recognised as another detector's."""
-    # EAM and Maskomaly run the same closed-set network.
-    expected = "eam" if name == "maskomaly" else name
+    """Raise a `CheckpointError` if the file is another model's."""
+    expected = "eam" if name == "maskomaly" else name  # the same closed-set network
     found = owner(tensors)
     if found not in (expected, "unknown"):
         also = " (or maskomaly)" if found == "eam" else ""
@@ -145,9 +142,7 @@ def load_tensors(
 
 
 def complain(source: str, missing: list[str], misshaped: list[str], extra: list[str]) -> None:
-    """Raise a `CheckpointError` that names what is wrong with a file's tensors; return where
-    nothing is.
-    """
+    """Raise a `CheckpointError` that names the tensors that do not fit, if there are any."""
     problems = []
     for what, names in (("missing", missing), ("of another shape", misshaped), ("unknown", extra)):
         distinct = list(dict.fromkeys(names))

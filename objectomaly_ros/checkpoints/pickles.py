@@ -31,28 +31,29 @@ _OPCODES = """
     BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET
     GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID
 """
+_GROWING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS")  # a container, which comes first
 
 
 def check_effort(file: BinaryIO) -> None:
-    """Read over one pickle, and refuse it if building it takes more than its length suggests.
+    """Parse one pickle without building it, and refuse it if building takes too much.
 
-    A pickle can hold a container twice in the next one, and so on: 335 bytes make a tuple of 2**40
-    numbers, which as a key of a dictionary takes days to hash. So each container counts as all the
-    values in it, as often as it is used.
+    A pickle can put a container into the next one twice, and so on: 335 bytes make a tuple of 2**40
+    numbers, which takes days to hash as a key. So a container counts as all the values in it, each
+    time it is used.
 
     Args:
-        file: at the start of the pickle; afterwards at its end.
+        file: at the start of the pickle; at its end afterwards.
 
     Raises:
-        UnpicklingError: it holds too many values, a memo index out of order, or an opcode that
-            plain data does not need.
+        UnpicklingError: it has too many values, a memo index out of order, or an opcode that plain
+            data does not need.
         Exception: it is damaged.
     """
     weights: list[int] = []
     marks: list[int] = []
     memo: dict[int, int] = {}
     total = 0
-    allowed = _OPCODES.split()
+    allowed, mark = _OPCODES.split(), pickletools.markobject
     argument: Any
     for opcode, argument, _ in pickletools.genops(file):
         name, taken = opcode.name, opcode.stack_before
@@ -68,18 +69,12 @@ def check_effort(file: BinaryIO) -> None:
                 raise pickle.UnpicklingError(f"memo index {index} after {total} values")
             memo[index] = weights[-1]
         else:
-            marked = pickletools.markobject in taken
-            start = (
-                marks.pop() - taken.index(pickletools.markobject)
-                if marked
-                else len(weights) - len(taken)
-            )
+            start = marks.pop() - taken.index(mark) if mark in taken else len(weights) - len(taken)
             if start < 0:
-                raise pickle.UnpicklingError("more values than it has put there")
+                raise pickle.UnpicklingError("values that it does not hold")
             weight = 1 + sum(weights[start:])
-            del weights[start:]
-            weights.extend([weight] * len(opcode.stack_after))
-            total += weight
+            total += weight - (weights[start] if name in _GROWING else 0)
+            weights[start:] = [weight] * len(opcode.stack_after)
             if total > _MAX_VALUES:
                 raise pickle.UnpicklingError(f"more than {_MAX_VALUES:,} values")
 
@@ -94,7 +89,6 @@ class _Dtype:
         self._order = "="
 
     def __setstate__(self, state: Any) -> None:
-        """Take the byte order of a state; anything structured is refused."""
         _version, order, *rest = state
         if order not in ("<", ">", "|", "=") or any(part is not None for part in rest[:3]):
             raise pickle.UnpicklingError("an array of records")
@@ -114,7 +108,6 @@ class PickledArray:
     array: npt.NDArray[Any] | None = None
 
     def __setstate__(self, state: Any) -> None:
-        """Build the array from its shape, dtype, order and bytes."""
         _version, shape, dtype, fortran, data = state
         self.array = _array(data, dtype, shape, "F" if fortran else "C")
 
@@ -191,15 +184,15 @@ def read_array_pickle(file: BinaryIO, path: Path) -> Any:
     """Read one pickled object made of containers, numbers, text and numpy arrays.
 
     Args:
-        file: open for reading, at the start of the pickle.
-        path: its name, for the message.
+        file: at the start of the pickle.
+        path: for the message.
 
     Returns:
-        The object; arrays in it are `PickledArray` or, from protocol 5, numpy's.
+        the object; its arrays are `PickledArray` or, from protocol 5, numpy's.
 
     Raises:
-        CheckpointError: the file is truncated, damaged, or asks for anything else than plain data.
-            Nothing that it names has been imported or called.
+        CheckpointError: it is truncated or damaged, or asks for more than plain data. Nothing that
+            it names has been imported or called.
     """
     try:
         check_effort(file)

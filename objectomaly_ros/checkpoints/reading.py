@@ -1,4 +1,4 @@
-"""Reads the tensors of a checkpoint file, whatever its container, without ever running its code."""
+"""Reads the tensors of a checkpoint, whatever its container, without running its code."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ class Content:
     """What a checkpoint file holds.
 
     Attributes:
-        tensors: name -> tensor, on the CPU, dtypes and names as stored.
-        match_ends: the file asks that its names be matched with the ends of the network's
-            (detectron2's `matching_heuristics`), see `names.by_their_ends`.
+        tensors: name -> tensor, on the CPU, names and dtypes as stored.
+        match_ends: its names are ends of the network's names, see `names.by_their_ends`.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -51,18 +50,15 @@ def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def read_content(path: str | Path) -> Content:
-    """Read every tensor of a checkpoint by name, on the CPU.
+    """Read the tensors of a checkpoint.
 
-    Understood are `torch.save` files (both formats), detectron2's `.pkl` of numpy arrays and
-    safetensors, told apart by their content. The wrappers `model`, `model_state` and `state_dict`
-    are peeled in this order; what is not a tensor (optimizer, iteration, author) is left out.
-
-    Args:
-        path: the file.
+    Its content tells the format: `torch.save` (both), detectron2's `.pkl` of numpy arrays, or
+    safetensors. Tensors are looked for under `model`, `model_state` and `state_dict`, in this
+    order; everything else (optimizer, iteration, author) is left out.
 
     Raises:
-        CheckpointError: no such file, truncated, not a checkpoint, or a pickle that wants to run
-        code (it has not).
+        CheckpointError: there is no such file, it is truncated or no checkpoint, claims more than
+            its size, or asks for code (which has not run).
     """
     path = Path(path)
     if path.is_dir():
@@ -76,7 +72,7 @@ def read_content(path: str | Path) -> Content:
     tensors = _tensors_of(_peel(content), path)
     if not tensors:
         raise CheckpointError(
-            f"{path} can be read but holds no tensors (looked under {', '.join(_WRAPPERS)} too)"
+            f"{path} can be read, but holds no tensors (also looked under {', '.join(_WRAPPERS)})"
         )
     return Content(tensors, isinstance(content, dict) and bool(content.get(MATCH_ENDS, False)))
 
@@ -106,7 +102,7 @@ def _what_it_is(head: bytes) -> str:
 
 def _read_torch(path: Path) -> Any:
     archived = zipfile.is_zipfile(path)
-    standing_in: list[Any] = [(known, ".".join(name)) for name, known in NUMPY.items()]
+    stand_ins: list[Any] = [(known, ".".join(name)) for name, known in NUMPY.items()]
     try:
         if archived:
             _check_archive(path)
@@ -117,9 +113,8 @@ def _read_torch(path: Path) -> Any:
                 file.seek(0)
                 for _ in range(5):  # magic number, version, system, content, names of storages
                     check_effort(file)
-        with torch.serialization.safe_globals(standing_in):
-            # Memory mapping keeps the optimizer's state, often two thirds of the file, out of
-            # memory.
+        with torch.serialization.safe_globals(stand_ins):
+            # Mapped, the optimizer's state takes no memory: often two thirds of the file.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archived)
     except CheckpointError:
         raise
@@ -140,7 +135,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise unless an archive holds weights of `torch.save`, and no more than its size."""
+    """Raise unless an archive holds weights as `torch.save` writes them."""
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
         contents = [name for name in members if name.endswith("data.pkl")]
@@ -212,7 +207,7 @@ def _tensors_of(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if isinstance(value, torch.Tensor)
         or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub")
     }
-    # Tensors may share memory, or show one number a million times.
+    # Tensors may share memory, or repeat one number a million times.
     claimed, size = sum(value.nbytes for value in arrays.values()), path.stat().st_size
     if claimed > 2 * size + _SLACK:
         raise CheckpointError(

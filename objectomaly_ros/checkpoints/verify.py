@@ -1,4 +1,4 @@
-"""Checks a file against what is published about it."""
+"""Checks a file against its published size and hash."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _BLOCK = 1 << 22
 
 
 def verify(path: Path, checkpoint: Checkpoint) -> str:
-    """Compare size and hash with the published ones.
+    """Compare a file's size and hash with the published ones.
 
     Args:
-        path: the file as its `url` gives it.
+        path: of the file at the checkpoint's `url`.
         checkpoint: what it should be.
 
     Returns:
-        What has been found to match, in words.
+        what matches, in words.
 
     Raises:
-        CheckpointError: size or hash differ; both values are in the message.
+        CheckpointError: size or hash differ; the message has both values.
         OSError: it cannot be read, or is no regular file.
     """
     size = regular_file(path).stat().st_size
