@@ -1,4 +1,4 @@
-"""The mask-classification networks that the supported checkpoints were trained with, as numbers."""
+"""The sizes of the mask-classification networks of the supported checkpoints."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Architecture:
         window: side of the attention window (Swin only).
         classes: known classes, without "no object".
         decoder_layers: transformer decoder layers.
-        levels: feature levels that the deformable attention and the decoder see: 3, or 1 in RbA.
-        two_sided: global mask attention (Mask2Anomaly) in masked attention's place.
+        levels: feature levels of deformable attention and decoder: 3, or 1 in RbA.
+        two_sided: global mask attention (Mask2Anomaly) instead of masked attention.
         hidden: channels of the pixel decoder, the queries and the masks.
-        queries: how many masks.
+        queries: number of masks.
         encoder_layers: layers of deformable attention.
         encoder_feedforward: hidden channels of their feed-forward blocks.
         decoder_feedforward: hidden channels of the decoder's feed-forward blocks.

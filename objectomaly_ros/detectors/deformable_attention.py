@@ -1,10 +1,9 @@
-"""Multi-scale deformable attention (arXiv 2010.04159, eq. 3), the costliest part of the pixel
-decoder.
+"""Multi-scale deformable attention (arXiv 2010.04159, eq. 3), the slow part of the pixel decoder.
 
-Every query reads a few points of every feature level, between pixels. On the CPU this is one
-weighted row sum: the corners of all points become indices into a table of rows, their bilinear
-weights times the attention become the rows' weights. The same numbers as sampling the maps point
-by point, without ever storing the samples.
+Every query samples a few points of every feature level, between pixels. On the CPU this is one
+weighted sum of rows: the corners of all points are indices into a table of rows, and bilinear
+weight times attention is the weight of a row. The result is that of sampling the maps point by
+point, without storing the samples.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ Shapes = list[tuple[int, int]]
 
 
 class DeformableAttention(nn.Module):
-    """Stands in an encoder layer's place; parameters are named as transformers names them.
+    """Replaces the attention of an encoder layer; parameters have the names of transformers.
 
     Args:
         width: channels.
         heads: attention heads.
         levels: feature levels.
-        points: points a level that every head reads.
+        points: samples per level and head.
     """
 
     def __init__(self, width: int, heads: int, levels: int, points: int) -> None:
@@ -44,13 +43,13 @@ class DeformableAttention(nn.Module):
         spatial_shapes_list: Shapes,
         **_unused: object,
     ) -> tuple[torch.Tensor, None]:
-        """Return what each query has read, (B, Q, C), and None in the weights' place.
+        """Return the attention of each query, (B, Q, C), and None for the weights.
 
         Args:
             hidden_states: the queries, (B, Q, C).
-            encoder_hidden_states: the levels' pixels one after the other, (B, S, C).
+            encoder_hidden_states: the pixels of all levels, one level after the other, (B, S, C).
             position_embeddings: added to the queries, (B, Q, C).
-            reference_points: where each query stands, (B, Q, levels, 2) as x, y in 0..1.
+            reference_points: position of each query, (B, Q, levels, 2) as x, y in 0..1.
             spatial_shapes_list: (height, width) of every level.
         """
         queries = hidden_states + position_embeddings
@@ -63,7 +62,7 @@ class DeformableAttention(nn.Module):
         places = reference_points[:, :, None, :, None] + offsets
         weights = self.attention_weights(queries).view(batch, count, self._heads, -1)
         weights = weights.softmax(-1).view(grid)
-        # Half precision is too coarse for positions; sampling is float32 whatever the rest is.
+        # Half precision is too coarse for positions: sampling is always float32.
         read = sampled if queries.device.type == "cpu" else sampled_by_grid
         out = read(values.float(), spatial_shapes_list, places.float(), weights.float())
         return self.output_proj(out), None
@@ -72,10 +71,10 @@ class DeformableAttention(nn.Module):
 def sampled(
     values: torch.Tensor, shapes: Shapes, places: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Sum the values at `places` by `weights`; what lies outside a map counts as zero.
+    """Return the weighted sum of the values at `places`; values outside a map are zero.
 
     Args:
-        values: (B, S, heads, C), the levels' pixels one after the other.
+        values: (B, S, heads, C), the pixels of all levels, one level after the other.
         shapes: (height, width) of every level.
         places: (B, Q, heads, levels, points, 2), x and y in 0..1.
         weights: (B, Q, heads, levels, points).
@@ -119,7 +118,7 @@ def sampled(
 def sampled_by_grid(
     values: torch.Tensor, shapes: Shapes, places: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """As `sampled`, by `grid_sample` one level after the other: the form that suits a GPU."""
+    """Do the same as `sampled` by `grid_sample`, level by level: faster on a GPU."""
     batch, _, heads, channels = values.shape
     count = places.shape[1]
     sizes = [h * w for h, w in shapes]

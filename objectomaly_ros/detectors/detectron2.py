@@ -1,7 +1,7 @@
-"""Any detectron2 model with a semantic output, where detectron2 is installed.
+"""Any detectron2 model with a semantic output; needs detectron2.
 
-Written from detectron2's documented interface and tested on a stand-in of it; detectron2 itself
-cannot be installed on the development machines.
+Written from detectron2's documentation and tested on a stand-in, since detectron2 itself cannot be
+installed on the development machines.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Detectron2Detector:
     """Scores images by the `sem_seg` output of a detectron2 model.
 
     Args:
-        checkpoint: its weights, .pth or .pkl; read by us, so no pickle runs code.
+        checkpoint: its weights, .pth or .pkl; `checkpoints.reading` reads them, without code.
         device: torch device.
         config: its configuration, a .yaml file.
-        extend: `module:function` of the project that adds its keys to the configuration, for
-            example `mask2former:add_maskformer2_config`; several separated by commas.
-        rule: see `pixel_rules`; `max_logit` also ranks pixels rightly where the output is a sum
-            of masks (Mask2Former) and not logits.
-        road: the index of the drivable class, or None.
+        extend: functions, as `module:function` separated by commas, that add a project's keys to
+            the configuration: `mask2former:add_maskformer2_config`.
+        rule: see `pixel_rules`; `max_logit` also suits an output that is no logits but a sum of
+            masks (Mask2Former).
+        road: the index of the drivable class, or None if there is none.
 
     Raises:
         ImportError: detectron2, or a module of `extend`, does not import.
@@ -58,15 +58,14 @@ class Detectron2Detector:
             from detectron2.modeling import build_model
         except ImportError as error:
             raise ImportError(
-                f"detectron2 does not import ({error}). It is not on PyPI; beside torch: "
+                f"detectron2 does not import ({error}). It is not on PyPI; after torch, run "
                 "pip install 'git+https://github.com/facebookresearch/detectron2.git' "
                 "--no-build-isolation. mask2anomaly, rba, uno, eam and maskomaly run here without "
                 "it."
             ) from error
         if checkpoint is None:
             raise CheckpointError("detectron2 needs the model's weights as its checkpoint")
-        if rule not in pixel_rules.RULES:
-            raise ValueError(f"no rule {rule!r}; there are {', '.join(pixel_rules.RULES)}")
+        self._rule = pixel_rules.find_rule(rule)
         settings = get_cfg()
         for target in filter(None, extend.split(",")):
             module, _, function = target.strip().partition(":")
@@ -80,7 +79,6 @@ class Detectron2Detector:
             [test.MIN_SIZE_TEST, test.MIN_SIZE_TEST], test.MAX_SIZE_TEST
         )
         self._bgr = test.FORMAT == "BGR"
-        self._rule = pixel_rules.RULES[rule]
         self._road = road
 
     def score(self, image: Image) -> ScoreMap:
@@ -89,11 +87,11 @@ class Detectron2Detector:
         return scores
 
     def score_tensor(self, image: Image) -> torch.Tensor:
-        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        """Return the anomaly score as a tensor on the detector's device."""
         return self._rule(self._maps(image))
 
     def detect(self, image: Image) -> Detection:
-        """Return the score and where the strongest class is road."""
+        """Return the score, and as road all pixels whose strongest class is `road`."""
         maps = self._maps(image)
         road = None if self._road is None else (maps.argmax(0) == self._road).cpu().numpy()
         return Detection(self._rule(maps).cpu().numpy(), road)
@@ -104,7 +102,7 @@ class Detectron2Detector:
         check_image(image)
         height, width = image.shape[:2]
         transform = self._resizing.get_transform(image)
-        # MIN_SIZE_TEST 0 gives a transform without sizes: the image as it is.
+        # With MIN_SIZE_TEST 0, the transform has no sizes and leaves the image as it is.
         sized = hasattr(transform, "new_h")
         small = resize(image, (transform.new_h, transform.new_w)) if sized else image
         pixels = np.ascontiguousarray(small[:, :, ::-1] if self._bgr else small)
@@ -115,7 +113,7 @@ class Detectron2Detector:
         }
         output: dict[str, Any] = self._model([entry])[0]
         if "sem_seg" not in output:
-            raise ValueError(f"the model gives {', '.join(output)}, and no sem_seg")
+            raise ValueError(f"the model returns {', '.join(output)}, but no sem_seg")
         maps: torch.Tensor = output["sem_seg"].float()
         return maps
 

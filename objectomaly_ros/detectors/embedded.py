@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,7 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn import functional as F
 
+from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.arrays.opencv_torch import resize_map
+from objectomaly_ros.checkpoints.names import load_tensors
 from objectomaly_ros.detectors.embedded_net import ROAD, EmbeddedNet, NetConfig, enlarge
 from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.types import Detection, Image, ScoreMap
@@ -34,9 +37,8 @@ class EmbeddedDetector:
     Thread-safe: the network keeps no state between calls.
 
     Attributes:
-        threshold: score above which a pixel is taken for an obstacle (best F1 on the
-            development set that the checkpoint names).
-        metadata: what the checkpoint says of its training, decoded from JSON.
+        threshold: score above which a pixel is an obstacle (best F1 on the development set).
+        metadata: of the checkpoint, on its training.
     """
 
     def __init__(
@@ -52,14 +54,14 @@ class EmbeddedDetector:
         """Load the weights.
 
         Args:
-            checkpoint: a safetensors file of `tools.training`; None for the packaged.
+            checkpoint: a safetensors file of `tools.training`; None for the packaged weights.
             device: torch device.
-            input_size: images are scaled to as many pixels as the 4:3 image with this short side
-                has; smaller is faster, and misses more of what is far.
+            input_size: images are scaled to the pixel count of a 4:3 image with this short side;
+                a smaller one is faster, and misses more of the far objects.
             precision: "float16" only on CUDA.
             flip: average with the mirrored image: better scores at twice the time.
             fuse: fold the batch normalisations into the convolutions and, on a CPU, freeze the
-                network (equal to rounding, and faster).
+                network: faster, and equal up to rounding.
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
@@ -79,13 +81,13 @@ class EmbeddedDetector:
         if fuse:
             self.net.fuse()
         if self.device.type == "cpu":
-            # glibc gives blocks of over 128 kB back to the kernel, and every forward pass pays
-            # for their pages anew (a fifth of its time), until it has seen a large one freed.
+            # glibc returns blocks of over 128 kB to the kernel, and every forward pass pays for
+            # their pages again (a fifth of its time), until a larger one has been freed once.
             torch.empty(31 << 20, dtype=torch.uint8)
         self.dtype = torch.float16 if precision == "float16" else torch.float32
         self.net.to(self.device, self.dtype)
         self.net.to(memory_format=torch.channels_last)
-        self.threshold = float(str(self.metadata.get("threshold", 0.5)))
+        self.threshold = float(self.metadata["threshold"])
         self._maps: Callable[[torch.Tensor], torch.Tensor]
         self._maps = _Maps(self.net).eval().requires_grad_(False)
         if fuse and self.device.type == "cpu":
@@ -97,11 +99,7 @@ class EmbeddedDetector:
 
     @torch.inference_mode()
     def detect(self, image: Image) -> Detection:
-        """Return the anomaly score and the road of an RGB uint8 image (H, W, 3), in one pass.
-
-        Raises:
-            ValueError: the image has another shape or type.
-        """
+        """Return the anomaly score and the road of an RGB uint8 image (H, W, 3), in one pass."""
         score, margin = self._score_and_margin(image).cpu().numpy()
         if score.shape != image.shape[:2]:
             size = (image.shape[1], image.shape[0])
@@ -111,7 +109,7 @@ class EmbeddedDetector:
 
     @torch.inference_mode()
     def score_tensor(self, image: Image) -> torch.Tensor:
-        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        """Return the anomaly score as a tensor on the detector's device."""
         score = self._score_and_margin(image)[0]
         return resize_map(score, (image.shape[0], image.shape[1]), cv2.INTER_LINEAR)
 
@@ -149,11 +147,10 @@ def freeze(
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Compile `module`: the same sums, a fifth less time on a CPU.
 
-    The result takes inputs of any size: nothing in the network depends on numbers of pixels that
-    were fixed while it was traced with an input of `shape`.
+    The result takes inputs of any size; `shape` is that of the example that it is traced with.
     """
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch would rather have torch.compile, which needs a gcc
+        warnings.simplefilter("ignore")  # torch recommends torch.compile, which needs a gcc
         example = torch.rand(shape).contiguous(memory_format=torch.channels_last)
         traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         frozen = torch.jit.freeze(traced)
@@ -166,9 +163,8 @@ def freeze(
 def score_and_road(logits: torch.Tensor) -> torch.Tensor:
     """Turn logits (B, 12, h, w) into anomaly scores in [0, 1] and road margins: (B, 2, h, w).
 
-    The margin is the road's logit less the best other class's: above 0 where road wins. The
-    outlier logits are smoothed first (Gaussian, sigma 1.5), which evens out holes in objects and
-    lone pixels of alarm.
+    The margin is the road's logit minus the best other class's: positive on road. The outlier
+    logits are smoothed first (Gaussian), which removes holes in objects and isolated pixels.
     """
     classes = logits[:, :-1]
     other = torch.cat([classes[:, :ROAD], classes[:, ROAD + 1 :]], dim=1).amax(1, keepdim=True)
@@ -179,33 +175,23 @@ def score_and_road(logits: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.sigmoid(smooth), classes[:, ROAD : ROAD + 1] - other], dim=1)
 
 
-def check_image(image: Image) -> None:
-    """Raise ValueError unless `image` is an RGB uint8 array of shape (H, W, 3), H, W > 0."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"image is a {type(image).__name__}; want a numpy array (H, W, 3) uint8")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
-        raise ValueError(
-            f"image has shape {image.shape} and dtype {image.dtype}; want RGB (H, W, 3) uint8"
-        )
-
-
 def network_size(shape: tuple[int, ...], short_side: int) -> tuple[int, int]:
     """Return the (height, width) that an image of `shape` is scaled to.
 
-    As many pixels as the 4:3 image of that short side has, whatever the shape: so the time a frame
-    takes does not depend on the camera.
+    Every image gets the pixel count of a 4:3 image with that short side, so that all cameras take
+    the same time.
     """
     height, width = shape[:2]
     scale = (short_side * short_side * 4 / 3 / (height * width)) ** 0.5
     return max(8, round(height * scale)), max(8, round(width * scale))
 
 
-def load_network(path: Path) -> tuple[EmbeddedNet, dict[str, object]]:
-    """Load a network, in evaluation mode, and its checkpoint's metadata.
+def load_network(path: Path) -> tuple[EmbeddedNet, dict[str, Any]]:
+    """Load a network, in evaluation mode, and the metadata of its checkpoint.
 
     Raises:
         FileNotFoundError: there is no file `path`.
-        ValueError: it is no safetensors file, or one of another network; names the tensors.
+        ValueError: it is damaged or of another network; the message names the tensors.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -218,24 +204,15 @@ def load_network(path: Path) -> tuple[EmbeddedNet, dict[str, object]]:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
-    if texts.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} is no checkpoint of the embedded detector: its metadata say format "
-            f"{texts.get('format')!r}, want {FORMAT!r}"
-        )
-    metadata = {key: json.loads(value) for key, value in texts.items() if key != "format"}
-    net = EmbeddedNet(NetConfig.from_dict(metadata["config"]))
-    expected = {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
-    missing, unknown = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
-    wrong = [
-        f"{name} {tuple(tensors[name].shape)}, want {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    if missing or unknown or wrong:
-        raise ValueError(
-            f"{path} does not fit the embedded network: missing {missing[:5]}, "
-            f"unknown {unknown[:5]}, wrong shape {wrong[:5]}"
-        )
-    net.load_state_dict(tensors, strict=False)
+    if texts.pop("format", None) != FORMAT:
+        raise ValueError(f"{path} is no checkpoint of the embedded detector ({FORMAT})")
+    try:
+        metadata: dict[str, Any] = {key: json.loads(value) for key, value in texts.items()}
+        net = EmbeddedNet(NetConfig.from_dict(metadata["config"]))
+        threshold = float(metadata.setdefault("threshold", 0.5))
+        if not math.isfinite(threshold):
+            raise ValueError(f"threshold is {threshold}")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has damaged metadata: {error!r}") from error
+    load_tensors(net, tensors, str(path))
     return net.eval(), metadata

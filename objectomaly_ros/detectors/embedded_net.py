@@ -32,7 +32,7 @@ ROAD = CLASSES.index("road")
 
 @dataclass(frozen=True)
 class NetConfig:
-    """Widths and depths; stored with the weights, so a checkpoint rebuilds its own network.
+    """Widths and depths; stored with the weights, so that a checkpoint builds its own network.
 
     Attributes:
         widths: channels at stride 2, 4, 8, 16 and 32.
@@ -50,12 +50,18 @@ class NetConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> NetConfig:
-        """Build from what `as_dict` gave, lists in the tuples' place."""
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
-        }
-        return cls(**values)
+        """Build from the result of `as_dict`, with lists for tuples.
+
+        Raises:
+            TypeError, ValueError: it is no such result, or describes a huge network.
+        """
+        config = cls(tuple(fields["widths"]), tuple(fields["depths"]), fields["decoder"])
+        limits = [(size, 1024) for size in (*config.widths, config.decoder)]
+        limits += [(depth, 32) for depth in config.depths]
+        fine = (isinstance(size, int) and 0 < size <= limit for size, limit in limits)
+        if not all(fine) or len(config.widths) != len(config.depths) + 1:
+            raise ValueError(f"{config}: widths must be 1 to 1024, depths 1 to 32")
+        return config
 
 
 class ConvNorm(nn.Module):
@@ -115,8 +121,8 @@ class Bottleneck(nn.Module):
 class EmbeddedNet(nn.Module):
     """Maps (B, 3, H, W) float images in [0, 1] to class and outlier logits.
 
-    `forward` returns (B, len(CLASSES) + 1, ceil(H/2), ceil(W/2)); the last channel is the
-    outlier logit. `enlarge` brings a map to the image's resolution.
+    `forward` returns (B, len(CLASSES) + 1, ceil(H/2), ceil(W/2)); the last channel is the outlier
+    logit. `enlarge` doubles a map's resolution.
     """
 
     def __init__(self, config: NetConfig | None = None) -> None:

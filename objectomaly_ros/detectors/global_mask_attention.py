@@ -1,6 +1,4 @@
-"""Mask2Anomaly's global mask attention: every query looks at its foreground and at its background,
-separately.
-"""
+"""Global mask attention of Mask2Anomaly: queries attend to their foreground and background."""
 
 from __future__ import annotations
 
@@ -9,8 +7,7 @@ from torch import nn
 
 
 class GlobalMaskAttention(nn.Module):
-    """Stands in a decoder layer's place for masked cross-attention (Mask2Anomaly, arXiv 2307.13316,
-    section 3.2).
+    """Replaces the masked cross-attention of a decoder layer (arXiv 2307.13316, section 3.2).
 
     Args:
         width: channels of queries and features.
@@ -30,19 +27,18 @@ class GlobalMaskAttention(nn.Module):
         attn_mask: torch.Tensor,
         key_padding_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, None]:
-        """Return the sum of what the two attentions read, (Q, B, C), and None in the weights'
-        place.
+        """Return the sum of both attentions, (Q, B, C), and None for the weights.
 
         Args:
             query: (Q, B, C).
             key: (S, B, C).
             value: (S, B, C).
-            attn_mask: (B * heads, Q, S) bool, True where the foreground attention must not look; a
-                query with no foreground at all comes with a row of False and looks everywhere.
+            attn_mask: (B * heads, Q, S) bool, True for background; all False for a query without
+                foreground, which attends to everything.
             key_padding_mask: must be None; the networks here never mask padding.
         """
         hidden = ~attn_mask
-        # A row that hides everything would make the softmax 0/0: such a query looks everywhere.
+        # With everything hidden the softmax would be 0/0: such a query attends to everything.
         hidden &= ~hidden.all(-1, keepdim=True)
         return (
             self.foreground(query, key, value, attn_mask=attn_mask, need_weights=False)[0]

@@ -1,6 +1,4 @@
-"""The network of Mask2Anomaly, RbA, UNO, EAM and Maskomaly, built on transformers' Mask2Former from
-numbers alone.
-"""
+"""The network of Mask2Anomaly, RbA, UNO, EAM and Maskomaly, on Mask2Former of transformers."""
 
 from __future__ import annotations
 
@@ -25,13 +23,13 @@ _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 class Prediction(NamedTuple):
-    """What the network says of a batch of B images.
+    """The network's output for a batch of B images.
 
     Attributes:
         class_logits: (B, Q, K+1).
         mask_logits: (B, Q, h, w), a quarter of the input's size.
-        layer_class_logits: the class logits before the first and after every decoder layer; the
-            last are `class_logits`.
+        layer_class_logits: class logits before the first and after every decoder layer; the last
+            are `class_logits`.
     """
 
     class_logits: torch.Tensor
@@ -40,12 +38,9 @@ class Prediction(NamedTuple):
 
 
 class Mask2FormerNetwork(nn.Module):
-    """Images in, masks and their classes out.
+    """Maps images to masks and their classes.
 
-    Weights are left uninitialised: they come from a checkpoint (`name_conversion.load_official`).
-
-    Args:
-        architecture: which network.
+    Its weights are uninitialised until `name_conversion.load_official` loads a checkpoint.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -75,8 +70,7 @@ class Mask2FormerNetwork(nn.Module):
             multi_scale_features=pixels.decoder_hidden_states,
             mask_features=pixels.decoder_last_hidden_state,
         )
-        # One small layer for ten states of 100 queries: cheaper than a flag that only tests would
-        # set.
+        # One small layer for ten states of 100 queries: cheaper than a flag for the tests.
         layers = [
             self.segmenter.class_predictor(s.transpose(0, 1))
             for s in decoded.intermediate_hidden_states
@@ -102,7 +96,7 @@ def _config(architecture: Architecture) -> Mask2FormerConfig:
             drop_path_rate=0.0,
             out_features=_STAGES,
         )
-    # transformers warns that it never tried ResNet here; the goldens say that it is right.
+    # transformers warns that it never tried ResNet here; the goldens prove it right.
     logging.getLogger("transformers.models.mask2former.configuration_mask2former").setLevel(
         logging.ERROR
     )
@@ -119,16 +113,13 @@ def _config(architecture: Architecture) -> Mask2FormerConfig:
         num_queries=architecture.queries,
         num_labels=architecture.classes,
         use_auxiliary_loss=False,
-        # With one level the pixel decoder starts at stride 32, so that its pyramid climbs over
-        # three maps, not one.
+        # With one level, the pixel decoder starts at stride 32 and its pyramid has three maps.
         feature_strides=[4, 8, 16, 32] if architecture.levels == 3 else [4, 32, 32, 32],
     )
 
 
 def _use_one_level(model: nn.Module, architecture: Architecture) -> None:
-    """Leave the decoders only the stride-32 map, as RbA does; transformers fixes three levels in
-    four places.
-    """
+    """Give the decoders only the stride-32 map, as RbA does; transformers fixes three levels."""
     parts: Any = model
     pixel_decoder = parts.pixel_level_module.decoder
     pixel_decoder.num_feature_levels = 1

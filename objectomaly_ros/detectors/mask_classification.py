@@ -40,10 +40,10 @@ class Recipe:
     """How the authors of a detector use its network.
 
     Attributes:
-        architectures: the networks that its checkpoints come in.
+        architectures: of its checkpoints.
         rule: the anomaly score.
         input_size: the published size policy.
-        flip: whether the published score is averaged with the mirrored image's.
+        flip: the published score is averaged with that of the mirrored image.
     """
 
     architectures: tuple[Architecture, ...]
@@ -68,11 +68,10 @@ class MaskClassificationDetector:
 
     Args:
         network: with its weights loaded.
-        recipe: score, size policy and flip of the detector.
+        recipe: of the detector.
         device: torch device, such as `cpu`, `cuda`, `cuda:1`.
-        precision: `float32`, or `float16` | `bfloat16` for the network's matrix products; scores
-            are float32 always.
-        flip: average with the mirrored image's score; default as published.
+        precision: of the network's matrix products; scores are always float32.
+        flip: average with the score of the mirrored image; default as published.
         input_size: see `preprocessing.InputSize`; default as published.
         compiled: run the network through `torch.compile`; the first image of every size then takes
             minutes.
@@ -98,20 +97,18 @@ class MaskClassificationDetector:
         self._policy = size_policy(input_size, recipe.input_size)
 
     def score(self, image: Image) -> ScoreMap:
-        """Return the anomaly score of an RGB image, (H, W) float32; its range depends on the
-        detector's rule.
-        """
+        """Return the anomaly score of an RGB image, (H, W) float32; its range is the rule's."""
         scores: ScoreMap = self.score_tensor(image).cpu().numpy()
         return scores
 
     def score_tensor(self, image: Image) -> torch.Tensor:
-        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        """Return the anomaly score as a tensor on the detector's device."""
         check_image(image)
         with torch.inference_mode():
             return self._mean_score(image, *self.predict(image))
 
     def detect(self, image: Image) -> Detection:
-        """Return the score and where the network's strongest class is road."""
+        """Return the score, and as road all pixels whose strongest class is road."""
         check_image(image)
         with torch.inference_mode():
             classes, masks, geometry = self.predict(image)
@@ -121,9 +118,7 @@ class MaskClassificationDetector:
         return Detection(score.cpu().numpy(), road.cpu().numpy())
 
     def predict(self, image: Image) -> tuple[torch.Tensor, torch.Tensor, Geometry]:
-        """Return the class logits (Q, K+1), the mask logits (Q, h, w) and the sizes from there to
-        the image.
-        """
+        """Return class logits (Q, K+1), mask logits (Q, h, w), and the sizes on the way back."""
         shape = image.shape[0], image.shape[1]
         size = network_size(shape, self._policy)
         pixels = normalised(resize(image, size), self._device, multiple=32)
@@ -156,22 +151,14 @@ def load(
     input_size: InputSize = "published",
     compiled: bool = False,
 ) -> MaskClassificationDetector:
-    """Build the detector `name` from the file that its authors publish.
+    """Build the detector `name`, a key of `RECIPES`, from the file of its authors.
 
-    Args:
-        name: a key of `RECIPES`.
-        checkpoint: the file, as it comes (.pth, .pkl) or converted (.safetensors).
-        device: see `MaskClassificationDetector`, as the further options.
-        precision: see there.
-        flip: see there.
-        input_size: see there.
-        compiled: see there.
+    The options are those of `MaskClassificationDetector`. They are checked before the file is read,
+    which takes seconds.
 
     Raises:
-        CheckpointError: no file, an unsafe or damaged one, another detector's, or tensors that do
-            not fit.
-        ValueError: the device is not there, or an option is none of its values; said before the
-            file is read, which takes seconds.
+        CheckpointError: the file is missing, unsafe, damaged, or of another detector.
+        ValueError: there is no such device, or an option has a wrong value.
     """
     recipe = RECIPES[name]
     device_of(device)
@@ -183,7 +170,7 @@ def load(
         )
     content = read_content(checkpoint)
     tensors = canonical(content.tensors)
-    if content.match_ends:  # all architectures of a recipe have the same names
+    if content.match_ends:  # the architectures of a recipe share their names
         expected = official_names(Mask2FormerNetwork(recipe.architectures[0]))
         tensors = by_their_ends(tensors, expected, str(checkpoint))
     check_owner(name, tensors, str(checkpoint))
@@ -208,9 +195,7 @@ maskomaly = partial(load, "maskomaly")
 
 
 def _best_fit(known: tuple[Architecture, ...], tensors: dict[str, torch.Tensor]) -> Architecture:
-    """Choose by the width of the backbone's first layer; where none fits the first, whose check
-    then names the misfit.
-    """
+    """Choose by the width of the backbone's first layer; if none fits, loading names the misfit."""
     stem = tensors.get("backbone.patch_embed.proj.weight")
     fitting = [a for a in known if stem is not None and a.width == stem.shape[0]]
     return fitting[0] if fitting else known[0]

@@ -1,6 +1,4 @@
-"""Puts official (detectron2) tensors into the transformers network, and says exactly what does not
-fit.
-"""
+"""Loads official (detectron2) tensors into the transformers network, or names the misfits."""
 
 from __future__ import annotations
 
@@ -57,42 +55,26 @@ _RULES = [
             r"\.predictor\.mask_predictor\.mask_embedder\.(\d)\.0\.",
             r".predictor.mask_embed.layers.\1.",
         ),
-        (
-            r"\.predictor\.layers\.(\d+)\.self_attn\.[qkv]_proj\.",
-            r".predictor.transformer_self_attention_layers.\1.self_attn.in_proj_",
-        ),
-        (
-            r"\.predictor\.layers\.(\d+)\.self_attn\.",
-            r".predictor.transformer_self_attention_layers.\1.self_attn.",
-        ),
-        (
-            r"\.predictor\.layers\.(\d+)\.self_attn_layer_norm\.",
-            r".predictor.transformer_self_attention_layers.\1.norm.",
-        ),
-        (
-            r"\.predictor\.layers\.(\d+)\.cross_attn\.(foreground|background)\.",
-            r".predictor.transformer_cross_attention_layers.\1.multihead_attn_\2.",
-        ),
-        (
-            r"\.predictor\.layers\.(\d+)\.cross_attn\.",
-            r".predictor.transformer_cross_attention_layers.\1.multihead_attn.",
-        ),
-        (
-            r"\.predictor\.layers\.(\d+)\.cross_attn_layer_norm\.",
-            r".predictor.transformer_cross_attention_layers.\1.norm.",
-        ),
-        (
-            r"\.predictor\.layers\.(\d+)\.final_layer_norm\.",
-            r".predictor.transformer_ffn_layers.\1.norm.",
-        ),
-        (
-            r"\.predictor\.layers\.(\d+)\.fc(\d)\.",
-            r".predictor.transformer_ffn_layers.\1.linear\2.",
+        *(
+            (rf"\.predictor\.layers\.(\d+)\.{ours}\.", rf".predictor.transformer_{theirs}")
+            for ours, theirs in (
+                (r"self_attn\.[qkv]_proj", r"self_attention_layers.\1.self_attn.in_proj_"),
+                (r"self_attn", r"self_attention_layers.\1.self_attn."),
+                (r"self_attn_layer_norm", r"self_attention_layers.\1.norm."),
+                (
+                    r"cross_attn\.(foreground|background)",
+                    r"cross_attention_layers.\1.multihead_attn_\2.",
+                ),
+                (r"cross_attn", r"cross_attention_layers.\1.multihead_attn."),
+                (r"cross_attn_layer_norm", r"cross_attention_layers.\1.norm."),
+                (r"final_layer_norm", r"ffn_layers.\1.norm."),
+                (r"fc(\d)", r"ffn_layers.\1.linear\2."),
+            )
         ),
     )
 ]
-# Numbers that start elsewhere: stages of ResNet from res2, its convolutions from conv1, Swin's
-# norms from norm0.
+# Numbers with another origin: ResNet's stages from res2, its convolutions from conv1, Swin's norms
+# from norm0.
 _SHIFTS = [
     (re.compile(r"^backbone\.stage(\d)\."), "backbone.res{}.", 2),
     (re.compile(r"conv<(\d)>"), "conv{}", 1),
@@ -108,8 +90,7 @@ def official_name(name: str) -> tuple[str, int | None]:
     """Translate the name of one tensor of `Mask2FormerNetwork`.
 
     Returns:
-        The official name, and which third of its rows (0 query, 1 key, 2 value), or None for the
-        whole tensor.
+        the official name, and the third of its rows (0 query, 1 key, 2 value), or None for all.
     """
     part = _PART_OF_THREE.search(name)
     for pattern, replacement in _RULES:
@@ -122,7 +103,7 @@ def official_name(name: str) -> tuple[str, int | None]:
 
 
 def official_names(network: nn.Module) -> set[str]:
-    """Return the names of all tensors that `load_official` wants for a `Mask2FormerNetwork`."""
+    """Return the official names of all tensors of a `Mask2FormerNetwork`."""
     return {official_name(n)[0] for n in network.state_dict() if not _NOT_OFFICIAL.search(n)}
 
 
@@ -131,12 +112,11 @@ def load_official(network: nn.Module, tensors: Mapping[str, torch.Tensor], sourc
 
     Args:
         network: its parameters and buffers are replaced.
-        tensors: official name -> tensor, names canonical (`checkpoints.names`).
+        tensors: under canonical names (`checkpoints.names`).
         source: the file's name, for messages.
 
     Raises:
-        CheckpointError: tensors are missing, have another shape, or are left over (a network of
-        another size).
+        CheckpointError: tensors are missing, have another shape, or are left over.
     """
     missing: list[str] = []
     misshaped: list[str] = []
@@ -152,15 +132,13 @@ def load_official(network: nn.Module, tensors: Mapping[str, torch.Tensor], sourc
         if tensor is None:
             missing.append(official)
             continue
-        expected = (
-            list(current.shape) if part is None else [3 * current.shape[0], *current.shape[1:]]
-        )
+        rows, *rest = current.shape
+        expected = [rows if part is None else 3 * rows, *rest]
         if list(tensor.shape) != expected:
             misshaped.append(f"{official} {list(tensor.shape)} instead of {expected}")
             continue
-        loaded[name] = (tensor if part is None else tensor.chunk(3)[part]).to(
-            current.dtype, copy=True
-        )
+        own = tensor if part is None else tensor.chunk(3)[part]
+        loaded[name] = own.to(current.dtype, copy=True)
     extra = [
         name
         for name in tensors

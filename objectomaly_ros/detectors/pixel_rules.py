@@ -1,6 +1,4 @@
-"""Anomaly scores of per-pixel networks: logits of K classes in, one map out; higher is more
-anomalous.
-"""
+"""Anomaly scores of per-pixel networks: logits of K classes in, one map out."""
 
 from __future__ import annotations
 
@@ -44,10 +42,15 @@ RULES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+def find_rule(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a rule by name; raise a ValueError with all names if there is none."""
+    if name not in RULES:
+        raise ValueError(f"no rule {name!r}; there are {', '.join(RULES)}")
+    return RULES[name]
+
+
 def smooth(score: torch.Tensor) -> torch.Tensor:
-    """Blur a map, (H, W), with a 7x7 Gaussian of sigma 1, borders mirrored: part of RPL's score
-    (arXiv 2211.14512).
-    """
+    """Blur a map, (H, W), with a 7x7 Gaussian of sigma 1 and mirrored borders, as RPL does."""
     offsets = torch.arange(-3, 4, dtype=score.dtype, device=score.device)
     kernel = torch.exp(-0.5 * offsets**2)
     kernel = kernel / kernel.sum()

@@ -1,4 +1,4 @@
-"""Score maps that another program has computed: the refinement is post-hoc, any will do."""
+"""Score maps of another program as a detector: refinement is post-hoc and takes any."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from objectomaly_ros.types import Image, ScoreMap
 
 
 class PrecomputedDetector:
-    """Answers every image with a map from a folder.
+    """Scores every image by a map from a folder.
 
-    An image carries no name, so the files are taken in the order of their names, one a call;
-    `select` names the next one instead.
+    An image has no name: each call takes the next file in the order of names, or the one that
+    `select` has named.
 
     Args:
-        checkpoint: a folder of maps (.npy, .npz, 16-bit .png, .tif), or one such file, which then
-            serves every image.
-        device: ignored; it is here because every detector takes it.
-        key: which array of .npz files, see `read_score_map`.
+        checkpoint: a folder of maps (.npy, .npz, 16-bit .png, .tif), or one such file for all
+            images.
+        device: ignored.
+        key: name of the array in .npz files, see `read_score_map`.
 
     Raises:
         FileNotFoundError: there is no such folder or file, or no map in it.
@@ -45,7 +45,7 @@ class PrecomputedDetector:
         self._key = key
 
     def select(self, name: str) -> None:
-        """Make the map called `name`, with or without its suffix, the next one.
+        """Make the map `name`, with or without suffix, the next one.
 
         Raises:
             FileNotFoundError: there is none.
@@ -60,7 +60,7 @@ class PrecomputedDetector:
         """Return the next map, (H, W) float32.
 
         Raises:
-            ValueError: its size is not the image's.
+            ValueError: it cannot be read, or has another size than the image.
             IndexError: every map has been used.
         """
         check_image(image)

@@ -14,19 +14,22 @@ from objectomaly_ros.types import Image
 
 Size: TypeAlias = tuple[int, int]
 InputSize: TypeAlias = int | Sequence[int] | Literal["published"] | None
-"""The image's size at the network: a short side (the long side at most twice that), (height,
-width), None for the image's own size, or `published` for what the detector's authors evaluated
-with."""
+"""The size of the network's input: a short side (the long side is at most twice that), (height,
+width), None for the image's own size, or `published` for that of the authors' evaluation."""
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 def size_policy(input_size: InputSize, published: int | None) -> int | Size | None:
-    """Return what an `input_size` option means to a detector whose authors took `published`.
+    """Return a short side, a (height, width), or None for the image's own size.
+
+    Args:
+        input_size: the option of a detector.
+        published: its authors' choice.
 
     Raises:
-        ValueError: it is none of the forms of `InputSize`.
+        ValueError: `input_size` is no `InputSize`.
     """
     if input_size is None:
         return None
@@ -52,8 +55,8 @@ def _is_side(value: object) -> TypeGuard[int]:
 def network_size(shape: Size, policy: int | Size | None) -> Size:
     """Return the (height, width) that an image of `shape` is resized to.
 
-    A short side is scaled as detectron2's `ResizeShortestEdge` does it: to exactly that side unless
-    the other would exceed twice that, halves rounded up.
+    A short side is scaled as by detectron2's `ResizeShortestEdge`: exactly, unless the long side
+    would exceed twice that; halves are rounded up.
     """
     if policy is None:
         return shape
@@ -68,9 +71,7 @@ def network_size(shape: Size, policy: int | Size | None) -> Size:
 
 
 def resize(image: Image, size: Size) -> Image:
-    """Resize an image to (height, width) with Pillow's bilinear filter, which antialiases: what the
-    authors used.
-    """
+    """Resize an image to (height, width) with Pillow's bilinear filter, which antialiases."""
     if image.shape[:2] == size:
         return image
     small = PillowImage.fromarray(image).resize((size[1], size[0]), PillowImage.Resampling.BILINEAR)
@@ -89,11 +90,11 @@ def normalised(
 
     Args:
         image: RGB, (H, W, 3) uint8.
-        device: where the result is made; the image travels there as bytes.
+        device: of the result; the image is sent there as bytes.
         multiple: the sides are padded to a multiple of this, right and bottom, with zeros after
             normalisation.
-        mean: subtracted, a value a channel, in 0..255.
-        std: divides then.
+        mean: per channel, in 0..255.
+        std: per channel.
 
     Returns:
         (1, 3, h, w) float32.
@@ -104,6 +105,6 @@ def normalised(
     height, width = image.shape[:2]
     padding = (0, -width % multiple, 0, -height % multiple)
     batch = F.pad((pixels - centre) / spread, padding)[None]
-    if device.type == "cuda":  # what convolutions in half precision are fastest with
+    if device.type == "cuda":  # fastest for convolutions in half precision
         return batch.contiguous(memory_format=torch.channels_last)
     return batch

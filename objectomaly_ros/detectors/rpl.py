@@ -33,9 +33,9 @@ class RplDetector:
         network: with its weights loaded.
         device: torch device.
         rule: `energy` as published, or `entropy`.
-        precision: of the network's convolutions; scores are float32 always.
-        flip: average with the mirrored image's score; published without.
-        input_size: see `preprocessing.InputSize`; published with the image's own size.
+        precision: of the network's convolutions; scores are always float32.
+        flip: average with the score of the mirrored image; not published so.
+        input_size: see `preprocessing.InputSize`; `published` is the image's own size.
         compiled: run the network through `torch.compile`.
     """
 
@@ -65,12 +65,12 @@ class RplDetector:
         return scores
 
     def score_tensor(self, image: Image) -> torch.Tensor:
-        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        """Return the anomaly score as a tensor on the detector's device."""
         check_image(image)
         return self._mean_score(image, self._logits(image)[1])
 
     def detect(self, image: Image) -> Detection:
-        """Return the score and where the closed-set network sees road."""
+        """Return the score, and as road all pixels that the closed-set network calls road."""
         check_image(image)
         vanilla, anomaly = self._logits(image)
         score = self._mean_score(image, anomaly)
@@ -105,13 +105,12 @@ def load(
     input_size: InputSize = "published",
     compiled: bool = False,
 ) -> RplDetector:
-    """Build the detector from the authors' file; options as in `RplDetector`.
+    """Build the detector from the file of its authors, with the options of `RplDetector`.
 
     Raises:
-        CheckpointError: no file, an unsafe or damaged one, another detector's, or tensors that do
-            not fit.
-        ValueError: the device is not there, or an option is none of its values; said before the
-            file is read, which takes seconds.
+        CheckpointError: the file is missing, unsafe, damaged, or of another detector.
+        ValueError: there is no such device, or an option has a wrong value; checked before the file
+            is read.
     """
     device_of(device)
     _check_rule(rule)

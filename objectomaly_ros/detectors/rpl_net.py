@@ -1,7 +1,7 @@
 """The network of RPL: DeepLabV3+ on WideResNet-38, and a residual block that learns anomaly.
 
-Residual Pattern Learning (Liu et al., ICCV 2023, arXiv 2211.14512). Attributes are named so that
-the authors' tensors load as they are.
+Residual Pattern Learning (Liu et al., ICCV 2023, arXiv 2211.14512). Attributes have the names of
+the authors' tensors.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ _DILATIONS = (12, 24, 36)
 
 
 class RplNetwork(nn.Module):
-    """Images in, closed-set logits and anomaly logits out.
+    """Maps images to closed-set logits and anomaly logits.
 
     Args:
-        width: channels of the first convolution; the published network has 64, and every other
-            number of channels follows from it.
+        width: channels of the first convolution, 64 as published; all others follow from it.
         classes: known classes.
     """
 
@@ -30,10 +29,10 @@ class RplNetwork(nn.Module):
         self.eval()
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (B, classes, H, W) logits twice: of the closed set, and with the residual.
+        """Return two logits (B, classes, H, W): of the closed set, and with the residual.
 
         Args:
-            images: (B, 3, H, W), normalised, any size from 8 pixels a side.
+            images: (B, 3, H, W), normalised, with sides of at least 8 pixels.
         """
         vanilla, anomaly = self.branch1(images)
         size = images.shape[2:]
@@ -74,7 +73,7 @@ class _Branch(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """What is added to the decoded features so that anomalies lose their classes."""
+    """The residual of the decoded features that takes the class from anomalies."""
 
     def __init__(self, channels: int, features: int, decoded: int) -> None:
         super().__init__()

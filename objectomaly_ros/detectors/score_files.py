@@ -1,4 +1,4 @@
-"""Folders of score maps: one file an image, found by the image's name, written as they came."""
+"""Score maps in files: one per image, found by the image's name."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import ScoreMap
 
 SUFFIXES = (".npz", ".npy", ".tif", ".tiff", ".png")
-# What programs append to an image's name for its score map.
+# Programs append these to an image's name.
 _ENDINGS = ("", "_score", "_anomaly", "_scores")
 
 
 def find_score_map(folder: str | Path, name: str) -> Path:
-    """Return the score map of the image called `name` (without its suffix; may hold subfolders).
+    """Return the score map of the image `name` (without suffix, may include subfolders).
 
     Raises:
-        FileNotFoundError: there is none; says what was looked for.
+        FileNotFoundError: there is none.
         ValueError: there are several.
     """
     folder = Path(folder)
@@ -50,8 +50,8 @@ def find_score_map(folder: str | Path, name: str) -> Path:
 def write_score_map(path: str | Path, score: ScoreMap) -> None:
     """Write a score map in the format of the suffix.
 
-    .npz (array `score`), .npy and .tif keep float32 as it is. .png has 16 bits for 0..1, as
-    `read_score_map` reads it, and clips what lies outside.
+    .npz (array `score`), .npy and .tif keep float32. .png has 16 bits for 0..1, and clips scores
+    outside.
 
     Args:
         path: of the file; its folder is made.
@@ -88,9 +88,9 @@ def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
     """Read a score map.
 
     Args:
-        path: .npy; .npz with one array, or one called `score` or `anomaly`; .png of 8 or 16 bits,
-            which is scaled to 0..1; .tif of floats as they are, or of integers scaled alike.
-        key: which array of an .npz that holds several.
+        path: .npy; .npz with one array, or one called `score` or `anomaly`; .png or .tif, of which
+            integers are scaled to 0..1.
+        key: name of the array in an .npz that holds several.
 
     Returns:
         (H, W) float32.

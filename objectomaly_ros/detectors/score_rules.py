@@ -1,15 +1,13 @@
-"""Anomaly scores of mask-classification networks: class and mask logits of Q queries in, one map
-out.
+"""Anomaly scores of mask-classification networks: logits of Q queries in, one map out.
 
 Every function takes
 
 * `class_logits`, (Q, K+1) float32, the last column "no object";
-* `mask_logits`, (Q, h, w) float32, at a quarter of the padded network input;
-* `geometry`, the sizes to go through on the way back to the image;
+* `mask_logits`, (Q, h, w) float32, a quarter of the padded network input;
+* `geometry`, the sizes on the way back to the image;
 
-and returns the score at the output size, (H, W) float32 on the logits' device, higher is more
-anomalous. The masks are enlarged a few queries at a time, so memory stays bounded; the sums are the
-same.
+and returns the score, (H, W) float32 at the output size, on the logits' device. The masks are
+enlarged a few queries at a time, which bounds the memory and leaves the sums the same.
 """
 
 from __future__ import annotations
@@ -36,9 +34,9 @@ class Geometry:
     """Sizes (height, width) between network and image.
 
     Attributes:
-        padded: the network's input, a multiple of 32.
-        valid: the part of it that shows the image, top left.
-        output: what the score is asked for, usually the image's own size.
+        padded: of the network's input, multiples of 32.
+        valid: of the image in it, top left.
+        output: of the score, usually the image's own.
     """
 
     padded: tuple[int, int]
@@ -49,9 +47,7 @@ class Geometry:
 def mask2anomaly(
     class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry
 ) -> torch.Tensor:
-    """One minus the strongest class (Objectomaly eq. 1, Mask2Anomaly sec. 3); can be negative,
-    since classes add up.
-    """
+    """One minus the strongest class (Objectomaly eq. 1, Mask2Anomaly sec. 3); may be negative."""
     return 1.0 - semantic_maps(class_logits, mask_logits, geometry).amax(0)
 
 
@@ -63,8 +59,8 @@ def rba(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometr
 def uno(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """Uncertainty with negative objectness (arXiv 2402.15374).
 
-    The last class before "no object" is the outlier class: a mask lowers the score as far as its
-    best known class is more probable than that.
+    The last class before "no object" is the outlier class. A mask lowers the score by the
+    probability of its best known class minus that of the outlier class.
     """
     probability = class_logits.softmax(-1)
     outlier = class_logits.shape[1] - 2
@@ -73,9 +69,7 @@ def uno(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometr
 
 
 def eam(class_logits: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Ensemble over masks (arXiv 2301.03407): one minus the sum of masks, each by its best class's
-    probability.
-    """
+    """Ensemble over masks (arXiv 2301.03407): one minus the sum of masks times best probability."""
     return 1.0 - _weighted_masks(class_logits.softmax(-1)[:, :-1].amax(1), mask_logits, geometry)
 
 
@@ -84,11 +78,11 @@ def maskomaly(
 ) -> torch.Tensor:
     """Maskomaly's combination of rejection and anomaly queries (arXiv 2305.16972), in [0, 1].
 
-    The padding is not cropped before the final resize by area, as in its evaluation.
+    As in its evaluation, the padding is not cropped before the final resize by area.
     """
     void = class_logits.shape[1] - 1
     confidence, label = class_logits.softmax(-1).max(-1)
-    # As lists: asked one by one, each would wait for the device.
+    # Lists: single elements would wait for the device each.
     kept = (label != void).tolist()
     sure = ((label != void) & (confidence > 0.7)).tolist()
 
@@ -121,10 +115,10 @@ def semantic_maps(
     """Return the sum over queries of class probability times mask, (classes, H, W) float32.
 
     Args:
-        class_logits: see the module.
-        mask_logits: see the module.
-        geometry: see the module.
-        classes: how many of the first classes; default all but "no object".
+        class_logits: see the module, as the next two.
+        mask_logits: see there.
+        geometry: see there.
+        classes: number of first classes; default all but "no object".
     """
     probability = class_logits.softmax(-1)[:, : classes or -1]
     height, width = geometry.padded
@@ -138,7 +132,7 @@ def semantic_maps(
 def _weighted_masks(
     weight: torch.Tensor, mask_logits: torch.Tensor, geometry: Geometry
 ) -> torch.Tensor:
-    """Sum the masks by `weight` (Q,); here the logits, not the masks, are resized to the output."""
+    """Return the sum of masks times `weight` (Q,); the logits are resized, not the masks."""
     total = mask_logits.new_zeros(geometry.output)
     for queries, logits in _enlarged(mask_logits, geometry.padded):
         masks = _resize(_crop(logits, geometry.valid), geometry.output).sigmoid()
@@ -151,7 +145,7 @@ def _enlarged(
 ) -> Iterator[tuple[range, torch.Tensor]]:
     for start in range(0, len(mask_logits), _CHUNK):
         queries = range(start, min(start + _CHUNK, len(mask_logits)))
-        # A copy even where nothing is enlarged: the caller may work in place.
+        # Always a copy: the caller works in place.
         logits = mask_logits[start : queries.stop]
         yield queries, logits.clone() if tuple(logits.shape[1:]) == size else _resize(logits, size)
 

@@ -33,23 +33,22 @@ _Network = Callable[[torch.Tensor], torch.Tensor]
 class SemanticDetector:
     """Scores images by how unsure a closed-set segmentation network is.
 
-    The network takes (1, 3, h, w) float32 and gives logits (1, K, h', w'), alone, first in a
-    tuple, or as `out` or `logits` of a dictionary; they are resized to the image.
+    The network takes (1, 3, h, w) float32. It returns logits (1, K, h', w'), which are resized to
+    the image: alone, first in a tuple, or as `out` or `logits` of a dictionary.
 
     Args:
         checkpoint: an ONNX model (.onnx; needs onnxruntime), or a TorchScript archive (.pt, .ts)
             of tensor arithmetic. Prefer ONNX: it cannot hold code.
         device: torch device; for ONNX `cuda` asks for its CUDA provider.
         rule: `msp`, `max_logit`, `entropy` or `energy`, see `pixel_rules`.
-        road: the index of the drivable class (Cityscapes: 0), or None where there is none.
+        road: the index of the drivable class (Cityscapes: 0), or None if there is none.
         input_size: see `preprocessing.InputSize`; `published` is the image's own size here.
-        mean: subtracted from the RGB values, 0..255.
-        std: divides them then.
+        mean: of the RGB values, 0..255; they are normalised with it.
+        std: of the RGB values.
         multiple: sides are padded with zeros to a multiple of this.
 
     Raises:
-        CheckpointError: the file is missing, is not such a model, or is refused because it may
-            reach for other files.
+        CheckpointError: the file is missing or no such model, or it may read or write files.
         ImportError: an ONNX model without onnxruntime.
         ValueError: no such rule or device, or an option is out of its range.
     """
@@ -66,23 +65,20 @@ class SemanticDetector:
         std: Sequence[float] = IMAGENET_STD,
         multiple: int = 1,
     ) -> None:
-        if rule not in pixel_rules.RULES:
-            raise ValueError(f"no rule {rule!r}; there are {', '.join(pixel_rules.RULES)}")
+        self._rule = pixel_rules.find_rule(rule)
         if len(mean) != 3 or len(std) != 3 or multiple < 1:
             raise ValueError(
                 "mean and std must be three numbers, one a channel, and multiple at least 1; got "
                 f"{mean!r}, {std!r} and {multiple!r}"
             )
-        policy = size_policy(input_size, None)
+        self._policy = size_policy(input_size, None)
         if checkpoint is None or not Path(checkpoint).is_file():
             raise CheckpointError(
                 f"semantic needs an ONNX or TorchScript file as checkpoint; {checkpoint} is none"
             )
         self._device = device_of(device)
         self._network = _load(Path(checkpoint), self._device)
-        self._rule = pixel_rules.RULES[rule]
         self._road = road
-        self._policy = policy
         self._mean, self._std = tuple(mean), tuple(std)
         self._multiple = multiple
 
@@ -92,23 +88,23 @@ class SemanticDetector:
         return scores
 
     def score_tensor(self, image: Image) -> torch.Tensor:
-        """Return the anomaly score on the detector's device, for a caller that goes on there."""
+        """Return the anomaly score as a tensor on the detector's device."""
         return self._rule(self._logits(image))
 
     def detect(self, image: Image) -> Detection:
-        """Return the score and where the strongest class is road."""
+        """Return the score, and as road all pixels whose strongest class is `road`."""
         logits = self._logits(image)
         if self._road is not None and not 0 <= self._road < len(logits):
             raise ValueError(
                 f"road is class {self._road!r}, but the network has the classes 0 to "
-                f"{len(logits) - 1}; give the drivable one, or null where there is none"
+                f"{len(logits) - 1}; give the drivable one, or null if there is none"
             )
         road = None if self._road is None else (logits.argmax(0) == self._road).cpu().numpy()
         return Detection(self._rule(logits).cpu().numpy(), road)
 
     @torch.inference_mode()
     def _logits(self, image: Image) -> torch.Tensor:
-        """Return the network's logits, (K, H, W) float32 at the image's size."""
+        """Return the logits, (K, H, W) float32 at the image's size."""
         check_image(image)
         shape = image.shape[0], image.shape[1]
         size = network_size(shape, self._policy)
@@ -132,7 +128,7 @@ def _load(path: Path, device: torch.device) -> _Network:
 
 
 def _load_onnx(path: Path, device: torch.device) -> _Network:
-    # Else the library reports to its maker: an id under ~/.cache, and events over the network.
+    # By default it writes an id to ~/.cache and sends events to its maker.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -167,7 +163,7 @@ def _load_onnx(path: Path, device: torch.device) -> _Network:
 
 
 def _logits(output: Any, path: Path) -> torch.Tensor:
-    """Find the logits in what a network gave."""
+    """Return the logits among the outputs of a network."""
     if isinstance(output, Mapping):
         output = output.get("out", output.get("logits"))
     elif isinstance(output, tuple | list):
@@ -175,6 +171,6 @@ def _logits(output: Any, path: Path) -> torch.Tensor:
     if not isinstance(output, torch.Tensor) or output.ndim != 4 or output.shape[1] < 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise CheckpointError(
-            f"{path} gave {found}; expected logits of 2 classes or more, (1, K, h, w)"
+            f"{path} returned {found}; expected logits of 2 classes or more, (1, K, h, w)"
         )
     return output

@@ -113,7 +113,7 @@ def test_weights_that_do_not_fit_are_named(load, network):
 
 
 def test_a_model_without_semantic_output(load, street):
-    with pytest.raises(ValueError, match="the model gives panoptic_seg, and no sem_seg"):
+    with pytest.raises(ValueError, match="the model returns panoptic_seg, but no sem_seg"):
         load(kind="PanopticOnly").score(street)
 
 

@@ -121,7 +121,7 @@ def test_a_network_without_logits_is_told(export, street):
             return super().forward(x)[:, :1]
 
     detector = load_detector("semantic", checkpoint=export(OneChannel()))
-    with pytest.raises(CheckpointError, match=r"gave \(1, 1, 18, 25\); expected logits"):
+    with pytest.raises(CheckpointError, match=r"returned \(1, 1, 18, 25\); expected logits"):
         detector.score(street)
 
 
