@@ -30,7 +30,6 @@ class Stamped(Generic[ArrayT]):
     stamp_ns: int
     frame_id: str
     log_time: int
-    topic: str
 
 
 def read_images(bag: Bag | Path | str, topic: str | None = None) -> Iterator[Stamped[Image]]:
@@ -82,7 +81,7 @@ def _read(
         good += 1
         stamp = message.header.stamp
         stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
-        yield Stamped(array, stamp_ns, message.header.frame_id, raw.log_time, name)
+        yield Stamped(array, stamp_ns, message.header.frame_id, raw.log_time)
     if not good:
         why = f"all {bad} messages are unreadable, the first because {first}"
         raise BagError(f"no image on topic {name} of {bag.path}: {why if bad else 'it is empty'}")

@@ -161,7 +161,7 @@ class SqliteFile:
                 raise sqlite3.DatabaseError(
                     f"its schema has more than tables and indexes: {str(sql)[:80]!r}"
                 )
-        self._columns = {name: self._columns_of(name) for name in _REQUIRED}
+        self._columns = {table: self._columns_of(table) for table in _REQUIRED}
         if not self._columns["topics"] or not self._columns["messages"]:
             raise sqlite3.DatabaseError("it has no tables 'topics' and 'messages'")
 

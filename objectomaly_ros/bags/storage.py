@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ else:
 MSG_FORM = "ros2msg"
 MAX_BYTES = 512 * 2**20  # of one record, chunk or message, also when decompressed
 _SMALL_BYTES, _RATIO = 2**30, 100  # a compressed file may hold the larger of 1 GiB, 100 x its size
-_PART_BYTES = 2**20
 _MAX_QOS_BYTES = 2**16
 
 
@@ -101,7 +101,7 @@ def inflate_file(source: Path, target: Path) -> Path:
     size = regular_file(source).stat().st_size
     limit = max(_SMALL_BYTES, _RATIO * size)
     with zstd.open(source) as packed, target.open("wb") as file:
-        while part := packed.read(_PART_BYTES):
+        while part := packed.read(2**20):
             if file.tell() + len(part) > limit:
                 raise ValueError(
                     f"{source} has {size} bytes that hold more than {limit}; if that is right, "
@@ -124,13 +124,10 @@ def merge_by_time(sources: Iterable[tuple[int, Iterator[RawMessage]]]) -> Iterat
         if message is not None:
             heapq.heappush(heap, (message.log_time, number, message, stream))
 
-    for number, (start, stream) in enumerate(sorted(sources, key=lambda source: source[0])):
+    ordered = sorted(sources, key=lambda source: source[0])
+    for number, (start, stream) in enumerate([*ordered, (math.inf, iter(()))]):
         while heap and heap[0][0] < start:
             _, earlier, message, running = heapq.heappop(heap)
             yield message
             take(earlier, running)
-        take(number, stream)
-    while heap:
-        _, number, message, stream = heapq.heappop(heap)
-        yield message
         take(number, stream)

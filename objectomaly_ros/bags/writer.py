@@ -133,8 +133,6 @@ class BagWriter:
             BagError: as of `write_raw`.
         """
         storage = self._writer.storage
-        if storage is None:
-            return
         with self._errors():
             if self.storage == "sqlite3":
                 storage.conn.commit()

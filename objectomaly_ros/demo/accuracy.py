@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from objectomaly_ros.bags.images import read_masks, read_scores
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.demo.drive.render import FrameTruth, VisibleObject
+from objectomaly_ros.demo.drive.render import FrameTruth, Truth, VisibleObject
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.timing import header_stamp_ns
 from objectomaly_ros.evaluation.frames import IGNORE
@@ -79,7 +78,7 @@ class _Track:
     errors: list[float] = field(default_factory=list)
 
 
-def read_accuracy(result: Bag, truth: Mapping[int, FrameTruth]) -> Accuracy:
+def read_accuracy(result: Bag, truth: Truth) -> Accuracy:
     """Compare a bag of results with the truth of every stamp (ns)."""
     frames, coarse = _score_metrics(result, f"{NODE}/coarse_score", truth)
     _, refined = _score_metrics(result, f"{NODE}/score", truth)
@@ -103,9 +102,7 @@ def read_accuracy(result: Bag, truth: Mapping[int, FrameTruth]) -> Accuracy:
     return Accuracy(frames, coarse, refined, objects, obstacles, false)
 
 
-def _score_metrics(
-    result: Bag, topic: str, truth: Mapping[int, FrameTruth]
-) -> tuple[int, PixelMetrics]:
+def _score_metrics(result: Bag, topic: str, truth: Truth) -> tuple[int, PixelMetrics]:
     accumulator, frames = PixelAccumulator(), 0
     for score in read_scores(result, topic) if result.count(topic) else ():
         if score.stamp_ns in truth:
@@ -114,9 +111,7 @@ def _score_metrics(
     return frames, accumulator.compute()
 
 
-def _match_obstacles(
-    result: Bag, truth: Mapping[int, FrameTruth], tracks: dict[int, _Track]
-) -> tuple[int, int]:
+def _match_obstacles(result: Bag, truth: Truth, tracks: dict[int, _Track]) -> tuple[int, int]:
     """Count all and false obstacles; note the range errors of the true ones."""
     total = false = 0
     topic = f"{NODE}/obstacles"
@@ -154,11 +149,7 @@ def _result(truth_id: int, track: _Track) -> ObjectResult:
         first_found_m=max(track.found, default=None),
         first_visible_m=max(track.visible),
         nearest_m=min(track.visible),
-        frames=_count_near(track.checked),
-        frames_found=_count_near(track.found),
+        frames=sum(metres < NEAR_M for metres in track.checked),
+        frames_found=sum(metres < NEAR_M for metres in track.found),
         range_error_m=float(np.median(track.errors)) if track.errors else None,
     )
-
-
-def _count_near(ranges: Sequence[float]) -> int:
-    return sum(metres < NEAR_M for metres in ranges)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from objectomaly_ros.bags.images import read_images, read_scores
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.demo.drive.render import FrameTruth
+from objectomaly_ros.demo.drive.render import FrameTruth, Truth
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.demo.timing import STAGES, Timing, header_stamp_ns
 from objectomaly_ros.evaluation.frames import ANOMALY
@@ -27,7 +27,7 @@ from objectomaly_ros.types import Image
 
 _PANEL_WIDTH = 480
 # What browsers show comes first; OpenCV builds differ in what they can write.
-_CODECS = (("webm", "VP80"), ("mp4", "mp4v"), ("avi", "MJPG"))
+_CODECS = ((".webm", "VP80"), (".mp4", "mp4v"), (".avi", "MJPG"))
 
 
 def score_limits(result: Bag) -> tuple[float, float]:
@@ -47,11 +47,7 @@ def stamps_of(result: Bag, topic: str) -> list[int]:
 
 
 def contact_sheet(
-    result: Bag,
-    image_topic: str,
-    stamps: Sequence[int],
-    truth: Mapping[int, FrameTruth] | None,
-    path: Path,
+    result: Bag, image_topic: str, stamps: Sequence[int], truth: Truth | None, path: Path
 ) -> None:
     """Write a PNG with a row for each stamp: image, coarse score, refined score, overlay."""
     if not stamps:
@@ -103,7 +99,7 @@ def overlay_video(result: Bag, path: Path, rate_hz: float) -> Path | None:
     suffix, codec = _codec(rate_hz, size)
     path = path.with_suffix(suffix)
     with replacing(path) as temporary:
-        writer = cv2.VideoWriter(str(temporary), codec, rate_hz, size)
+        writer = _video_writer(str(temporary), codec, rate_hz, size)
         for frame in tqdm(chain([first], frames), total=count, desc="video", unit="frame"):
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         writer.release()
@@ -159,15 +155,19 @@ def _video_frames(result: Bag) -> Iterator[Image]:
             yield np.ascontiguousarray(both[: height // 2 * 2, :])  # codecs want even sizes
 
 
-def _codec(rate_hz: float, size: tuple[int, int]) -> tuple[str, int]:
-    """Return suffix and code of the first codec that OpenCV opens a file with."""
-    with TemporaryDirectory() as folder, _quiet():  # OpenCV prints what it thinks of codecs
+def _codec(rate_hz: float, size: tuple[int, int]) -> tuple[str, str]:
+    """Return suffix and name of the first codec that OpenCV opens a file with."""
+    with TemporaryDirectory() as folder:
         for suffix, name in _CODECS:
-            code = cv2.VideoWriter.fourcc(*name)
-            if cv2.VideoWriter(f"{folder}/video.{suffix}", code, rate_hz, size).isOpened():
-                return f".{suffix}", code
+            if _video_writer(f"{folder}/video{suffix}", name, rate_hz, size).isOpened():
+                return suffix, name
     names = ", ".join(name for _, name in _CODECS)
     raise OSError(f"this OpenCV can write no video: it has none of the codecs {names}")
+
+
+def _video_writer(path: str, codec: str, rate_hz: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    with _quiet():  # OpenCV prints what it thinks of codecs
+        return cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*codec), rate_hz, size)
 
 
 @contextmanager

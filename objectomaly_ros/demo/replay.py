@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,6 +18,7 @@ _START_S = 300.0  # to load a model on a busy machine
 _DELAY_S = 2.0
 _SETTLED_S = 4.0
 _DRAIN_S = 90.0
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s"
 
 
 def image_topic(source: Source) -> str:
@@ -40,18 +42,12 @@ def replay(source: Source, folder: Path, rate: float = 1.0) -> Path:
     logs.mkdir(parents=True, exist_ok=True)
     with Children(logs, _environment()) as children:
         node = children.start("node", "objectomaly_ros.ros.refine_node", *_node_arguments(source))
+        topics = [*(f"{NODE}/{output}" for output in OUTPUTS), image_topic(source), "/camera_info"]
         recorder = children.start(
-            "recorder",
-            "objectomaly_ros.ros.recorder",
-            *(f"{NODE}/{output}" for output in OUTPUTS),
-            image_topic(source),
-            "/camera_info",
-            "--output",
-            str(result),
+            "recorder", "objectomaly_ros.ros.recorder", *topics, "--output", str(result)
         )
-        player = children.start(
-            "player", "objectomaly_ros.ros.player", *_player_arguments(source, rate)
-        )
+        arguments = _player_arguments(source, rate)
+        player = children.start("player", "objectomaly_ros.ros.player", *arguments)
         _await_start(children, node, recorder, player)
         _await_end(source, rate, node, recorder, player)
         _await_results(children, node, recorder, result)
@@ -62,43 +58,37 @@ def replay(source: Source, folder: Path, rate: float = 1.0) -> Path:
 
 
 def _node_arguments(source: Source) -> list[str]:
-    arguments = ["--ros-args", "-r", f"__node:={NODE[1:]}"]
     profile = _profile()
-    if profile is not None:
-        arguments += ["--params-file", str(profile)]
     parameters: dict[str, object] = {"use_sim_time": "true"}
     if source.compressed:
         parameters["image_transport"] = "compressed"
-    if source.pose is not None:
-        parameters["points.camera_height"] = source.pose.height
-        parameters["points.camera_pitch"] = float(source.pose.pitch)
-        parameters["points.camera_roll"] = float(source.pose.roll)
-    for name, value in parameters.items():
-        arguments += ["-p", f"{name}:={value}"]
-    return arguments
+    for name in ("height", "pitch", "roll") if source.pose is not None else ():
+        parameters[f"points.camera_{name}"] = float(getattr(source.pose, name))
+    return [
+        *("--ros-args", "-r", f"__node:={NODE[1:]}"),
+        *(("--params-file", str(profile)) if profile is not None else ()),
+        *(word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")),
+    ]
 
 
 def _player_arguments(source: Source, rate: float) -> list[str]:
-    target = image_topic(source)
-    topics, remap = [source.image_topic], []
-    if source.image_topic != target:
-        remap.append(f"{source.image_topic}:={target}")
+    names = {source.image_topic: image_topic(source)}
     if source.info_topic is not None:
-        topics.append(source.info_topic)
-        if source.info_topic != "/camera_info":
-            remap.append(f"{source.info_topic}:=/camera_info")
-    arguments = [str(source.bag), "--rate", str(rate), "--clock", "100", "--topics", *topics]
-    # Two subscribers: node and recorder. The delay lets the recorder find the node's outputs.
-    waits = ["--wait-for-subscribers", f"2{target}", "--wait-timeout", str(_START_S)]
-    rules = [word for rule in remap for word in ("-r", rule)]
-    return [*arguments, *waits, "--delay", str(_DELAY_S), "--ros-args", *rules]
+        names[source.info_topic] = "/camera_info"
+    rules = [("-r", f"{old}:={new}") for old, new in names.items() if old != new]
+    return [
+        *(str(source.bag), "--rate", str(rate), "--clock", "100", "--topics", *names),
+        # Two subscribers: node and recorder. The delay lets the recorder find the node's outputs.
+        *("--wait-for-subscribers", f"2{image_topic(source)}", "--wait-timeout", str(_START_S)),
+        *("--delay", str(_DELAY_S), "--ros-args", *chain(*rules)),
+    ]
 
 
 def _profile() -> Path | None:
     """Return the parameters of the embedded detector, from the checkout or a ROS workspace."""
-    folders = [Path(__file__).resolve().parents[2]]
-    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        folders.append(Path(prefix) / "share" / "objectomaly_ros")
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    shares = [Path(prefix) / "share" / "objectomaly_ros" for prefix in prefixes]
+    folders = [Path(__file__).resolve().parents[2], *shares]
     files = [folder / "config" / "embedded.yaml" for folder in folders]
     return next((file for file in files if file.is_file()), None)
 
@@ -122,9 +112,8 @@ def _await_start(children: Children, node: Child, recorder: Child, player: Child
             children.wait(0.5, running=(node, recorder, player))
             bar.update()
             if time.monotonic() > end:
-                raise ChildError(
-                    f"the node is not active after {_START_S:.0f} s:\n{node.log_tail()}"
-                )
+                waited = f"the node is not active after {_START_S:.0f} s"
+                raise ChildError(f"{waited}:\n{node.log_tail()}")
 
 
 def _await_end(source: Source, rate: float, node: Child, recorder: Child, player: Child) -> None:
@@ -142,9 +131,6 @@ def _await_end(source: Source, rate: float, node: Child, recorder: Child, player
                 player.stop()
     if player.status not in (0, 130):
         player.check()
-
-
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s"
 
 
 def _await_results(children: Children, node: Child, recorder: Child, result: Path) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
-from objectomaly_ros.demo.drive.render import DriveFrame, FrameTruth, RenderedDrive
-from objectomaly_ros.demo.truth import save_truth
+from objectomaly_ros.demo.drive.render import DriveFrame, RenderedDrive, Truth
+from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.geometry.ground import CameraPose
 
 _FRAME_ID = "camera_optical"
@@ -48,7 +50,7 @@ class Source:
     duration_s: float
     partial: bool = False
     pose: CameraPose | None = None
-    truth: dict[int, FrameTruth] | None = None
+    truth: Truth | None = None
 
 
 def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
@@ -78,6 +80,15 @@ def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
         pose=drive.pose,
         truth=truth,
     )
+
+
+def save_truth(truth: Truth, path: Path) -> None:
+    """Write the truth as .npz: `stamps_ns`, `ids`, and `objects` as JSON."""
+    stamps = sorted(truth)
+    objects = [[asdict(seen) for seen in truth[stamp].objects] for stamp in stamps]
+    ids = np.stack([truth[stamp].ids for stamp in stamps])
+    with open_replacing(path) as file:
+        np.savez_compressed(file, stamps_ns=stamps, ids=ids, objects=json.dumps(objects))
 
 
 def open_recording(path: Path, topic: str | None, seconds: float | None) -> Source:

@@ -12,9 +12,8 @@ import pytest
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.accuracy import read_accuracy
 from objectomaly_ros.demo.main import show
-from objectomaly_ros.demo.source import Source
+from objectomaly_ros.demo.source import Source, save_truth
 from objectomaly_ros.demo.timing import read_timing
-from objectomaly_ros.demo.truth import save_truth
 
 
 def test_the_truth_is_saved_with_its_stamps(truth, tmp_path):

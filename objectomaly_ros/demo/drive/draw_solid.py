@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +17,6 @@ from objectomaly_ros.demo.drive.view import (
     turn_about_z,
 )
 
-Order: TypeAlias = npt.NDArray[np.int64]
 _SUN = np.array([-0.35, 0.45, 0.82]) / np.linalg.norm([-0.35, 0.45, 0.82])
 
 
@@ -58,7 +55,9 @@ def draw_actor(canvas: Canvas, view: View, actor: Actor, place: Points) -> None:
     _splat(canvas, pixels[inside], shades, size, actor.truth_id)
 
 
-def _shade(cloud: Cloud, order: Order, facing: Values, towards_z: Values, sun: Points) -> Values:
+def _shade(
+    cloud: Cloud, order: npt.NDArray[np.int64], facing: Values, towards_z: Values, sun: Points
+) -> Values:
     """Return colours lit by sky and sun, darker near the ground, with the sky reflected."""
     normals = cloud.normals[order]
     facing = np.clip(facing, 0, 1)

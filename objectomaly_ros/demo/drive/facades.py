@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from objectomaly_ros.demo.drive.textures import METRES_PER_TEXEL, Field, Texture, mottled
+
+Rgb: TypeAlias = tuple[int, ...]
+Rng: TypeAlias = np.random.Generator
 
 _WALLS = {
     "red brick": (128, 84, 66),
@@ -41,7 +45,7 @@ class FacadeStyle:
     light: float
 
 
-def random_style(light: float, rng: np.random.Generator) -> FacadeStyle:
+def random_style(light: float, rng: Rng) -> FacadeStyle:
     """Choose a style of a town centre."""
     return FacadeStyle(
         wall=str(rng.choice(list(_WALLS), p=[0.3, 0.25, 0.15, 0.18, 0.12])),
@@ -53,7 +57,7 @@ def random_style(light: float, rng: np.random.Generator) -> FacadeStyle:
     )
 
 
-def facade(width_m: float, style: FacadeStyle, rng: np.random.Generator) -> Texture:
+def facade(width_m: float, style: FacadeStyle, rng: Rng) -> Texture:
     """Paint a front; its last row is at the pavement."""
     rows = _texels(style.storeys * style.storey)
     columns = _texels(width_m)
@@ -83,7 +87,7 @@ def facade(width_m: float, style: FacadeStyle, rng: np.random.Generator) -> Text
     return np.asarray(np.clip(image * shade[..., None], 0, 255), np.uint8)
 
 
-def slates(width_m: float, light: float, rng: np.random.Generator) -> Texture:
+def slates(width_m: float, light: float, rng: Rng) -> Texture:
     """Paint a roof, 4 m from eaves (last row) to ridge."""
     rows, columns = _texels(4.0), _texels(width_m)
     value = 74 + 7 * mottled((rows, columns), rng)
@@ -92,7 +96,7 @@ def slates(width_m: float, light: float, rng: np.random.Generator) -> Texture:
     return np.asarray(np.clip(value[..., None] * tint * light, 0, 255), np.uint8)
 
 
-def _wall(rows: int, columns: int, kind: str, rng: np.random.Generator) -> Field:
+def _wall(rows: int, columns: int, kind: str, rng: Rng) -> Field:
     base = np.array(_WALLS[kind], np.float32) * rng.uniform(0.82, 1.1)
     value = np.ones((rows, columns), np.float32) + 0.045 * mottled((rows, columns), rng)
     if "brick" in kind or kind == "stone":
@@ -107,12 +111,7 @@ def _wall(rows: int, columns: int, kind: str, rng: np.random.Generator) -> Field
 
 
 def _window(
-    image: Field,
-    middle: float,
-    sill: float,
-    size: tuple[float, float],
-    frame: tuple[int, int, int],
-    rng: np.random.Generator,
+    image: Field, middle: float, sill: float, size: tuple[float, float], frame: Rgb, rng: Rng
 ) -> None:
     width, height = size
     _rectangle(image, middle - width / 2 - 0.08, sill - 0.1, width + 0.16, 0.1, (170, 166, 158))
@@ -124,14 +123,14 @@ def _window(
     _rectangle(image, middle - width / 2, sill + height - 0.1, width, 0.1, (40, 38, 38), 0.5)
 
 
-def _door(image: Field, middle: float, rng: np.random.Generator) -> None:
+def _door(image: Field, middle: float, rng: Rng) -> None:
     colour = ((44, 52, 66), (84, 30, 30), (38, 56, 44), (58, 46, 38))[int(rng.integers(4))]
     _rectangle(image, middle - 0.62, 0, 1.24, 2.3, (196, 194, 188))
     _rectangle(image, middle - 0.5, 0.05, 1.0, 2.1, colour)
     _glass(image, middle - 0.36, 1.3, 0.72, 0.6, rng)
 
 
-def _shop(image: Field, width: float, storey: float, rng: np.random.Generator) -> None:
+def _shop(image: Field, width: float, storey: float, rng: Rng) -> None:
     sign = _SHOP_SIGNS[int(rng.integers(len(_SHOP_SIGNS)))]
     _rectangle(image, 0.15, 0, width - 0.3, storey - 0.05, tuple(int(0.8 * c) for c in sign))
     _rectangle(image, 0.15, storey - 0.65, width - 0.3, 0.55, sign)
@@ -151,9 +150,7 @@ def _shop(image: Field, width: float, storey: float, rng: np.random.Generator) -
             _rectangle(image, x, 0.5, rng.uniform(0.2, 0.5), rng.uniform(0.3, 1.0), shown, 0.35)
 
 
-def _glass(
-    image: Field, x: float, y: float, width: float, height: float, rng: np.random.Generator
-) -> None:
+def _glass(image: Field, x: float, y: float, width: float, height: float, rng: Rng) -> None:
     area = _area(image, x, y, width, height)
     if area.size == 0:
         return
@@ -166,18 +163,12 @@ def _glass(
         area[:share] = area[:share] * 0.5 + rng.uniform(50, 95)
 
 
-def _band(image: Field, y: float, height: float, rgb: tuple[int, int, int]) -> None:
+def _band(image: Field, y: float, height: float, rgb: Rgb) -> None:
     _rectangle(image, 0, y, image.shape[1] * METRES_PER_TEXEL, height, rgb)
 
 
 def _rectangle(
-    image: Field,
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    rgb: tuple[int, ...],
-    opacity: float = 1.0,
+    image: Field, x: float, y: float, width: float, height: float, rgb: Rgb, opacity: float = 1.0
 ) -> None:
     area = _area(image, x, y, width, height)
     area[...] = area * (1 - opacity) + np.array(rgb, np.float32) * opacity

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -62,11 +62,14 @@ class FrameTruth:
         return np.where((self.ids > 0) & (self.ids != IGNORE), 1, self.ids).astype(np.uint8)
 
 
+Truth: TypeAlias = Mapping[int, FrameTruth]
+"""The truth of every frame by its stamp in nanoseconds."""
+
+
 @dataclass(frozen=True)
 class DriveFrame:
-    """One frame of the drive: its number, time from the start, (H, W, 3) uint8 RGB and truth."""
+    """A frame of the drive: time from the start, (H, W, 3) uint8 RGB, truth."""
 
-    index: int
     time_s: float
     image: Image
     truth: FrameTruth
@@ -97,7 +100,7 @@ class RenderedDrive:
                 "drawn; time and rate must be above 0 and the picture at least 64x36"
             )
         self.rate_hz = rate_hz
-        self.frame_count = max(1, round(seconds * rate_hz))
+        self._count = max(1, round(seconds * rate_hz))
         focal, centre = 0.80 * width, ((width - 1) / 2, (height - 1) / 2)
         self.camera = CameraModel(focal, focal, *centre, width, height)
         self.pose = CameraPose(height=1.35, pitch=np.deg2rad(1.5))
@@ -108,12 +111,12 @@ class RenderedDrive:
         self._large = self.camera.resized(width * _SUPERSAMPLING, height * _SUPERSAMPLING)
 
     def __len__(self) -> int:
-        return self.frame_count
+        return self._count
 
     def frame(self, index: int) -> DriveFrame:
         """Render frame `index`, in any order."""
-        if not 0 <= index < self.frame_count:
-            raise IndexError(f"frame {index} of a drive of {self.frame_count} frames")
+        if not 0 <= index < self._count:
+            raise IndexError(f"frame {index} of a drive of {self._count} frames")
         time_s = index / self.rate_hz
         view = self.motion.view(time_s, self._large)
         shape = (self._large.height, self._large.width)
@@ -123,7 +126,7 @@ class RenderedDrive:
         for truth_id in np.flatnonzero(np.bincount(ids.ravel(), minlength=256) < _MIN_PIXELS):
             ids[ids == truth_id] = IGNORE
         truth = FrameTruth(ids, self._visible(ids, view, time_s))
-        return DriveFrame(index, time_s, self._sensor.expose(canvas.image, index), truth)
+        return DriveFrame(time_s, self._sensor.expose(canvas.image, index), truth)
 
     def _draw(self, canvas: Canvas, view: View, time_s: float) -> None:
         scene, here = self.scene, float(view.position[0])
