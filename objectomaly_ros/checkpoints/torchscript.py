@@ -160,28 +160,19 @@ def _check_source(text: str, name: str) -> None:
         if isinstance(node, ast.FunctionDef | ast.Lambda):
             values = [*node.args.defaults, *node.args.kw_defaults]
         elif isinstance(node, ast.ClassDef):
-            values = [
-                line.value
-                for line in node.body
-                if isinstance(line, ast.AnnAssign)
-                or (isinstance(line, ast.Assign) and not _is_annotation(line))
-            ]
+            for line in node.body:
+                # `__annotations__["0"] = Type`, for the parts of a Sequential, is never computed.
+                if isinstance(line, ast.AnnAssign) or (
+                    isinstance(line, ast.Assign)
+                    and not all(ast.unparse(t).startswith("__annotations__[") for t in line.targets)
+                ):
+                    values.append(line.value)
         for part in (part for value in values if value for part in ast.walk(value)):
             named = isinstance(part, ast.Name) and part.id in ("inf", "nan")
             if not named and not isinstance(part, _LITERALS):
                 raise pickle.UnpicklingError(
                     f"{name} computes a default or a constant, which would run on loading"
                 )
-
-
-def _is_annotation(line: ast.Assign) -> bool:
-    """Whether it is `__annotations__["0"] = Type`, as torch names the parts of a Sequential."""
-    return all(
-        isinstance(target, ast.Subscript)
-        and isinstance(target.value, ast.Name)
-        and target.value.id == "__annotations__"
-        for target in line.targets
-    )
 
 
 class _Object:

@@ -19,7 +19,7 @@ DETECTORS: dict[str, str] = {
     "uno": "objectomaly_ros.detectors.mask_classification:uno",
     "eam": "objectomaly_ros.detectors.mask_classification:eam",
     "maskomaly": "objectomaly_ros.detectors.mask_classification:maskomaly",
-    "rpl": "objectomaly_ros.detectors.rpl:load",
+    "rpl": "objectomaly_ros.detectors.rpl:RplDetector",
     "semantic": "objectomaly_ros.detectors.semantic:SemanticDetector",
     "precomputed": "objectomaly_ros.detectors.precomputed:PrecomputedDetector",
     "detectron2": "objectomaly_ros.detectors.detectron2:Detectron2Detector",

@@ -67,34 +67,45 @@ class MaskClassificationDetector:
     """Scores images by the masks and classes that a network predicts.
 
     Args:
-        network: with its weights loaded.
-        recipe: of the detector.
+        name: a key of `RECIPES`.
+        checkpoint: the file of the authors, or the network with its weights.
         device: torch device, such as `cpu`, `cuda`, `cuda:1`.
         precision: of the network's matrix products; scores are always float32.
         flip: average with the score of the mirrored image; default as published.
         input_size: see `preprocessing.InputSize`; default as published.
         compiled: run the network through `torch.compile`; the first image of every size then takes
             minutes.
+
+    Raises:
+        CheckpointError: the file is missing, unsafe, damaged, or of another detector.
+        ValueError: there is no such device, or an option has a wrong value; checked before the file
+            is read.
     """
 
     def __init__(
         self,
-        network: Mask2FormerNetwork,
-        recipe: Recipe,
-        *,
+        name: str,
+        checkpoint: str | Path | Mask2FormerNetwork | None = None,
         device: str = "cpu",
+        *,
         precision: Precision = "float32",
         flip: bool | None = None,
         input_size: InputSize = "published",
         compiled: bool = False,
     ) -> None:
-        self._device = device_of(device)
-        self._network = placed(network, self._device, compiled=compiled)
+        recipe = RECIPES[name]
         check_precision(precision)
+        self._device = device_of(device)
         self._precision: Precision = precision
         self._rule = recipe.rule
         self._flip = recipe.flip if flip is None else flip
         self._policy = size_policy(input_size, recipe.input_size)
+        network = (
+            checkpoint
+            if isinstance(checkpoint, Mask2FormerNetwork)
+            else _load(name, checkpoint, recipe.architectures)
+        )
+        self._network = placed(network, self._device, compiled=compiled)
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB image, (H, W) float32; its range is the rule's."""
@@ -141,29 +152,9 @@ class MaskClassificationDetector:
         return (score + mirrored.flip(1)) / 2
 
 
-def load(
-    name: str,
-    checkpoint: str | Path | None,
-    device: str = "cpu",
-    *,
-    precision: Precision = "float32",
-    flip: bool | None = None,
-    input_size: InputSize = "published",
-    compiled: bool = False,
-) -> MaskClassificationDetector:
-    """Build the detector `name`, a key of `RECIPES`, from the file of its authors.
-
-    The options are those of `MaskClassificationDetector`. They are checked before the file is read,
-    which takes seconds.
-
-    Raises:
-        CheckpointError: the file is missing, unsafe, damaged, or of another detector.
-        ValueError: there is no such device, or an option has a wrong value.
-    """
-    recipe = RECIPES[name]
-    device_of(device)
-    check_precision(precision)
-    size_policy(input_size, recipe.input_size)
+def _load(
+    name: str, checkpoint: str | Path | None, known: tuple[Architecture, ...]
+) -> Mask2FormerNetwork:
     if checkpoint is None:
         raise CheckpointError(
             f"{name} needs a checkpoint; `objectomaly checkpoints list` says where to get it"
@@ -171,27 +162,19 @@ def load(
     content = read_content(checkpoint)
     tensors = canonical(content.tensors)
     if content.match_ends:  # the architectures of a recipe share their names
-        expected = official_names(Mask2FormerNetwork(recipe.architectures[0]))
+        expected = official_names(Mask2FormerNetwork(known[0]))
         tensors = by_their_ends(tensors, expected, str(checkpoint))
     check_owner(name, tensors, str(checkpoint))
-    network = Mask2FormerNetwork(_best_fit(recipe.architectures, tensors))
+    network = Mask2FormerNetwork(_best_fit(known, tensors))
     load_official(network, tensors, str(checkpoint))
-    return MaskClassificationDetector(
-        network,
-        recipe,
-        device=device,
-        precision=precision,
-        flip=flip,
-        input_size=input_size,
-        compiled=compiled,
-    )
+    return network
 
 
-mask2anomaly = partial(load, "mask2anomaly")
-rba = partial(load, "rba")
-uno = partial(load, "uno")
-eam = partial(load, "eam")
-maskomaly = partial(load, "maskomaly")
+mask2anomaly = partial(MaskClassificationDetector, "mask2anomaly")
+rba = partial(MaskClassificationDetector, "rba")
+uno = partial(MaskClassificationDetector, "uno")
+eam = partial(MaskClassificationDetector, "eam")
+maskomaly = partial(MaskClassificationDetector, "maskomaly")
 
 
 def _best_fit(known: tuple[Architecture, ...], tensors: dict[str, torch.Tensor]) -> Architecture:

@@ -30,34 +30,41 @@ class RplDetector:
     """Scores images by the energy of RPL's anomaly logits, smoothed as its authors do.
 
     Args:
-        network: with its weights loaded.
+        checkpoint: the file of the authors, or the network with its weights.
         device: torch device.
         rule: `energy` as published, or `entropy`.
         precision: of the network's convolutions; scores are always float32.
         flip: average with the score of the mirrored image; not published so.
         input_size: see `preprocessing.InputSize`; `published` is the image's own size.
         compiled: run the network through `torch.compile`.
+
+    Raises:
+        CheckpointError: the file is missing, unsafe, damaged, or of another detector.
+        ValueError: there is no such device, or an option has a wrong value; checked before the file
+            is read.
     """
 
     def __init__(
         self,
-        network: RplNetwork,
-        *,
+        checkpoint: str | Path | RplNetwork | None = None,
         device: str = "cpu",
+        *,
         rule: Literal["energy", "entropy"] = "energy",
         precision: Precision = "float32",
         flip: bool = False,
         input_size: InputSize = "published",
         compiled: bool = False,
     ) -> None:
-        _check_rule(rule)
+        if rule not in ("energy", "entropy"):
+            raise ValueError(f"rpl scores by energy or entropy, not by {rule!r}")
         check_precision(precision)
         self._device = device_of(device)
-        self._network = placed(network, self._device, compiled=compiled)
         self._precision: Precision = precision
         self._rule = pixel_rules.RULES[rule]
         self._flip = flip
         self._policy = size_policy(input_size, None)
+        network = checkpoint if isinstance(checkpoint, RplNetwork) else _load(checkpoint)
+        self._network = placed(network, self._device, compiled=compiled)
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB image, (H, W) float32; energy has no bounds."""
@@ -95,27 +102,7 @@ class RplDetector:
         return vanilla, anomaly
 
 
-def load(
-    checkpoint: str | Path | None,
-    device: str = "cpu",
-    *,
-    rule: Literal["energy", "entropy"] = "energy",
-    precision: Precision = "float32",
-    flip: bool = False,
-    input_size: InputSize = "published",
-    compiled: bool = False,
-) -> RplDetector:
-    """Build the detector from the file of its authors, with the options of `RplDetector`.
-
-    Raises:
-        CheckpointError: the file is missing, unsafe, damaged, or of another detector.
-        ValueError: there is no such device, or an option has a wrong value; checked before the file
-            is read.
-    """
-    device_of(device)
-    _check_rule(rule)
-    check_precision(precision)
-    size_policy(input_size, None)
+def _load(checkpoint: str | Path | None) -> RplNetwork:
     if checkpoint is None:
         raise CheckpointError(
             "rpl needs a checkpoint; `objectomaly checkpoints list` says where to get it"
@@ -125,17 +112,4 @@ def load(
     network = RplNetwork()
     # Any further tensor is ignored: CoroCL's projection head serves training only.
     load_tensors(network, tensors, str(checkpoint), ignored=("",))
-    return RplDetector(
-        network,
-        device=device,
-        rule=rule,
-        precision=precision,
-        flip=flip,
-        input_size=input_size,
-        compiled=compiled,
-    )
-
-
-def _check_rule(rule: str) -> None:
-    if rule not in ("energy", "entropy"):
-        raise ValueError(f"rpl scores by energy or entropy, not by {rule!r}")
+    return network

@@ -77,11 +77,12 @@ def official_tensors(network):
 
 def mask2anomaly(checkpoint, device, **options):
     """The detector, but for the size of its network; for `detector.name` of the node."""
-    from objectomaly_ros.detectors.mask_classification import RECIPES, load
+    from objectomaly_ros.detectors import mask_classification
 
-    recipe = RECIPES["mask2anomaly"]
-    RECIPES["mask2anomaly"] = replace(recipe, architectures=(ARCHITECTURES["mask2anomaly"],))
+    recipes = mask_classification.RECIPES
+    recipe = recipes["mask2anomaly"]
+    recipes["mask2anomaly"] = replace(recipe, architectures=(ARCHITECTURES["mask2anomaly"],))
     try:
-        return load("mask2anomaly", checkpoint, device, **options)
+        return mask_classification.mask2anomaly(checkpoint, device, **options)
     finally:
-        RECIPES["mask2anomaly"] = recipe
+        recipes["mask2anomaly"] = recipe

@@ -128,7 +128,7 @@ def _mask_classification(name: str, form: str, options: dict[str, Any]) -> Any:
         score_rules._CHUNK = 1000
     network = mask2former.Mask2FormerNetwork(RECIPES[name].architectures[0])
     fill(network)
-    return MaskClassificationDetector(network, RECIPES[name], **options)
+    return MaskClassificationDetector(name, network, **options)
 
 
 def _rpl(options: dict[str, Any]) -> Any:
