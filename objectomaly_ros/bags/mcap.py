@@ -17,13 +17,12 @@ from objectomaly_ros.bags.storage import MAX_BYTES, RawMessage, Topic
 from objectomaly_ros.files.reading import regular_file
 
 MAX_OPEN_BYTES = 2 * MAX_BYTES  # of chunks that overlap in time
-_MAX_DEFINITION_BYTES = 64 * 2**20  # of all schemas and channels together
+_MAX_DEFINITION_BYTES = 16 * 2**20  # of all schemas and channels together
 _REGION_BYTES = 4 * 2**20
 _MAGIC = b"\x89MCAP0\r\n"
 _FOOTER_START = struct.pack("<BQ", 0x02, 20)
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
-_CHUNK_INDEX, _STATISTICS, _SUMMARY_OFFSET, _DATA_END = 0x08, 0x0B, 0x0E, 0x0F
-_FIRST_PRIVATE = 0x80
+_CHUNK_INDEX, _STATISTICS, _SUMMARY_OFFSET, _DATA_END, _PRIVATE = 0x08, 0x0B, 0x0E, 0x0F, 0x80
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class McapFile:
                     if channel in wanted:
                         times.append(log_time)
                         places.extend((channel, at + 22, at + length))
-            for index in np.argsort(np.array(times, np.uint64), kind="stable").tolist():
+            for index in np.argsort(np.array(times, np.uint64), kind="stable"):
                 channel, begin, end = places[3 * index : 3 * index + 3]
                 name, msgtype = wanted[channel].name, wanted[channel].msgtype
                 yield RawMessage(name, msgtype, times[index], records[begin:end])
@@ -185,7 +184,7 @@ class McapFile:
             for opcode, at, length in self._records(len(_MAGIC)):
                 if opcode in (_DATA_END, _FOOTER):
                     break
-                if not opcode or _DATA_END < opcode < _FIRST_PRIVATE:
+                if not opcode or _DATA_END < opcode < _PRIVATE:
                     raise ValueError(f"there is no record at byte {at - 9}")
                 if opcode in (_SCHEMA, _CHANNEL):
                     self._define(opcode, self._content(at, length))
@@ -230,17 +229,19 @@ class McapFile:
         self._chunks.append(_Chunk(at, length, False, start, end))
 
     def _define(self, opcode: int, content: bytes) -> None:
-        """Take a schema or a channel record."""
+        """Take a schema or a channel record, unless its id is known."""
+        (key,) = struct.unpack_from("<H", content)
+        if key in (self._schemas if opcode == _SCHEMA else self.topics):
+            return
         self._definition_bytes += len(content)
         if self._definition_bytes > _MAX_DEFINITION_BYTES:
             raise ValueError(f"its definitions take more than {_MAX_DEFINITION_BYTES} bytes")
-        (key,) = struct.unpack_from("<H", content)
         if opcode == _SCHEMA:
             name, at = _string(content, 2)
             encoding, at = _string(content, at)
             text, _ = _string(content, at)
             self._schemas[key] = (name, text if encoding == storage.MSG_FORM else "")
-        elif key not in self.topics:
+        else:
             (schema,) = struct.unpack_from("<H", content, 2)
             msgtype, definition = self._schemas.get(schema, ("", ""))
             topic, at = _string(content, 4)
@@ -250,8 +251,8 @@ class McapFile:
             while at < stop:
                 name, at = _string(content, at)
                 metadata[name], at = _string(content, at)
-            qos = storage.read_qos(metadata.get("offered_qos_profiles", ""))
-            self.topics[key] = Topic(topic, msgtype, 0, qos, definition)
+            profiles = (metadata.get("offered_qos_profiles", ""),)
+            self.topics[key] = Topic(topic, msgtype, 0, profiles, definition)
 
     def _set_counts(self, counts: dict[int, int]) -> None:
         for key, topic in self.topics.items():

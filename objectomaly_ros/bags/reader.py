@@ -75,8 +75,8 @@ class Bag:
         for topic in self._file_topics():
             before = found.get(topic.name)
             if before:
-                qos = tuple(dict.fromkeys((*before.qos, *topic.qos)))
-                topic = replace(before, count=before.count + topic.count, qos=qos)
+                profiles = tuple(dict.fromkeys((*before.profiles, *topic.profiles)))
+                topic = replace(before, count=before.count + topic.count, profiles=profiles)
             found[topic.name] = topic
         return dict(sorted(found.items()))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from objectomaly_ros.bags.storage import MSG_FORM, RawMessage, Topic, read_qos
+from objectomaly_ros.bags.storage import MSG_FORM, RawMessage, Topic
 from objectomaly_ros.files.reading import regular_file
 
 _REQUIRED = {
@@ -194,10 +194,8 @@ class SqliteFile:
                 raise sqlite3.DatabaseError(
                     f"its topic {topic!r} has a name or type that is no text"
                 )
-            definition = definitions.get(msgtype, "")
-            self.topics[key] = Topic(
-                topic, msgtype, counts.get(key, 0), read_qos(profiles), definition
-            )
+            count, definition = counts.get(key, 0), definitions.get(msgtype, "")
+            self.topics[key] = Topic(topic, msgtype, count, (profiles,), definition)
 
     def _message(self, row: int) -> tuple[int, int, bytes] | None:
         """Return topic id, log time and data of a row, or None if there is no such row."""

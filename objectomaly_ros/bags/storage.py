@@ -6,6 +6,7 @@ import heapq
 import math
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,24 @@ class Topic:
         name: of the topic.
         msgtype: "package/msg/Name".
         count: of its messages.
-        qos: that its publishers offered, as of rosbags.
+        profiles: what its publishers offered, YAML texts.
         definition: of the type, in msg form; empty if there is none or it is in IDL.
     """
 
     name: str
     msgtype: str
     count: int = 0
-    qos: tuple[Any, ...] = ()
+    profiles: tuple[Any, ...] = ()
     definition: str = ""
+
+    @property
+    def qos(self) -> tuple[Any, ...]:
+        """The offered QoS as of rosbags, without damaged profiles, which harm no message."""
+        found: list[Any] = []
+        for text in self.profiles:
+            with suppress(Exception):  # parse_qos trusts the types in a profile
+                found += parse_qos(parse_yaml(text, _MAX_QOS_BYTES))
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -53,14 +63,6 @@ class RawMessage:
     msgtype: str
     log_time: int
     data: bytes
-
-
-def read_qos(text: str) -> tuple[Any, ...]:
-    """Parse the QoS profiles of a topic; none if they are damaged, which harms no message."""
-    try:
-        return tuple(parse_qos(parse_yaml(text, _MAX_QOS_BYTES)))
-    except Exception:  # parse_qos trusts that the profiles have the right types
-        return ()
 
 
 def inflate(data: bytes, compression: str, limit: int = MAX_BYTES) -> bytes:

@@ -135,7 +135,7 @@ BOMB = zstd.compress(bytes(20_000_000))
         (chunk(RECORDS + b"\0" * 20), "chunk holds no whole record at its byte 4"),
         (chunk(record(5, b"short")), "message record has 5 bytes"),
         (record(6, b"short"), r"chunk at byte 2\d\d is cut short"),
-        (record(3, b"\1\0" + struct.pack("<I", 2**32 - 1)), "a string claims 4294967295 bytes"),
+        (record(3, b"\2\0" + struct.pack("<I", 2**32 - 1)), "a string claims 4294967295 bytes"),
         (struct.pack("<BQ", 4, 2**60), "claims 1152921504606846976 bytes; .* are left"),
         (struct.pack("<BQ", 99, 0), "there is no record at byte 2"),
     ],
