@@ -44,6 +44,7 @@ class MaskStack:
             ValueError: a shape does not fit.
         """
         self.masks = check_masks(masks)
+        self._raw = self.masks.view(np.uint8)
         self.shape = shape
         self._boxes = (
             _loose_boxes(self.masks) if boxes is None else _given_boxes(boxes, self.masks.shape)
@@ -76,27 +77,25 @@ class MaskStack:
             uint8, 0 or 1; for reading only. With given boxes, it may have no pixel.
         """
         top, bottom, left, right = self._boxes[index]
-        mask = self.masks[index].view(np.uint8)
-        if self._rows is None:
-            mask = mask[top:bottom]
+        if self._rows is not None:
+            top, bottom = np.searchsorted(self._rows, (top, bottom)).tolist()
+        if self._columns is not None:
+            left, right = np.searchsorted(self._columns, (left, right)).tolist()
+        box = slice(top, bottom), slice(left, right)
+        if self._rows is None and self._columns is None:
+            mask = self._raw[index, top:bottom, left:right]
         else:
-            first, last = np.searchsorted(self._rows, (top, bottom))
-            mask = mask.take(self._rows[first:last], axis=0)
-            top, bottom = int(first), int(last)
-        if self._columns is None:
-            mask = mask[:, left:right]
-        else:
-            first, last = np.searchsorted(self._columns, (left, right))
-            mask = mask.take(self._columns[first:last], axis=1)
-            left, right = int(first), int(last)
+            mask = self._raw[index]
+            mask = mask[box[0]] if self._rows is None else mask.take(self._rows[box[0]], axis=0)
+            columns = box[1] if self._columns is None else self._columns[box[1]]
+            mask = np.ascontiguousarray(mask[:, columns])
         if mask.size == 0:
             return None  # no pixel, or none at the resolution of the map
-        return (slice(top, bottom), slice(left, right)), mask
+        return box, mask
 
     def _count(self) -> npt.NDArray[np.int64]:
-        raw = self.masks.view(np.uint8)
         counts = [
-            cv2.countNonZero(raw[i, top:bottom, left:right]) if bottom > top else 0
+            cv2.countNonZero(self._raw[i, top:bottom, left:right]) if bottom > top else 0
             for i, (top, bottom, left, right) in enumerate(self._boxes)
         ]
         return np.array(counts, dtype=np.int64)
