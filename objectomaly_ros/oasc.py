@@ -159,7 +159,8 @@ def calibrate(
         return _average(score, stack, rule.residual)
     scores = _MaskedSums(score)
     order = stack.ascending() if rule.overlap == "largest" else stack.ascending()[::-1]
-    winner = np.zeros(score.shape, np.min_scalar_type(len(stack)))  # rank of the mask; 0 is none
+    small = np.min_scalar_type(len(stack)) if len(stack) < 2**16 else np.dtype(np.int32)
+    winner = np.zeros(score.shape, small)  # rank of the mask; 0 is none
     means = np.zeros(max(256, len(stack) + 1), np.float32)  # by rank
     ranks = np.arange(1, len(stack) + 1, dtype=winner.dtype)
     for index, rank in zip(order, ranks, strict=True):
