@@ -32,7 +32,7 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
     """
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
-            size = struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else (0, 0)
+            size = _png_size(data)
         elif data.startswith(b"\xff\xd8\xff"):
             size = _jpeg_size(data)
         elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -48,6 +48,16 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
         return None
     width, height = size[0], abs(size[1])  # a BMP whose rows run downwards has a negative height
     return (width, height) if width > 0 and height > 0 else None
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    at = 8
+    while data[at + 4 : at + 8] != b"IEND":
+        at += 12 + struct.unpack_from(">I", data, at)[0]
+        if at > len(data):  # OpenCV allocates the length that a chunk claims
+            return 0, 0
+    width, height = struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else (0, 0)
+    return width, height
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

@@ -103,6 +103,13 @@ def test_every_beginning_of_a_picture_gives_its_size_or_none(suffix):
     assert sizes <= {None, (7, 5)}
 
 
+def test_a_chunk_that_claims_more_than_the_file_is_refused():
+    data = encoded(".png")
+    at = data.index(b"IDAT") - 4
+    assert picture_size(data) == (7, 5)
+    assert picture_size(data[:at] + b"\x7f\xff\xff\xff" + data[at + 4 :]) is None
+
+
 def test_a_small_file_that_claims_many_pixels_is_refused_with_both_numbers():
     data = png(40_000, 30_000)
     assert len(data) < 200
