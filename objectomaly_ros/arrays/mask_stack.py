@@ -13,7 +13,7 @@ from objectomaly_ros.types import Masks
 
 Crop: TypeAlias = tuple[slice, slice]
 
-_BLOCK = 16  # rows that are read together to locate masks
+_BLOCK = 8  # rows that are read together to locate masks
 
 
 class MaskStack:
