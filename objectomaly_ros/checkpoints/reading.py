@@ -101,9 +101,9 @@ def _what_it_is(head: bytes) -> str:
 
 
 def _read_torch(path: Path) -> Any:
-    archived = zipfile.is_zipfile(path)
     stand_ins: list[Any] = [(known, ".".join(name)) for name, known in NUMPY.items()]
     try:
+        archived = zipfile.is_zipfile(path)  # which raises on archives of several volumes
         if archived:
             _check_archive(path)
         else:
