@@ -15,6 +15,8 @@ from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.files.picture_size import check_pixels
 from objectomaly_ros.types import Image
 
+# Of its many others Pillow hands some to programs: PostScript to Ghostscript.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 _UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)
 
 
@@ -102,7 +104,7 @@ def _opened(path: Path, what: str) -> Pillow.Image:
     try:
         if path.stat().st_size == 0:
             raise FrameError(f"{path}: the {what} file is empty (0 bytes)")
-        picture = Pillow.open(path)
+        picture = Pillow.open(path, formats=_FORMATS)
         check_pixels(*picture.size)
         return picture
     except FileNotFoundError as error:

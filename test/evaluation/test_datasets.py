@@ -182,3 +182,15 @@ def test_a_picture_that_claims_too_many_pixels_is_not_decoded(tmp_path):
     for read in (read_image, read_labels):
         with pytest.raises(FrameError, match="12000 x 5000 pixels"):
             read(path)
+
+
+def test_postscript_named_png_is_not_handed_to_ghostscript(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    monkeypatch.setattr("subprocess.check_call", lambda *arguments, **_: ran.append(arguments))
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n")
+    for read in (read_image, read_labels):
+        with pytest.raises(FrameError, match="cannot be read"):
+            read(path)
+    assert not ran
