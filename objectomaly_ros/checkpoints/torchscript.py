@@ -31,6 +31,8 @@ _KEPT = re.compile(
 )
 _STRING = re.compile(r'(?<!\w)"(?:[^"\\\x00-\x1f\x7f-\xff]|\\[\x20-\x7e])*"(?!")')
 _NOT_PLAIN = re.compile(r"""[^\x20-\x7e\n]|["'\\#;]""")
+# torch crashes on compiling some operators, such as prim::PythonOp.
+_OPERATOR = re.compile(r"(?<![\w.])ops\b(?!\s*:)(?:\.(\w+)\.(\w+))?")
 _LITERALS = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.USub, ast.expr_context)
 
 
@@ -151,10 +153,14 @@ def _checked_archive(path: Path) -> bytes:
 def _check_source(text: str, name: str) -> None:
     """Refuse source of which torch would run a part while it loads it."""
     # Python must see the tokens that TorchScript sees: no comments, continued lines or prefixes.
-    if _NOT_PLAIN.search(_STRING.sub("0", text)):
+    plain = _STRING.sub("0", text)
+    if _NOT_PLAIN.search(plain):
         raise pickle.UnpicklingError(f"{name} is not source as torch writes it")
     if "__setstate__" in text:
         raise pickle.UnpicklingError(f"{name} has a __setstate__, which would run on loading")
+    for namespace, operator in _OPERATOR.findall(plain):
+        if not _is_arithmetic(f"{namespace}::{operator}"):
+            raise pickle.UnpicklingError(f"it uses the operator {namespace}::{operator}")
     for node in ast.walk(ast.parse(text)):
         values: list[ast.expr | None] = []
         if isinstance(node, ast.FunctionDef | ast.Lambda):

@@ -119,6 +119,9 @@ def test_a_scripted_network_computes_what_it_did(tmp_path):
         ("x = torch.resize_(x, [9])", "aten::resize_"),
         ('print("a")', "prim::Print"),
         ("x = ops.quantized.add_relu(x, x, 1., 0)", "quantized::add_relu"),
+        ("x = ops.prim.PythonOp(x)", "prim::PythonOp"),  # torch crashes on compiling it
+        ("f = ops.prim\n    x = f.PythonOp(x)", "operator ::"),
+        ('x = getattr(ops, "prim").PythonOp(x)', "operator ::"),
         (f"p = {PROFILE}.__new__({PROFILE})\n    p.__init__()\n    p.enable()", PROFILE),
     ],
 )
