@@ -16,7 +16,7 @@ from objectomaly_ros.bags.mcap import McapFile
 from objectomaly_ros.bags.sqlite import SqliteFile
 from objectomaly_ros.bags.storage import RawMessage, Topic, inflate, inflate_file, merge_by_time
 from objectomaly_ros.bags.typestore import make_typestore, store_from_definition
-from objectomaly_ros.files.reading import parse_yaml, read_bytes
+from objectomaly_ros.files.reading import parse_yaml, printable, read_bytes
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 MAX_METADATA_BYTES = 16 * 2**20
@@ -173,7 +173,7 @@ class Bag:
         return (topic for file in self._files for topic in file.topics.values())
 
     def _note_damage(self, what: str) -> None:
-        self.damage = what
+        self.damage = what = printable(what)
         logger.warning("%s; going on with what is readable", what)
 
     def _open(self) -> None:
@@ -196,7 +196,8 @@ class Bag:
         information = parse_yaml(text, MAX_METADATA_BYTES)["rosbag2_bagfile_information"]
         if information["version"] > _NEWEST_VERSION:
             raise ValueError(f"version {information['version']} is not known")
-        files = [self.path / PurePath(name).name for name in information["relative_file_paths"]]
+        names = (PurePath(name).name for name in information["relative_file_paths"])
+        files = [self.path / name for name in dict.fromkeys(names)]
         if missing := [file.name for file in files if not file.exists()]:
             raise ValueError(f"files are missing: {', '.join(missing)}")
         mode = str(information.get("compression_mode") or "none").lower()

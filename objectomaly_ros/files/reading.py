@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 _MAX_DEPTH = 20
+_MAX_EVENTS = 200_000
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a named pipe",
@@ -53,7 +54,8 @@ def parse_yaml(text: str, limit: int) -> Any:
     """Parse YAML that somebody else wrote, in linear time and memory.
 
     Raises:
-        ValueError: it has more than `limit` characters, deep nesting or aliases, or is no YAML.
+        ValueError: it has more than `limit` characters, deep nesting, aliases or more than
+            `_MAX_EVENTS` parts, or is no YAML.
     """
     if len(text) > limit:
         raise ValueError(f"the YAML has {len(text)} characters; the limit is {limit}")
@@ -61,7 +63,9 @@ def parse_yaml(text: str, limit: int) -> Any:
     depth = 0
     try:
         # Constructing recurses: deep nesting would overflow the stack, and merged aliases multiply.
-        for event in yaml.parse(text, Loader=loader):
+        for number, event in enumerate(yaml.parse(text, Loader=loader)):
+            if number > _MAX_EVENTS:
+                raise ValueError(f"the YAML has more than {_MAX_EVENTS} parts")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _MAX_DEPTH:
@@ -71,3 +75,8 @@ def parse_yaml(text: str, limit: int) -> Any:
         return yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise ValueError(f"no YAML: {error}") from error
+
+
+def printable(text: str) -> str:
+    """Return text with its control characters escaped, which a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

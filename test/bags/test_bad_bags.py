@@ -327,3 +327,33 @@ def test_one_bad_frame_among_good_ones_is_skipped(tmp_path, caplog):
             writer.write("/image", message, index)
     assert [frame.stamp_ns for frame in read_images(tmp_path / "bag")] == [0, 2]
     assert "frame 2 skipped" in caplog.text
+
+
+def test_a_file_that_the_metadata_names_often_is_opened_once(make_bag):
+    bag = make_bag("sqlite3")
+    with Bag(bag) as opened:
+        count = len(list(opened.messages()))
+    (name,) = (file.name for file in bag.glob("*.db3"))
+    metadata = bag / "metadata.yaml"
+    listed = f"relative_file_paths: [{', '.join([name, f'../{name}'] * 50)}]"
+    lines, skip = [], False
+    for line in metadata.read_text().splitlines():
+        skip = (line.strip().startswith("-") and skip) or line.strip() == "relative_file_paths:"
+        if line.strip() == "relative_file_paths:":
+            lines.append(line.partition("relative")[0] + listed)
+        elif not skip:
+            lines.append(line)
+    metadata.write_text("\n".join(lines))
+    with Bag(bag) as opened:
+        assert opened.damage is None
+        assert len(list(opened.messages())) == count > 0
+
+
+def test_no_name_in_a_bag_reaches_the_terminal_as_a_command(make_bag):
+    (file,) = make_bag("sqlite3").glob("*.db3")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE topics SET name = name || ?", ("\x1b]0;title\x07",))
+    with Bag(file) as bag, pytest.raises(BagError) as error:
+        bag.topic("/nothing")
+    assert "\\x1b]0;title\\x07" in str(error.value)
+    assert "\x1b" not in str(error.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from objectomaly_ros.files.reading import parse_yaml, read_bytes, regular_file
+from objectomaly_ros.files.reading import parse_yaml, printable, read_bytes, regular_file
 
 
 def test_a_regular_file_also_behind_a_link(tmp_path):
@@ -84,3 +84,15 @@ def test_plain_yaml():
 def test_yaml_that_could_harm_is_refused(text, words):
     with pytest.raises(ValueError, match=words):
         parse_yaml(text, limit=1_000_000)
+
+
+def test_yaml_of_many_parts_is_refused():
+    with pytest.raises(ValueError, match="more than 200000 parts"):
+        parse_yaml(f"[{'a,' * 200_000}]", limit=10**6)
+
+
+def test_control_characters_are_escaped():
+    assert (
+        printable("\x1b]0;title\x07 Stra\u00dfe\n\u202e")
+        == "\\x1b]0;title\\x07 Stra\u00dfe\n\\u202e"
+    )
