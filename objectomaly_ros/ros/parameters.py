@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import yaml
-
 from objectomaly_ros.files.picture_size import MAX_PIXELS
+from objectomaly_ros.files.reading import parse_yaml
 from objectomaly_ros.obstacles.roi import polygon_roi
 from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.runtime.cadence import CadenceSettings
@@ -112,6 +111,8 @@ SPECS: tuple[Spec, ...] = (
 
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
 
+_MAX_OPTION = 2**16  # characters of a value
+
 REMOVED = ("masks.residual", "masks.fade_s", "masks.memory_s")
 
 _KINDS = {
@@ -209,8 +210,8 @@ def options(entries: object) -> dict[str, Any]:
         if not equals or not key.strip().isidentifier():
             raise ValueError(f"option {entry!r} is not of the form key=value")
         try:
-            result[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            result[key.strip()] = parse_yaml(text, _MAX_OPTION)
+        except (ValueError, TypeError) as error:
             raise ValueError(f"option {entry!r}: {text!r} cannot be read") from error
     return result
 
