@@ -104,7 +104,7 @@ def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
         raise FileNotFoundError(f"no score map at {path}")
     arrays = path.suffix.lower() in (".npy", ".npz")
     values = _read_array(path, key) if arrays else _read_picture(path)
-    values = np.squeeze(values)
+    values = values if values.ndim == 2 else np.squeeze(values)
     if values.ndim != 2 or values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"{path} holds {values.shape} {values.dtype}; a score map is (H, W)")
     score = np.ascontiguousarray(values, dtype=np.float32)

@@ -88,3 +88,9 @@ def test_arrays_of_every_order_are_read(tmp_path, array, write):
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, np.squeeze(array).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 1)])
+def test_maps_of_one_row_or_column_are_read(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
+    assert read_score_map(tmp_path / "a.npy").shape == shape
