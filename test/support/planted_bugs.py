@@ -90,6 +90,14 @@ class FailsOnOthers(_Redness):
         return super().score(image)
 
 
+class EndsOnOthers(FailsOnOthers):
+    def score(self, image):
+        try:
+            return super().score(image)
+        except AssertionError:
+            os._exit(3)
+
+
 class EndsAtWrongParameters(_Redness):
     def __init__(self, checkpoint=None, device="cpu"):
         from objectomaly_ros.ros import parameter_server
