@@ -22,7 +22,7 @@ from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.types import Image, MaskGenerator, RenewsMasks, ScoreMap
 from objectomaly_ros.video.mask_set import cells, find_masks
 
-NICENESS = 5
+NICENESS = 1
 """Added to the process's niceness: CAS comes first, but other busy processes leave it some time."""
 
 
