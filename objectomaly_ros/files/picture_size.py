@@ -52,7 +52,7 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
 
 def _png_size(data: bytes) -> tuple[int, int]:
     at = 8
-    while data[at + 4 : at + 8] != b"IEND":
+    while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IEND":
         at += 12 + struct.unpack_from(">I", data, at)[0]
         if at > len(data):  # OpenCV allocates the length that a chunk claims
             return 0, 0
