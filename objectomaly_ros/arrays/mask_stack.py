@@ -47,11 +47,13 @@ class MaskStack:
         self._raw = self.masks.view(np.uint8)
         self.shape = shape
         self._boxes = (
-            _loose_boxes(self.masks) if boxes is None else _given_boxes(boxes, self.masks.shape)
+            _loose_boxes(self._raw) if boxes is None else _given_boxes(boxes, self._raw.shape)
         )
         height, width = self.masks.shape[1:]
-        self._rows = nearest_pixels(height, shape[0]) if height != shape[0] else None
-        self._columns = nearest_pixels(width, shape[1]) if width != shape[1] else None
+        self._resized = (height, width) != tuple(shape)
+        if self._resized:
+            self._rows = nearest_pixels(height, shape[0])
+            self._columns = nearest_pixels(width, shape[1])
         if areas is None:
             self.areas = self._count()
         else:
@@ -77,21 +79,16 @@ class MaskStack:
             uint8, 0 or 1; for reading only. With given boxes, it may have no pixel.
         """
         top, bottom, left, right = self._boxes[index]
-        if self._rows is not None:
+        if self._resized:
             top, bottom = np.searchsorted(self._rows, (top, bottom)).tolist()
-        if self._columns is not None:
             left, right = np.searchsorted(self._columns, (left, right)).tolist()
-        box = slice(top, bottom), slice(left, right)
-        if self._rows is None and self._columns is None:
-            mask = self._raw[index, top:bottom, left:right]
+            rows = self._raw[index].take(self._rows[top:bottom], axis=0)
+            mask = rows.take(self._columns[left:right], axis=1)
         else:
-            mask = self._raw[index]
-            mask = mask[box[0]] if self._rows is None else mask.take(self._rows[box[0]], axis=0)
-            columns = box[1] if self._columns is None else self._columns[box[1]]
-            mask = np.ascontiguousarray(mask[:, columns])
+            mask = self._raw[index, top:bottom, left:right]
         if mask.size == 0:
             return None  # no pixel, or none at the resolution of the map
-        return box, mask
+        return (slice(top, bottom), slice(left, right)), mask
 
     def _count(self) -> npt.NDArray[np.int64]:
         counts = [
@@ -101,15 +98,14 @@ class MaskStack:
         return np.array(counts, dtype=np.int64)
 
 
-def _loose_boxes(masks: Masks) -> list[tuple[int, int, int, int]]:
+def _loose_boxes(raw: npt.NDArray[np.uint8]) -> list[tuple[int, int, int, int]]:
     """Return for each mask the (top, bottom, left, right) of a box that holds it.
 
     Reads the stack once, in contiguous blocks of rows, and then the blocks with pixels of a mask.
     """
-    count, height, width = masks.shape
+    count, height, width = raw.shape
     if count == 0:
         return []
-    raw = masks.view(np.uint8)
     whole = height - height % _BLOCK
     blocks = raw[:, :whole].reshape(count, whole // _BLOCK, _BLOCK * width)
     rows = np.bitwise_or.reduce(blocks, axis=2)
