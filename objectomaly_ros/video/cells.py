@@ -125,10 +125,8 @@ class Cells:
             raise ValueError(f"the score has shape {score.shape}, the cells {self.ids.shape}")
         if self.rule.overlap == "inverse_variance":
             standard = StandardScore(score)
-            votes = [self._votes(standard, age_s)]
-            if frame_cells is not None:
-                votes.append(frame_cells._votes(standard, 0.0))
-            return fuse(score, standard, *votes)
+            other = None if frame_cells is None else frame_cells._votes(standard, 0.0)
+            return fuse(score, standard, self._votes(standard, age_s), other)
         return self._winners(score, self.rule.kept(age_s))
 
     def _votes(self, standard: StandardScore, age_s: float) -> Votes:

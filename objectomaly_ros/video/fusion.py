@@ -78,21 +78,22 @@ class Votes:
         return cls(runs, constants, slopes, (1 - residual) * weights + slopes)
 
 
-def fuse(score: ScoreMap, standard: StandardScore, votes: Votes, *others: Votes) -> ScoreMap:
+def fuse(
+    score: ScoreMap, standard: StandardScore, votes: Votes, other: Votes | None = None
+) -> ScoreMap:
     """Return `score`, (H, W) float32, calibrated by the votes of one or two sets of masks.
 
     A pixel that is not finite takes the average of its masks' means; one without a mask keeps its
     score.
     """
-    if others:
-        (other,) = others
+    ids, lengths = votes.runs.ids, votes.runs.lengths
+    if other is not None:
         ids, other_ids, lengths = votes.runs.intersect(other.runs)
-        constants = votes.constants[ids] + other.constants[other_ids]
-        slopes = votes.slopes[ids] + other.slopes[other_ids]
-        weights = votes.weights[ids] + other.weights[other_ids]
-    else:
-        ids, lengths = votes.runs.ids, votes.runs.lengths
-        constants, slopes, weights = votes.constants[ids], votes.slopes[ids], votes.weights[ids]
+    constants, slopes, weights = votes.constants[ids], votes.slopes[ids], votes.weights[ids]
+    if other is not None:
+        constants += other.constants[other_ids]
+        slopes += other.slopes[other_ids]
+        weights += other.weights[other_ids]
     bare = weights == 0
     slopes[bare] = weights[bare] = 1
 
