@@ -154,17 +154,25 @@ def decode_picture(
         data.startswith(b"\x89PNG") and b"IEND" not in data
     ):
         raise ValueError(f"its data is cut short at {len(data)} bytes")
+    how = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
+    picture = imdecode(data, how | cv2.IMREAD_IGNORE_ORIENTATION, max_pixels)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if colour else picture, np.uint8)
+
+
+def imdecode(data: bytes, flags: int, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
+    """Decode as `cv2.imdecode` does, after a look at the size in the header.
+
+    Raises:
+        ValueError: it is damaged, in no known format, or larger than `max_pixels`.
+    """
     size = picture_size(data)
     picture = None
     if size is not None:
         check_pixels(*size, max_pixels)
-        how = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
         try:
-            picture = cv2.imdecode(
-                np.frombuffer(data, np.uint8), how | cv2.IMREAD_IGNORE_ORIENTATION
-            )
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error as error:
             raise ValueError(f"its {len(data)} bytes do not decode: {error}") from error
     if picture is None:
         raise ValueError(f"its {len(data)} bytes are damaged or in no known image format")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if colour else picture, np.uint8)
+    return picture

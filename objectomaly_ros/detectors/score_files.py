@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, picture_size
+from objectomaly_ros.arrays.image_messages import imdecode
+from objectomaly_ros.files.picture_size import MAX_PIXELS
 from objectomaly_ros.files.reading import read_bytes
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import ScoreMap
@@ -149,16 +150,10 @@ def _read_picture(path: Path) -> npt.NDArray[np.generic]:
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} is no score map; known are {', '.join(SUFFIXES)}")
     data = read_bytes(path, _MAX_BYTES)
-    size = picture_size(data)
-    if size is None:
-        raise ValueError(f"{path} cannot be read as a picture")
     try:
-        check_pixels(*size)
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (ValueError, cv2.error) as error:
+        picture = imdecode(data, cv2.IMREAD_UNCHANGED)
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read as a picture: {error}") from error
-    if picture is None:
-        raise ValueError(f"{path} cannot be read as a picture")
     if picture.dtype.kind == "f":
         return picture
     top = np.iinfo(str(picture.dtype)).max
