@@ -13,7 +13,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.typestore import make_typestore, register_type
-from objectomaly_ros.files.writing import is_full, making_folder
+from objectomaly_ros.files.writing import bytes_at, is_full, making_folder
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 
@@ -160,8 +160,7 @@ class BagWriter:
             words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             if str(self.path) not in words:
                 if is_full(error) or "disk is full" in words:
-                    files = [file for file in self._writer.path.rglob("*") if file.is_file()]
-                    written = sum(file.stat().st_size for file in files)
+                    written = bytes_at(self._writer.path)
                     words = f"no space left after {written} bytes; free some and repeat"
                 words = f"{self.path} cannot be written: {words}"
             raise BagError(words) from error

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.table import Checkpoint, cache_dir
 from objectomaly_ros.checkpoints.verify import verify
-from objectomaly_ros.files.writing import open_replacing, replacing
+from objectomaly_ros.files.writing import is_full, open_replacing, replacing
 
 _BLOCK = 1 << 20
 _TIMEOUT_S = 30.0
@@ -63,7 +63,7 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, *, quiet: bool 
     except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
         raise CheckpointError(_offline(checkpoint, target, error)) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         _remove(part)
         raise CheckpointError(

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from objectomaly_ros.demo.processes import Child, ChildError, Children
 from objectomaly_ros.demo.source import Source
+from objectomaly_ros.files.writing import bytes_at
 
 NODE = "/objectomaly"
 OUTPUTS = ("score", "coarse_score", "mask", "overlay", "obstacles", "points", "status")
@@ -139,6 +140,6 @@ def _await_results(children: Children, node: Child, recorder: Child, result: Pat
     end = changed + _DRAIN_S
     while time.monotonic() < min(end, changed + _SETTLED_S):
         children.wait(0.5, running=(node, recorder))
-        now = sum(file.stat().st_size for file in result.glob("*"))
+        now = bytes_at(result)
         if now != size:
             size, changed = now, time.monotonic()

@@ -108,6 +108,11 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def bytes_at(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder; 0 if there is nothing."""
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -131,9 +136,6 @@ def _mode(path: Path) -> int:
 def _explained(error: OSError, path: Path, temporary: Path | None) -> OSError:
     words = error.strerror or str(error)
     if is_full(error):
-        written = 0
-        if temporary is not None:
-            files = (temporary, *temporary.rglob("*"))
-            written = sum(file.stat().st_size for file in files if file.is_file())
+        written = 0 if temporary is None else bytes_at(temporary)
         words = f"no space left for it (more than {written} bytes are needed); free some and repeat"
     return OSError(error.errno or errno.EIO, f"cannot write {path}: {words}")
