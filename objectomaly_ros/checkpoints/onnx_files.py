@@ -1,13 +1,15 @@
-"""Checks of ONNX models before a runtime sees them: no files elsewhere, no operators of others.
+"""Checks of ONNX models before a runtime sees them: no files elsewhere, no loops.
 
 Weights of an ONNX model may lie in files beside it. ONNX Runtime up to 1.22 follows any path to
-them. The model is walked in its protobuf encoding, so that the check needs no package.
+them. Loops may run without an end, and functions that call each other twice multiply. The model is
+walked in its protobuf encoding, so that the check needs no package.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
@@ -16,45 +18,83 @@ from objectomaly_ros.checkpoints.errors import CheckpointError
 _FIELDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 10: "own domain", 11: "attribute"},
+    "function": {1: "name", 7: "node", 10: "domain", 11: "attribute"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "node": {5: "attribute", 7: "domain"},
+    "node": {4: "name", 5: "attribute", 7: "domain"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "entry"},
     "entry": {1: "key", 2: "value"},
 }
-_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+_Name = tuple[str, str]  # domain and name of an operator or function
+_MODEL: _Name = ("", "")
+_DOMAINS = {"", "ai.onnx.ml", "com.microsoft"}  # "" is ai.onnx
+_LOOPS = {"Loop", "Scan", "SequenceMap", "BeamSearch", "WhisperBeamSearch", "GreedySearch",
+          "Sampling"}  # fmt: skip
+_MAX_NODES = 200_000  # with every called function in its caller's place
 
 
 def check_onnx(path: Path) -> None:
-    """Raise unless the weights lie in the model's folder and its operators are ONNX's own.
+    """Raise unless a model is a network without loops whose weights lie in its folder.
+
+    `If` is allowed: exporters write it, and it runs one of two branches once.
 
     Raises:
-        CheckpointError: it refers to a file elsewhere, or to operators of another domain.
+        CheckpointError: it refers to a file elsewhere, has loops or operators of another domain, or
+            its functions multiply.
         ValueError: it is no ONNX model.
     """
-    domains, own_domains = set(), set(_DOMAINS)
+    nodes: defaultdict[_Name, Counter[_Name]] = defaultdict(Counter)  # of the model and functions
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        messages = [("model", 0, len(data))]
+        messages = [("model", 0, len(data), _MODEL)]
         while messages:
-            message, start, end = messages.pop()
+            message, start, end, owner = messages.pop()
             texts: list[tuple[str, str]] = []
+            inner: list[tuple[str, int, int]] = []
             for number, begin, stop in _parts(data, start, end):
                 kind = _FIELDS[message].get(number, "")
                 if kind in _FIELDS:
-                    messages.append((kind, begin, stop))
+                    inner.append((kind, begin, stop))
                 elif kind:
                     texts.append((kind, data[begin:stop].decode()))
-            domains |= {text for kind, text in texts if kind == "domain"}
-            own_domains |= {text for kind, text in texts if kind == "own domain"}
+            last = dict(texts)  # of a field that is there twice
+            domain = last.get("domain", "")
+            name = "" if domain == "ai.onnx" else domain, last.get("name", "")
+            if message == "function":
+                owner = name
+                nodes[owner].update()  # it may have no nodes
+            elif message == "node":
+                nodes[owner][name] += 1
+            messages.extend((*part, owner) for part in inner)
             if ("key", "location") in texts:  # before or after its value
                 for location in (text for kind, text in texts if kind == "value"):
                     _check_location(path, location)
-    for domain in sorted(domains - own_domains):
-        raise CheckpointError(
-            f"{path} is refused: it needs operators of {domain!r}; export it with ONNX's own alone"
-        )
+    if problem := _problem(nodes):
+        raise CheckpointError(f"{path} is refused: {problem}")
+
+
+def _problem(nodes: Mapping[_Name, Counter[_Name]]) -> str | None:
+    """Say what is wrong with the operators of a model and its functions, if anything is."""
+    domains = _DOMAINS | {domain for domain, _ in nodes}
+    for domain, name in sorted({called for calls in nodes.values() for called in calls}):
+        if name in _LOOPS:
+            return f"its operator {name} may run without an end; export it without loops"
+        if domain not in domains:
+            return f"it needs operators of {domain!r}; export it with ONNX's own alone"
+    total, waiting = 0, Counter({_MODEL: 1})
+    for _ in range(len(nodes) + 1):  # as deep as calls can nest without coming back
+        total += sum(times * nodes[owner].total() for owner, times in waiting.items())
+        if total > _MAX_NODES:
+            break
+        calls: Counter[_Name] = Counter()
+        for owner, times in waiting.items():
+            for called, number in nodes[owner].items():
+                if called in nodes:
+                    calls[called] += times * number
+        if not calls:
+            return None
+        waiting = calls
+    return f"its functions call each other, to more than {_MAX_NODES} operators"
 
 
 def _check_location(path: Path, location: str) -> None:

@@ -4,7 +4,7 @@ TorchScript has operators that read and write files (`aten::from_file`, `aten::s
 `torch.jit.load` itself runs parts of an archive: `__setstate__`, default arguments and `Final`
 constants. It also believes the sizes that the archive claims for its tensors. So the source and the
 structure are checked first, only what was checked is handed to torch, and then the compiled graph
-of every function may hold the operators below alone.
+of every function may hold the operators below alone, and no loop without an end.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.pickles import check_effort
+from objectomaly_ros.checkpoints.torchscript_work import check_work
 
 _MAX_SOURCE = 4 << 20
 _KEPT = re.compile(
@@ -93,7 +94,8 @@ def load_torchscript(path: Path, device: torch.device) -> torch.nn.Module:
         device: where its tensors are placed.
 
     Raises:
-        CheckpointError: it is damaged, or may do something else; nothing of it has run.
+        CheckpointError: it is damaged, or may do something else or run without an end; nothing of
+            it has run.
     """
     try:
         archive = _checked_archive(path)
@@ -102,6 +104,7 @@ def load_torchscript(path: Path, device: torch.device) -> torch.nn.Module:
         for operator in _operators(unit):
             if not _is_arithmetic(operator):
                 raise pickle.UnpicklingError(f"it uses the operator {operator}")
+        check_work(unit)
         module: torch.nn.Module = torch.jit._recursive.wrap_cpp_module(script)  # type: ignore[no-untyped-call]
         return module.eval()
     except pickle.UnpicklingError as error:

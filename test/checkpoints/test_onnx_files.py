@@ -1,4 +1,4 @@
-"""ONNX models whose weights lie elsewhere, or whose operators are not ONNX's."""
+"""ONNX models whose weights lie elsewhere, which loop, or whose operators are not ONNX's."""
 
 import os
 
@@ -97,6 +97,53 @@ def test_what_functions_hold_is_checked(write):
     function = onnx.helper.make_function("a", "F", [], ["c"], [constant], [])
     with pytest.raises(CheckpointError, match="outside of its folder"):
         check_onnx(write(in_initializer, "w.bin", functions=[function]))
+
+
+def calling(name, *called, domain="own"):
+    """A function `name` that calls others, one after the other."""
+    nodes = [
+        onnx.helper.make_node(other, [f"x{at}"], [f"x{at + 1}"], domain=domain)
+        for at, other in enumerate(called)
+    ]
+    return onnx.helper.make_function("own", name, ["x0"], [f"x{len(nodes)}"], nodes, [])
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan", "SequenceMap"])
+@pytest.mark.parametrize("in_function", [False, True])
+def test_loops_are_refused(write, operator, in_function):
+    body = onnx.helper.make_graph([], "body", [], [])
+    loop = onnx.helper.make_node(operator, [], ["w"], body=body, domain="ai.onnx")
+    functions = [onnx.helper.make_function("a", "F", [], ["w"], [loop], [])] * in_function
+
+    def in_a_branch_of_a_branch(graph, tensor):
+        if not in_function:
+            inner = onnx.helper.make_graph([loop], "inner", [], [])
+            branch = onnx.helper.make_node("If", ["c"], ["w"], then_branch=inner)
+            outer = onnx.helper.make_graph([branch], "outer", [], [])
+            graph.node.add().CopyFrom(onnx.helper.make_node("If", ["c"], ["w"], else_branch=outer))
+
+    path = write(in_a_branch_of_a_branch, "w.bin", functions=functions)
+    with pytest.raises(CheckpointError, match=f"its operator {operator} may run without an end"):
+        check_onnx(path)
+
+
+@pytest.mark.parametrize("depth", [10, 40])
+def test_functions_that_call_each_other_twice_may_not_multiply(write, depth):
+    chain = [calling(f"f{n}", f"f{n - 1}", f"f{n - 1}") for n in range(1, depth)]
+    functions = [calling("f0"), *chain, calling("Conv", f"f{depth - 1}")]
+    path = write(in_initializer, "w.bin", domain="own", functions=functions)
+    if depth == 10:
+        check_onnx(path)
+        return
+    with pytest.raises(CheckpointError, match="its functions call each other"):
+        check_onnx(path)
+
+
+def test_functions_that_call_themselves_are_refused(write):
+    functions = [calling("Conv", "g"), calling("g", "Conv")]
+    path = write(in_initializer, "w.bin", domain="own", functions=functions)
+    with pytest.raises(CheckpointError, match="its functions call each other"):
+        check_onnx(path)
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
