@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from objectomaly_ros import __version__
 from objectomaly_ros.runtime.environment import set_defaults
 
 FAILED, INTERRUPTED = 1, 130
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="objectomaly",
         description="Finds obstacles that no training set named (Objectomaly, arXiv 2507.07460)",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = next((a for a in arguments if not a.startswith("-")), None)
     module: Any = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo import pictures, report
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Replay a drive through refine_node and show what it found.",
     )
     add = parser.add_argument
+    add("--version", action="version", version=f"objectomaly_ros {__version__}")
     add("--out", type=Path, default=Path("demo_output"), help="folder (default: %(default)s)")
     add("--bag", type=Path, help="a recording to replay (default: a drive is rendered)")
     add("--topic", help="its image topic, raw or compressed, if it has several")

@@ -18,6 +18,7 @@ from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
+from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.playback import Pacer, Wait, parse_remap, parse_wait, select_topics
 from objectomaly_ros.bags.reader import Bag
@@ -220,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     # fmt: off
     add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     add("bag", type=Path, help="bag folder, or one .mcap or .db3 file")
     add("-r", "--rate", type=float, default=1.0, help="speed (default: %(default)s)")
     add("-l", "--loop", type=_loops, nargs="?", const=FOREVER, default=1, metavar="N|forever",

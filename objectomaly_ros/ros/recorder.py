@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.utilities import remove_ros_args
 
+from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.playback import names_below
 from objectomaly_ros.bags.recording import BagRecording
@@ -160,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     # fmt: off
     add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     add("topics", nargs="*", metavar="TOPIC", help="topics to record")
     add("-a", "--all", nargs="?", const="/", metavar="NAMESPACE", dest="namespace",
         help="record all topics, or all below a namespace")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
+import textwrap
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from objectomaly_ros import __version__
 from objectomaly_ros.runtime.environment import set_defaults
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -16,12 +20,32 @@ SIGNALS = {signal.SIGINT, signal.SIGTERM}
 PATIENCE_S = 1.4
 """Longest wait for busy threads after a signal; a model may be loading."""
 
+_TOPICS = """\
+topics in (remap them: -r image:=/camera/image_raw):
+  image                sensor_msgs/Image; image/compressed with image_transport:=compressed
+  camera_info          sensor_msgs/CameraInfo, for ranges and ~/points
+
+topics out (~ is the node's name, /objectomaly):
+  ~/score              sensor_msgs/Image 32FC1, refined where masks are ready, else coarse
+  ~/coarse_score       sensor_msgs/Image 32FC1, the detector alone
+  ~/mask               sensor_msgs/Image mono8: 0 free, 1 obstacle, 255 ignore
+  ~/obstacles          objectomaly_ros/ObstacleArray
+  ~/points             sensor_msgs/PointCloud2, ground contact of the obstacles
+  ~/overlay            sensor_msgs/Image rgb8, for people
+  ~/status             objectomaly_ros/RefinementStatus, times of every frame
+  /diagnostics         diagnostic_msgs/DiagnosticArray
+"""
+_MAIN = ("detector.name", "detector.checkpoint", "masks.name", "device", "image_transport",
+         "camera_names", "queue_size", "refine.every_n", "refine.propagation", "threshold.high",
+         "min_area", "roi.mode", "points.base_frame", "points.camera_height")  # fmt: skip
+
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until a signal, and end the process.
 
     Exit codes: 0 after a signal, 1 if the node ended by itself, 2 if it could not start.
     """
+    _check_arguments(list(sys.argv if args is None else args)[1:])
     # A handler would interrupt the work half-way, so signals are blocked and waited for. Threads
     # inherit the block, so it comes before the imports that start threads.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -50,6 +74,45 @@ def main(args: list[str] | None = None) -> int:
     while received is None and spinning.is_alive():
         received = signal.sigtimedwait(SIGNALS, 0.2)
     _end(node, executor, spinning, 1 if received is None else 0)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """End the process for --help, --version, and arguments that are not ROS's."""
+    own: list[str] = []
+    ros = False
+    for argument in arguments:
+        if argument == "--ros-args":
+            ros = True
+        elif not ros:
+            own.append(argument)
+        elif argument == "--":
+            ros = False
+    parser = argparse.ArgumentParser(
+        prog="refine_node",
+        usage="%(prog)s [-h] [--version] [--ros-args [--params-file FILE] [-p NAME:=VALUE] "
+        "[-r OLD:=NEW] ...]",
+        description="Finds obstacles that no training set named, in camera images.",
+        epilog=f"{_TOPICS}\n{_main_parameters() if {'-h', '--help'} & {*own} else ''}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.parse_args(own)
+
+
+def _main_parameters() -> str:
+    from objectomaly_ros.ros.parameters import BY_NAME, UNSET
+
+    lines = ["main parameters (all: config/embedded.yaml, ros2 param describe):"]
+    for name in _MAIN:
+        spec = BY_NAME[name]
+        default = "" if spec.default in ("", UNSET) else f" Default: {spec.default}."
+        lines += textwrap.wrap(
+            spec.description + default,
+            95,
+            initial_indent=f"  {name:21}",
+            subsequent_indent=" " * 23,
+        )
+    return "\n".join(lines)
 
 
 def _end(node: Any, executor: Any, spinning: threading.Thread, code: int) -> NoReturn:
