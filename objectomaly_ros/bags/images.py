@@ -15,6 +15,7 @@ import numpy.typing as npt
 from objectomaly_ros.arrays.image_messages import decode_image, decode_plane
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.files.reading import printable
 from objectomaly_ros.types import Image, ScoreMap
 
 ArrayT = TypeVar("ArrayT", bound=npt.NDArray[Any])
@@ -76,7 +77,8 @@ def _read(
         except (BagError, ValueError) as error:
             bad += 1
             first = first or str(error)
-            logger.warning("%s: frame %d skipped: %s", name, good + bad, error)
+            text = f"{name}: frame {good + bad} skipped: {error}"
+            logger.warning("%s", printable(text))
             continue
         good += 1
         stamp = message.header.stamp

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.table import TABLE, Checkpoint, cache_dir, find
-from objectomaly_ros.cli.options import exit_code
+from objectomaly_ros.cli.options import exit_code, report
+from objectomaly_ros.files.reading import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +88,7 @@ def _download(args: argparse.Namespace) -> int:
                 print(path)
         except (CheckpointError, OSError) as error:
             results.append({"name": name, "ok": False, "error": str(error)})
-            print(f"objectomaly checkpoints: {error}", file=sys.stderr)
+            report("checkpoints", str(error))
     if args.json:
         print(json.dumps(results, indent=1))
     return _exit_code(results)
@@ -109,7 +109,8 @@ def _verify(args: argparse.Namespace) -> int:
         print(json.dumps(results, indent=1))
     else:
         for result in results:
-            print(f"{'ok    ' if result['ok'] else 'FAILED'} {result['name']}: {result['found']}")
+            line = f"{'ok    ' if result['ok'] else 'FAILED'} {result['name']}: {result['found']}"
+            print(printable(line))
     return _exit_code(results)
 
 
@@ -144,5 +145,7 @@ def _convert(args: argparse.Namespace) -> int:
 
     target = args.target or args.source.with_suffix(".safetensors")
     written = convert(args.source, target)
-    print(json.dumps({"path": str(target), "written": written}) if args.json else written)
+    print(
+        json.dumps({"path": str(target), "written": written}) if args.json else printable(written)
+    )
     return 0

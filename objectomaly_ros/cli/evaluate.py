@@ -7,7 +7,13 @@ import json
 import sys
 from pathlib import Path
 
-from objectomaly_ros.cli.options import MODEL, add_rule_arguments, exit_code, positive
+from objectomaly_ros.cli.options import (
+    MODEL,
+    add_rule_arguments,
+    exit_code,
+    positive,
+    report,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from objectomaly_ros.evaluation.results import as_json, as_text, failed
     from objectomaly_ros.evaluation.runner import evaluate
     from objectomaly_ros.evaluation.stages import Options
+    from objectomaly_ros.files.reading import printable
     from objectomaly_ros.files.writing import open_replacing
 
     datasets = find_datasets(args.root, args.datasets)
@@ -83,16 +90,16 @@ def run(args: argparse.Namespace) -> int:
     )
     results = evaluate(datasets, detectors, masks, options)
     content = json.dumps(as_json(results), indent=1)
-    print(content if args.json else as_text(results))
+    print(content if args.json else printable(as_text(results)))
     with open_replacing(args.out / "results.json", "w", encoding="utf-8") as file:
         file.write(content)
-    report = args.out / "report.html"
-    write_report(report, results, ScoreCache(options.cache))
-    print(f"report: {report}", file=sys.stderr)
+    page = args.out / "report.html"
+    write_report(page, results, ScoreCache(options.cache))
+    print(f"report: {page}", file=sys.stderr)
     failures = [line for result in results for line in failed(result)]
     for line in failures:
-        print(f"objectomaly evaluate: left out {line}", file=sys.stderr)
+        report("evaluate", f"left out {line}")
     measured = sum(bool(run.stages) for result in results for run in result.runs)
     if not measured:
-        print("objectomaly evaluate: no frame could be used", file=sys.stderr)
+        report("evaluate", "no frame could be used")
     return exit_code(measured, len(failures))

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from objectomaly_ros import __version__
+from objectomaly_ros.cli.options import report
 from objectomaly_ros.runtime.environment import set_defaults
 
 FAILED, INTERRUPTED = 1, 130
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 all well; 1 nothing usable (one line on stderr says why); 2 wrong usage; 3 done, but some
         inputs failed; 130 interrupted.
     """
+    _open_standard_streams()
     set_defaults()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
@@ -64,8 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Else Python flushes the rest at its end, and fails again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
-            print(f"objectomaly {args.command}: {_reason(error)}", file=sys.stderr)
+            report(args.command, _reason(error))
         return FAILED
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null for each closed standard stream, whose number the next file would take."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 def _is_of_stdout(error: OSError) -> bool:

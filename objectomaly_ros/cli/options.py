@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
+from objectomaly_ros.files.reading import printable
 from objectomaly_ros.oasc import OVERLAPS
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
@@ -18,6 +20,11 @@ def exit_code(done: int, failed: int) -> int:
     if not done:
         return FAILED
     return PARTLY if failed else DONE
+
+
+def report(command: str, text: str) -> None:
+    """Print a line of a command to stderr; names in it cannot control the terminal."""
+    print(f"objectomaly {command}: {printable(text)}", file=sys.stderr)
 
 
 def positive(text: str) -> int:

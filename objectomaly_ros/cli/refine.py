@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from objectomaly_ros.cli.options import MODEL, add_rule_arguments, exit_code
+from objectomaly_ros.files.reading import printable
 from objectomaly_ros.files.writing import is_full, open_replacing
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
                 # A user's model may raise anything, and succeed on the next image.
                 reason = str(error) or type(error).__name__
                 text = reason if str(path) in reason else f"{path}: {reason}"
-                bar.write(f"objectomaly refine: {text}", file=sys.stderr)
+                bar.write(f"objectomaly refine: {printable(text)}", file=sys.stderr)
                 failed += 1
                 if is_full(error):
                     break

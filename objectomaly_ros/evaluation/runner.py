@@ -22,6 +22,7 @@ from objectomaly_ros.evaluation.frame_files import FrameError
 from objectomaly_ros.evaluation.measure import MapJobs, StageFigures, measure_stage
 from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.stages import STAGES, FrameScorer, Options, ScoredFrame, Stage
+from objectomaly_ros.files.reading import printable
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _run(
     masks = generator.label if generator else "none"
     frames = chosen_frames(dataset, options.limit)
     scored, failures = [], []
-    title = f"{dataset.name}: {detector.label} + {masks}"
+    title = printable(f"{dataset.name}: {detector.label} + {masks}")
     outcomes = shown(title, partial(_score_one, dataset.conventions), frames)
     for frame, outcome in zip(frames, outcomes, strict=True):
         if isinstance(outcome, ScoredFrame):

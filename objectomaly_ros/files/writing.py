@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+_SHOWN = 40  # characters of a name in its temporary name, which may be no longer than a name
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -31,7 +33,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            suffix=path.suffix, prefix=f".{path.stem}.", dir=path.parent
+            suffix=path.suffix, prefix=f".{path.stem[:_SHOWN]}.", dir=path.parent
         )
         os.close(handle)
         temporary = Path(name)
@@ -86,7 +88,7 @@ def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:_SHOWN]}.", dir=path.parent))
         made = temporary / path.name
         yield made
         for part in (*made.rglob("*"), made):

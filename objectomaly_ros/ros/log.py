@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from objectomaly_ros.files.reading import printable
 from objectomaly_ros.runtime.log_text import Throttle
 
 PERIOD_S = 5.0
@@ -19,10 +20,10 @@ class ThrottledLog:
     def warn(self, key: str, text: str) -> None:
         """Log a warning."""
         if (admitted := self._throttle.admit(key, text)) is not None:
-            self._logger.warning(admitted)
+            self._logger.warning(printable(admitted))
 
     def error(self, key: str, text: str) -> None:
         """Log an error."""
         # rclpy refuses two severities on one line of code.
         if (admitted := self._throttle.admit(key, text)) is not None:
-            self._logger.error(admitted)
+            self._logger.error(printable(admitted))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from objectomaly_ros.files.reading import printable
 from objectomaly_ros.runtime.keyframes import MaskGeneratorError
 
 
@@ -34,6 +35,6 @@ class Throttle:
 
 def describe(error: BaseException) -> str:
     """Return an exception as one line, with its type unless the message alone suffices."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     plain = isinstance(error, (ValueError, FileNotFoundError, ImportError, MaskGeneratorError))
     return text if plain and text else f"{type(error).__name__}: {text}".removesuffix(": ")

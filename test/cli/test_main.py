@@ -1,11 +1,15 @@
 """The command itself: help, usage errors, exit codes."""
 
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from objectomaly_ros.cli.main import COMMANDS, main
+from objectomaly_ros.detectors.score_files import read_score_map
 
 
 def test_help_names_every_command(capsys):
@@ -40,3 +44,42 @@ def test_it_runs_as_a_module_and_help_is_quick_to_import():
     )
     assert done.returncode == 0
     assert "sam_vit_h" in done.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_nothing(tmp_path, closed):
+    source = tmp_path / "source.png"
+    Pillow.fromarray(np.zeros((60, 80, 3), np.uint8)).save(source)
+    command = [sys.executable, "-m", "objectomaly_ros", "refine", str(source), "--out", "out"]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *command], cwd=tmp_path, check=False, timeout=60
+    )
+    assert done.returncode == 0
+    assert read_score_map(tmp_path / "out" / "scores" / "source.npz").shape == (60, 80)
+
+
+@pytest.mark.parametrize(
+    "name", [b"\x1b]0;title\x07\x1b[2J", b"not \xff text", "\u202egnp".encode()]
+)
+def test_names_of_files_do_not_reach_the_terminal_unescaped(tmp_path, capfd, name):
+    for folder in ("images", "labels_masks"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+    for number, folder in ((0, "images"), (1, "images"), (0, "labels_masks"), (1, "labels_masks")):
+        path = tmp_path / "set" / folder / f"{os.fsdecode(name)}{number}.png"
+        with path.open("wb") as file:
+            if number:
+                array = np.arange(60 * 80).reshape(60, 80) % 7 == 0
+                Pillow.fromarray(array).save(file, "PNG")
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["evaluate", str(tmp_path / "set"), *out]) == 3
+    assert main(["refine", str(tmp_path / "set" / "images"), *out]) == 3
+    missing = str(tmp_path / os.fsdecode(name))
+    assert main(["evaluate", missing, *out]) == 1
+    assert main(["checkpoints", "verify", missing]) == 1
+    printed = "".join(capfd.readouterr())
+    escaped = ascii(os.fsdecode(name))[1:-1]
+    assert f"left out {escaped}0" in printed
+    assert f"{escaped}0.png" in printed
+    assert not set("\x1b\x07\u202e") & set(printed)
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "0.png: the image file is empty" in page

@@ -31,6 +31,17 @@ def test_the_file_appears_when_it_is_whole(tmp_path):
     assert names(path.parent) == ["map.npz"]
 
 
+@pytest.mark.parametrize("letter", ["a", "ü", "界"])
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path, letter):
+    name = letter * (251 // len(letter.encode())) + ".npz"
+    with open_replacing(tmp_path / name) as file:
+        file.write(b"whole")
+    assert names(tmp_path) == [name]
+    with making_folder(tmp_path / "new" / name) as folder:
+        folder.mkdir()
+    assert names(tmp_path / "new") == [name]
+
+
 def test_the_older_file_stays_when_writing_fails(tmp_path):
     path = tmp_path / "map.txt"
     path.write_text("old")

@@ -46,7 +46,8 @@ def write_report(path: str | Path, results: Sequence[DatasetResult], cache: Scor
         body="\n".join(_dataset(result, cache, n) for n, result in enumerate(results)),
         about=escape(about()),
     )
-    with open_replacing(path, "w", encoding="utf-8") as file:
+    # Names of files need not be text.
+    with open_replacing(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(page)
 
 
