@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rosbags import interfaces
-from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from rosbags.rosbag2 import (
+    CompressionFormat,
+    CompressionMode,
+    StoragePlugin,
+    Writer,
+    WriterError,
+)
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.typestore import make_typestore, register_type
@@ -43,21 +49,32 @@ class BagWriter:
     The file holds the complete definition of every type.
     """
 
-    def __init__(self, path: Path | str, *, storage: str = "mcap", whole: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        storage: str = "mcap",
+        whole: bool = False,
+        compress: bool = False,
+    ) -> None:
         """Create the bag.
 
         Args:
             path: the folder to make; it must not exist.
             storage: mcap or sqlite3.
+            compress: whether the chunks of an MCAP file are compressed with zstd.
             whole: the bag appears when it is closed, and not at all if the `with` block raises.
                 Otherwise what was written before an error is a sound bag.
 
         Raises:
-            BagError: the folder exists or cannot be made, or the storage is unknown.
+            BagError: the folder exists or cannot be made, or the storage is unknown or cannot be
+                compressed.
         """
         self.path = Path(path)
         if storage not in STORAGES:
             raise BagError(f"unknown bag storage {storage!r}; use one of {', '.join(STORAGES)}")
+        if compress and storage != "mcap":
+            raise BagError(f"{storage} bags cannot be compressed while they are written; use mcap")
         if self.path.exists():
             raise BagError(f"{self.path} exists already; remove it or choose another name")
         self.storage = storage
@@ -71,6 +88,8 @@ class BagWriter:
             self._writer = Writer(
                 folder, version=Writer.VERSION_LATEST, storage_plugin=STORAGES[storage]
             )
+            if compress:
+                self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
 
     def __enter__(self) -> BagWriter:

@@ -20,11 +20,19 @@ from rclpy.subscription import Subscription
 from rclpy.utilities import remove_ros_args
 
 from objectomaly_ros import __version__
+from objectomaly_ros.bags.compact import (
+    HEADER,
+    IMAGE,
+    begins_with_header,
+    only_header,
+    round_scores,
+)
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.playback import names_below
 from objectomaly_ros.bags.recording import BagRecording
 from objectomaly_ros.bags.typestore import make_typestore, register_type
 from objectomaly_ros.bags.writer import STORAGES, BagWriter
+from objectomaly_ros.files.writing import bytes_at
 from objectomaly_ros.ros.bag_types import load_message_type, matching_profile, recorded_qos
 
 _LOOK_S = 0.2
@@ -44,6 +52,9 @@ class BagRecorder:
         topics: topics to record.
         namespace: also record all topics below it ("/" for all but hidden ones).
         storage: mcap or sqlite3.
+        compress: see `BagWriter`.
+        headers: further topics, of which the std_msgs/Header alone is recorded.
+        score_bits: 32FC1 images are rounded to multiples of 2^-score_bits; None to keep them.
         max_queue_bytes: size of the queue for the disk; further messages are dropped.
 
     Attributes:
@@ -61,18 +72,26 @@ class BagRecorder:
         topics: Sequence[str] = (),
         namespace: str | None = None,
         storage: str = "mcap",
+        compress: bool = False,
+        headers: Sequence[str] = (),
+        score_bits: int | None = None,
         max_queue_bytes: int = 256 * 2**20,
     ) -> None:
-        if not topics and namespace is None:
+        if not topics and not headers and namespace is None:
             raise BagError("nothing to record: name topics, or a namespace to record all below it")
         self._node = node
         self._topics = [node.resolve_topic_name(topic) for topic in topics]
+        self._headers = {node.resolve_topic_name(topic) for topic in headers}
+        self._topics += sorted(self._headers.difference(self._topics))
+        self._score_bits = score_bits
         self._namespace = namespace
         self._subscriptions: dict[str, tuple[Subscription, QoSProfile]] = {}
         self._refused: set[str] = set()
         self.last_received = 0.0
         self._store = make_typestore()
-        self.recording = BagRecording(lambda: BagWriter(path, storage=storage), max_queue_bytes)
+        self.recording = BagRecording(
+            lambda: BagWriter(path, storage=storage, compress=compress), max_queue_bytes
+        )
         self._timer = node.create_timer(_LOOK_S, self._look)
         self._look()
 
@@ -117,19 +136,32 @@ class BagRecorder:
                 raise BagError(f"it has several message types: {', '.join(types)}")
             msgtype = load_message_type(types[0])
             register_type(self._store, types[0])  # fails for types that cannot be written
+            if topic in self._headers and not begins_with_header(self._store, types[0]):
+                raise BagError(f"{types[0]} has no header")
         except BagError as error:
             self._refused.add(topic)
             self._node.get_logger().error(f"topic {topic} is not recorded: {error}")
             return
         if before is None:
-            self.recording.add_topic(topic, types[0], [recorded_qos(offer) for offer in offers])
+            recorded = HEADER if topic in self._headers else types[0]
+            self.recording.add_topic(topic, recorded, [recorded_qos(offer) for offer in offers])
             self._node.get_logger().info(f"recording {topic} [{types[0]}]")
         subscription = self._node.create_subscription(
-            msgtype, topic, self._keep(topic), profile, raw=True
+            msgtype, topic, self._keep(topic, self._compactor(topic, types[0])), profile, raw=True
         )
         self._subscriptions[topic] = (subscription, profile)
 
-    def _keep(self, topic: str) -> Callable[[bytes, dict[str, int]], None]:
+    def _compactor(self, topic: str, msgtype: str) -> Callable[[bytes], bytes] | None:
+        if topic in self._headers:
+            return only_header
+        bits = self._score_bits
+        if bits is not None and msgtype == IMAGE:
+            return lambda data: round_scores(self._store, data, bits)
+        return None
+
+    def _keep(
+        self, topic: str, compact: Callable[[bytes], bytes] | None
+    ) -> Callable[[bytes, dict[str, int]], None]:
         simulated = self._node.get_parameter("use_sim_time").value
         log = self._node.get_logger()
 
@@ -143,6 +175,8 @@ class BagRecorder:
                     f"{topic} is not recorded before /clock starts", throttle_duration_sec=5.0
                 )
                 return
+            if compact is not None:
+                data = compact(data)
             if not self.recording.put(topic, log_time, data):
                 log.warning(
                     f"messages of {topic} are dropped: the disk does not keep up",
@@ -168,6 +202,11 @@ def _parser() -> argparse.ArgumentParser:
     add("-o", "--output", type=Path, metavar="BAG",
         help="bag folder to make (default: rosbag2_ and the time)")
     add("-s", "--storage", choices=tuple(STORAGES), default="mcap", help="default: %(default)s")
+    add("--compress", action="store_true", help="compress the chunks of an MCAP file (zstd)")
+    add("--headers", nargs="+", default=[], metavar="TOPIC",
+        help="further topics, of which the header alone is recorded")
+    add("--score-bits", type=int, choices=range(1, 24), metavar="N",
+        help="round 32FC1 images to multiples of 2^-N (1 to 23), which compress well")
     add("--max-queue", type=int, default=256, metavar="MB",
         help="size of the queue for the disk (default: %(default)s)")
     add("--use-sim-time", action="store_true", help="log by the time of /clock")
@@ -199,6 +238,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             topics=options.topics,
             namespace=options.namespace,
             storage=options.storage,
+            compress=options.compress,
+            headers=options.headers,
+            score_bits=options.score_bits,
             max_queue_bytes=options.max_queue * 2**20,
         )
         executor = SingleThreadedExecutor()
@@ -226,7 +268,7 @@ def _print_report(path: Path, counts: dict[str, int], recorder: BagRecorder) -> 
         print(f"{count:8d}  {topic}" + (f"  ({dropped} dropped)" if dropped else ""))
     for topic in recorder.missing:
         print(f"       0  {topic}  (nobody published it)")
-    print(f"recorded in {path}")
+    print(f"recorded in {path} ({bytes_at(path) / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from rosbags.rosbag2 import Reader
 from ruamel.yaml import YAML
 
 from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.typestore import make_typestore
 from objectomaly_ros.bags.writer import BagWriter
+from objectomaly_ros.files.writing import bytes_at
 
 ARRAY = "objectomaly_ros/msg/ObstacleArray"
 NESTED = [
@@ -153,3 +155,26 @@ def test_a_full_disk_is_told_with_the_bag_and_how_far_it_came(tmp_path, storage,
         write_too_much()
     assert (tmp_path / "bag").exists() != whole
     assert len(list(tmp_path.iterdir())) == (not whole)
+
+
+def test_a_compressed_bag_is_small_and_complete(tmp_path):
+    sizes = []
+    for compress in (False, True):
+        path = tmp_path / f"compress {compress}"
+        with start_bag(path, compress=compress) as writer:
+            for stamp in range(300):
+                writer.write("/words", word(writer, f"{stamp}" + "x" * 10_000), stamp)
+        with Bag(path) as bag:
+            assert bag.damage is None
+            words = [bag.decode(message).data[:-10_000] for message in bag.messages()]
+        assert words == [str(stamp) for stamp in range(300)]
+        with Reader(path) as reader:
+            assert reader.message_count == len(list(reader.messages())) == 300
+        sizes.append(bytes_at(path))
+    assert sizes[1] < 0.1 * sizes[0]
+
+
+def test_sqlite_bags_are_not_compressed(tmp_path):
+    with pytest.raises(BagError, match="sqlite3 bags cannot be compressed"):
+        BagWriter(tmp_path / "bag", storage="sqlite3", compress=True)
+    assert list(tmp_path.iterdir()) == []

@@ -151,6 +151,36 @@ def test_a_killed_recording_is_readable(node, tmp_path, storage):
     assert heard == [str(index) for index in range(len(heard))]
 
 
+def test_a_recording_is_made_small_if_asked_for(node, tmp_path):
+    """Scores rounded, of the camera's images the headers alone, all compressed."""
+    camera = node.create_publisher(Image, "/image", 10)
+    score = node.create_publisher(Image, "score", 10)
+    words = node.create_publisher(String, "/words", 10)
+    small = ("--compress", "--score-bits", "8", "--headers", "/image", "/words")
+    process = start(node, "/objectomaly/score", *small, "-o", tmp_path / "out")
+    wait_for(lambda: all(p.get_subscription_count() for p in (camera, score)))
+    values = np.random.default_rng(3).random((90, 160), dtype=np.float32)
+    for index in range(5):
+        camera.publish(image("rgb8", np.zeros((90, 160, 3), np.uint8), index))
+        score.publish(image("32FC1", values, index))
+        words.publish(String(data="has no header"))
+        time.sleep(0.02)
+    status, out, err, _ = finish(process)
+    assert status == 0, err
+    assert "topic /words is not recorded: std_msgs/msg/String has no header" in err
+    size = sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
+    assert size < 5 * values.nbytes / 2
+    assert f"({size / 1e6:.1f} MB)" in out
+    with Bag(tmp_path / "out") as bag:
+        back = list(read_scores(bag, "/objectomaly/score"))
+        np.testing.assert_array_equal(back[4].array, np.round(values * 256) / 256)
+        assert bag.topics["/image"].msgtype == "std_msgs/msg/Header"
+        headers = [bag.decode(message) for message in bag.messages(["/image"])]
+    assert [(header.stamp.sec, header.frame_id) for header in headers] == [
+        (100 + index, "camera") for index in range(5)
+    ]
+
+
 def test_a_type_that_is_not_built_here_is_said_and_the_rest_recorded(node, tmp_path):
     """The definition is missing, so a reader could not make sense of the bytes."""
     talker = node.create_publisher(String, "/words", 10)
