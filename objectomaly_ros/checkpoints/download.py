@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import http.client
+import lzma
 import os
 import re
 import shutil
 import stat
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -23,7 +26,10 @@ from objectomaly_ros.checkpoints.verify import verify
 from objectomaly_ros.files.writing import is_full, open_replacing, replacing
 
 _BLOCK = 1 << 20
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+            RuntimeError)  # fmt: skip
 _TIMEOUT_S = 30.0
+_SLOW_S, _SLOW_BYTES = 60.0, 60_000  # a server that sends less in this time keeps us for days
 _MAX_BYTES = 8 << 30  # of a file whose size nobody publishes, and of one in an archive
 
 
@@ -39,8 +45,9 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, *, quiet: bool 
         quiet: no progress bar.
 
     Raises:
-        CheckpointError: it must be fetched by hand, there is no network, the disk is full, or the
-            server sent another file; the message says where to get it and where to put it.
+        CheckpointError: it must be fetched by hand, there is no network, the disk is full, another
+            process downloads it, or the server sent another file; the message says where to get it
+            and where to put it.
         OSError: it cannot be written.
     """
     folder = cache_dir() if folder is None else folder
@@ -55,24 +62,35 @@ def download(checkpoint: Checkpoint, folder: Path | None = None, *, quiet: bool 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _open_own(part) as file:
-            _fetch(checkpoint, part, file, quiet)
-        _put_in_place(checkpoint, part, target)
-    except _UselessError:
-        _remove(part)
+            _lock(file, part)
+            try:
+                try:
+                    _fetch(checkpoint, part, file, quiet)
+                finally:
+                    file.flush()
+                _put_in_place(checkpoint, part, target)
+            except Exception as error:
+                if isinstance(error, _UselessError) or is_full(error):
+                    _remove(part)
+                raise
+            finally:
+                if target.exists() or not os.fstat(file.fileno()).st_size:
+                    _remove(part)
+    except CheckpointError:
         raise
     except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
         raise CheckpointError(_offline(checkpoint, target, error)) from error
     except OSError as error:
         if not is_full(error):
-            raise
-        _remove(part)
+            raise _with_path(error, part) from error
         raise CheckpointError(
             f"the disk of {folder} is full; nothing was left behind. OBJECTOMALY_CACHE moves "
             "the cache to another disk."
         ) from error
-    finally:
-        if target.exists() or (part.exists() and not part.stat().st_size):
-            _remove(part)
+    except (http.client.HTTPException, ValueError) as error:  # of urllib, too
+        raise CheckpointError(
+            f"{checkpoint.url} gives an answer that is not understood: {error!r}"
+        ) from error
     return target
 
 
@@ -129,6 +147,27 @@ def _open_own(path: Path) -> IO[bytes]:
     return os.fdopen(handle, "r+b")
 
 
+def _lock(file: IO[bytes], part: Path) -> None:
+    """Keep other processes away from a partial download."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The other process may have moved it away since it was opened.
+        ours = part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())
+    except BlockingIOError:
+        ours = False
+    except OSError:  # a file system without locks
+        ours = True
+    if not ours:
+        raise CheckpointError(f"another process downloads {part}; repeat when it has ended")
+
+
+def _with_path(error: OSError, path: Path) -> OSError:
+    """Return an error of a write, which names no file, with the file's name."""
+    if error.filename is not None or error.errno is None:
+        return error
+    return OSError(error.errno, os.strerror(error.errno), str(path))
+
+
 def _fetch(checkpoint: Checkpoint, part: Path, file: IO[bytes], quiet: bool) -> None:
     limit = checkpoint.size or _MAX_BYTES
     have = file.seek(0, os.SEEK_END)
@@ -158,8 +197,13 @@ def _fetch(checkpoint: Checkpoint, part: Path, file: IO[bytes], quiet: bool) -> 
             unit_scale=True,
             disable=quiet,
         ) as bar:
+            since, had = time.monotonic(), have
             while block := _read(response):
                 have += len(block)
+                if (now := time.monotonic()) - since > _SLOW_S:
+                    if have - had < _SLOW_BYTES:
+                        raise ConnectionError(f"{have - had} bytes came in {now - since:.0f} s")
+                    since, had = now, have
                 if have > limit:
                     raise _UselessError(_too_large(checkpoint, limit))
                 file.write(block)
@@ -214,7 +258,7 @@ def _ask(url: str, part: Path, start: int) -> tuple[Any, int, int | None] | None
 
 def _read(response: Any) -> bytes:
     try:
-        return cast(bytes, response.read(_BLOCK))
+        return cast(bytes, response.read1(_BLOCK))
     except http.client.IncompleteRead as error:
         return error.partial
 
@@ -248,7 +292,7 @@ def _put_in_place(checkpoint: Checkpoint, part: Path, target: Path) -> None:
                 raise _UselessError(f"{names[0]} of {checkpoint.url} claims {size:,} bytes")
             with archive.open(names[0]) as source, open_replacing(target) as file:
                 shutil.copyfileobj(source, file, _BLOCK)  # at most the size that was claimed
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise _UselessError(f"{checkpoint.url} gave no intact zip archive: {error}") from error
 
 

@@ -6,9 +6,12 @@ import http.client
 import io
 import os
 import shutil
+import socket
 import threading
+import time
 import urllib.request
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +38,7 @@ class Site:
         self.asked = []
         self.redirects = {}  # path -> address
         self.length = True
+        self.pause = None  # an event to wait for
         self.range_sent = None  # instead of the true Content-Range
 
 
@@ -50,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         site = self.site
         asked = self.headers.get("Range")
         site.asked.append(asked)
+        if site.pause:
+            site.pause.wait(10)
         if self.path in site.redirects:
             self.send_response(302)
             self.send_header("Location", site.redirects[self.path])
@@ -367,3 +373,98 @@ def test_drive_files_come_with_instructions(tmp_path):
     assert str(tmp_path / "uno_synthetic.pth") in str(failure.value)
     (tmp_path / "uno_synthetic.pth").write_bytes(b"put there by hand")
     assert get(TABLE["uno_synthetic"], tmp_path).exists()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+def answering():
+    """A server that answers with these bytes, one after the other with a pause, to everybody."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def start(answer, pause=0):
+        def serve():
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(1000)
+                        for part in (
+                            (answer,)
+                            if pause is None
+                            else [answer[n : n + 1] for n in range(len(answer))]
+                        ):
+                            connection.sendall(part)
+                            time.sleep(pause or 0)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"https://127.0.0.1:{listener.getsockname()[1]}/model.pth"
+
+    yield start
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\0\xff no HTTP\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        OK + b"A: " + bytes(70_000) + b"\r\n\r\n",
+        OK + b"A: b\r\n" * 200 + b"\r\n",
+        OK + b"Content-Length: many\r\n\r\n",
+        OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: https://host:port/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: https://[::1/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: https://" + b"a" * 300 + b"/\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_no_http_is_told(answering, model, tmp_path, answer):
+    wanted = replace(model, url=answering(answer))
+    with pytest.raises(CheckpointError, match="gives an answer that is not understood"):
+        get(wanted, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_sends_next_to_nothing_is_left(answering, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SLOW_S", 0.1)
+    length = f"Content-Length: {len(CONTENT)}\r\n\r\n".encode()
+    wanted = replace(model, url=answering(OK + length + CONTENT[:200], pause=0.005))
+    with pytest.raises(CheckpointError, match=r"bytes came in .* Run the command again to resume"):
+        get(wanted, tmp_path)
+    kept = (tmp_path / "model.pth.part").read_bytes()
+    assert 0 < len(kept) < 200
+    assert CONTENT.startswith(kept)
+
+
+def test_two_downloads_of_one_file_do_not_meet(model, site, tmp_path):
+    site.pause = threading.Event()
+    first = threading.Thread(target=get, args=(model, tmp_path))
+    first.start()
+    while not site.asked:
+        time.sleep(0.01)
+    with pytest.raises(CheckpointError, match="another process downloads"):
+        get(model, tmp_path)
+    site.pause.set()
+    first.join()
+    assert (tmp_path / "model.pth").read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
+
+
+def test_a_part_that_was_moved_into_place_is_not_written_to(tmp_path):
+    part = tmp_path / "model.pth.part"
+    with module._open_own(part) as file:
+        part.rename(tmp_path / "model.pth")
+        with pytest.raises(CheckpointError, match="another process downloads"):
+            module._lock(file, part)
+
+
+def test_a_damaged_archive_of_another_compression(model, site, tmp_path):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("model.pth", CONTENT)
+    site.content = packed.getvalue()[:60] + bytes(30) + packed.getvalue()[90:]
+    wanted = replace(model, member="model.pth", size=None, sha256=None)
+    with pytest.raises(CheckpointError, match="no intact zip archive"):
+        get(wanted, tmp_path)
+    assert list(tmp_path.iterdir()) == []
