@@ -1,4 +1,4 @@
-"""Moves Fast DDS from shared memory to UDP if its shared memory cannot work.
+"""Frees shared memory of dead processes; moves Fast DDS to UDP if its shared memory cannot work.
 
 Fast DDS uses shared memory between all processes of a host. If one process cannot write into the
 memory of another, because of its user or a small /dev/shm, images are lost without a word.
@@ -6,9 +6,12 @@ memory of another, because of its user or a small /dev/shm, images are lost with
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
@@ -16,6 +19,7 @@ PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 OUR_TRANSPORT = "objectomaly_shm"  # in config/fastdds.xml
 OUR_NEED = 72 * 2**20  # its segment with Fast DDS's own tables
 DEFAULT_NEED = 2**20  # Fast DDS without a profile
+_YOUNG_S = 10.0
 SOCKET_BYTES = 4 * 2**20  # an image comes as a burst of datagrams: 50 of 50 at 720p, 13 without
 UDP = f"UDPv4?sockets_size={SOCKET_BYTES // 2**20}MB"
 
@@ -28,7 +32,7 @@ def avoid_broken_shared_memory(
 ) -> str | None:
     """Choose UDP if shared memory cannot work; to be called before `rclpy.init`.
 
-    A transport or a profile of the user's own is kept.
+    A transport or a profile of the user's own is kept. Segments of dead processes are removed.
 
     Args:
         environment: `os.environ`.
@@ -41,6 +45,8 @@ def avoid_broken_shared_memory(
     """
     if environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")[:12] != "rmw_fastrtps":
         return None
+    uid = os.getuid() if uid is None else uid
+    _remove_dead_segments(folder, uid)
     profiles = [environment[name] for name in PROFILES if environment.get(name)]
     if not all(map(_is_ours, profiles)):
         return None
@@ -50,7 +56,7 @@ def avoid_broken_shared_memory(
             folder,
             OUR_NEED if profiles else DEFAULT_NEED,
             environment.get("ROS_DOMAIN_ID") or "0",
-            os.getuid() if uid is None else uid,
+            uid,
         )
         if reason is None:
             return None
@@ -63,6 +69,27 @@ def avoid_broken_shared_memory(
     if socket_limit.is_file() and int(socket_limit.read_text()) < SOCKET_BYTES:
         text += f"; large ones need: sysctl -w net.core.rmem_max={SOCKET_BYTES}"
     return text
+
+
+def _remove_dead_segments(folder: Path, uid: int) -> None:
+    """Remove the segments that killed processes of this user left, 64 MB each.
+
+    A process holds a lock on the file `*_el` of its segment as long as it lives. It makes the file
+    first and locks it then, so young files are left alone.
+    """
+    for lock in folder.glob("fast*_el"):
+        with suppress(OSError):  # such as BlockingIOError: it is in use
+            if not re.fullmatch(r"fast(rtps|dds)_[0-9a-f]{16}_el", lock.name):
+                continue
+            handle = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                state = os.fstat(handle)
+                if state.st_uid == uid and time.time() - state.st_mtime > _YOUNG_S:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    lock.with_name(lock.name.removesuffix("_el")).unlink(missing_ok=True)
+                    lock.unlink()
+            finally:
+                os.close(handle)
 
 
 def _is_ours(profile: str) -> bool:

@@ -1,5 +1,6 @@
 """When the node leaves Fast DDS's shared memory; segments and limits are plain files here."""
 
+import fcntl
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,6 +57,35 @@ def test_fast_dds_without_a_profile_needs_little(machine):
     assert environment == {}
     assert machine(environment, free=0) is not None
     assert environment == {TRANSPORTS: UDP}
+
+
+@pytest.mark.parametrize("kind", ["fastrtps", "fastdds"])
+@pytest.mark.parametrize("state", ["dead", "alive", "young", "another user's", "a port"])
+def test_segments_of_dead_processes_are_removed(machine, tmp_path, kind, state):
+    name = f"{kind}_port7411" if state == "a port" else f"{kind}_0123456789abcdef"
+    folder = tmp_path / "shm"
+    segment, lock = folder / name, folder / f"{name}_el"
+    for path in (segment, lock):
+        path.touch()
+        if state != "young":
+            os.utime(path, (0, 0))
+    with lock.open() as file:
+        if state == "alive":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        machine(ours(), uid=os.getuid() + (state == "another user's"))
+    assert segment.exists() == lock.exists() == (state != "dead")
+
+
+def test_locks_that_lead_elsewhere_are_left(machine, tmp_path):
+    target = tmp_path / "target"
+    target.touch()
+    os.utime(target, (0, 0))
+    lock = tmp_path / "shm" / "fastrtps_0123456789abcdef_el"
+    lock.symlink_to(target)
+    os.mkfifo(tmp_path / "shm" / "fastrtps_0123456789abcdee_el")
+    machine(ours())
+    assert lock.is_symlink()
+    assert target.exists()
 
 
 @pytest.mark.parametrize("name", ["fastrtps_port7411", "fastdds_port7649"])
