@@ -189,7 +189,16 @@ class Bag:
         except Exception as error:  # whatever the text leads to
             files = self._find_files(f"cannot be opened by its metadata.yaml ({error})")
         for file in files:
-            self._open_file(file)
+            try:
+                self._open_file(file)
+            except BagError as error:
+                if len(files) == 1:
+                    raise
+                self._note_damage(str(error))
+        if not self._files:
+            raise BagError(
+                f"none of the {len(files)} files of {self.path} can be read: {self.damage}"
+            )
 
     def _read_metadata(self) -> list[Path]:
         text = read_bytes(self.path / "metadata.yaml", MAX_METADATA_BYTES).decode()
@@ -206,8 +215,17 @@ class Bag:
         self._compressed_messages = mode == "message"
         if mode == "file":
             folder = Path(self._stack.enter_context(TemporaryDirectory()))
-            files = [inflate_file(file, folder / file.stem) for file in files]
+            files = [self._inflate(file, folder / file.stem) for file in files]
         return files
+
+    def _inflate(self, source: Path, target: Path) -> Path:
+        try:
+            return inflate_file(source, target)
+        except OSError:
+            raise
+        except _DAMAGE as error:  # the part before it is in `target`
+            self._note_damage(f"{source} cannot be decompressed ({error})")
+            return target
 
     def _find_files(self, trouble: str) -> list[Path]:
         held = sorted(self.path.iterdir())

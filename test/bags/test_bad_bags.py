@@ -15,6 +15,7 @@ from objectomaly_ros.bags.images import read_images
 from objectomaly_ros.bags.make import write_frames_bag
 from objectomaly_ros.bags.messages import image_message
 from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.storage import zstd
 from objectomaly_ros.bags.writer import BagWriter
 
 
@@ -327,6 +328,62 @@ def test_one_bad_frame_among_good_ones_is_skipped(tmp_path, caplog):
             writer.write("/image", message, index)
     assert [frame.stamp_ns for frame in read_images(tmp_path / "bag")] == [0, 2]
     assert "frame 2 skipped" in caplog.text
+
+
+@pytest.fixture
+def two_files(make_bag):
+    """A bag of two files, of which the tests damage the first."""
+    bag, more = make_bag("mcap", size=(48, 64)), make_bag("mcap", name="more", size=(48, 64))
+    (first,), (second,) = bag.glob("*.mcap"), more.glob("*.mcap")
+    second.rename(bag / "second.mcap")
+    text = (bag / "metadata.yaml").read_text()
+    line = next(line for line in text.splitlines() if line.strip() == f"- {first.name}")
+    both = f"{line}\n{line.replace(first.name, 'second.mcap')}"
+    (bag / "metadata.yaml").write_text(text.replace(line, both, 1))
+    with Bag(bag) as opened:
+        assert opened.count("/image") == 16
+    return bag, first
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize("fault", ["no bag", "a pipe", "empty"])
+def test_one_bad_file_among_good_ones_is_skipped(two_files, caplog, fault, metadata):
+    bag, file = two_files
+    file.unlink()
+    if fault == "a pipe":
+        os.mkfifo(file)
+    else:
+        file.write_bytes(b"a shopping list" * (fault == "no bag"))
+    if not metadata:
+        (bag / "metadata.yaml").unlink()
+    with Bag(bag) as opened:
+        assert len(list(opened.messages(["/image"]))) == 8
+        assert file.name in opened.damage
+    assert f"{file.name} cannot be read as a .mcap bag" in caplog.text
+
+
+def test_a_bag_of_bad_files_alone_is_refused(two_files):
+    bag, _ = two_files
+    for path in bag.glob("*.mcap"):
+        path.write_bytes(b"a shopping list")
+    with pytest.raises(BagError, match="none of the 2 files of"):
+        Bag(bag)
+
+
+def test_one_file_that_does_not_decompress_is_read_as_far_as_it_does(two_files, caplog):
+    bag, file = two_files
+    metadata = bag / "metadata.yaml"
+    text = metadata.read_text().replace(".mcap", ".mcap.zstd")
+    text = text.replace("compression_format: ''", "compression_format: zstd")
+    metadata.write_text(text.replace("compression_mode: ''", "compression_mode: FILE"))
+    for path in list(bag.glob("*.mcap")):
+        packed = zstd.compress(path.read_bytes())
+        cut = len(packed) // 2 if path == file else len(packed)
+        path.with_name(f"{path.name}.zstd").write_bytes(packed[:cut])
+        path.unlink()
+    with Bag(bag) as opened:
+        assert 8 <= len(list(opened.messages(["/image"]))) < 16
+    assert f"{file.name}.zstd cannot be decompressed" in caplog.text
 
 
 def test_a_file_that_the_metadata_names_often_is_opened_once(make_bag):
