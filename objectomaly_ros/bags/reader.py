@@ -221,7 +221,7 @@ class Bag:
     def _inflate(self, source: Path, target: Path) -> Path:
         try:
             return inflate_file(source, target)
-        except OSError:
+        except (OSError, ValueError):  # no room, or no end
             raise
         except _DAMAGE as error:  # the part before it is in `target`
             self._note_damage(f"{source} cannot be decompressed ({error})")

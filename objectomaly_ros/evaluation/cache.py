@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from pathlib import Path
 
-import numpy as np
-
-from objectomaly_ros.files.writing import open_replacing
+from objectomaly_ros.detectors.score_files import read_score_map, write_score_map
 from objectomaly_ros.types import ScoreMap
 
 _FORMAT = "1"  # raise it when OASC or the file format changes
@@ -30,18 +26,16 @@ class ScoreCache:
         """Return the key of a map computed from these contents and identities."""
         digest = hashlib.sha256(_FORMAT.encode())
         for part in parts:
-            data = part.encode() if isinstance(part, str) else part
+            data = part.encode(errors="surrogateescape") if isinstance(part, str) else part
             digest.update(len(data).to_bytes(8, "little") + data)
         return digest.hexdigest()[:40]
 
     def load(self, key: str) -> ScoreMap | None:
         """Return the map, (H, W) float32; None if it is missing or damaged."""
         try:
-            with np.load(self._path(key), allow_pickle=False) as content:
-                score: ScoreMap = content["score"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return read_score_map(self._path(key), "score")
+        except (OSError, ValueError):
             return None
-        return score if score.ndim == 2 and score.dtype == np.float32 else None
 
     def store(self, key: str, score: ScoreMap) -> None:
         """Write a map, whole or not at all.
@@ -49,10 +43,7 @@ class ScoreCache:
         Raises:
             OSError: it cannot be written.
         """
-        content = io.BytesIO()
-        np.savez_compressed(content, score=score)
-        with open_replacing(self._path(key)) as file:
-            file.write(content.getbuffer())
+        write_score_map(self._path(key), score)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npz"

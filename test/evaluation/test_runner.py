@@ -121,6 +121,17 @@ def test_a_half_written_map_is_not_there(tmp_path):
     assert cache.load(key).tolist() == [[1, 1, 1], [1, 1, 1]]
 
 
+@pytest.mark.parametrize("at", [60, 80, 200, -60, -90])
+def test_a_damaged_map_is_not_there(tmp_path, at):
+    cache = ScoreCache(tmp_path)
+    key = cache.key("a", os.fsdecode(b"no \xff text"))
+    cache.store(key, np.random.default_rng(0).random((30, 40)).astype(np.float32))
+    (path,) = tmp_path.rglob("*.npz")
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + bytes([content[at] ^ 0x27]) + content[at + 1 :])
+    assert cache.load(key) is None
+
+
 def test_workers_give_the_same_table(dataset_root, models, tmp_path):
     alone = run(dataset_root, tmp_path / "one", limit=3)
     together = run(dataset_root, tmp_path / "two", limit=3, workers=2)
