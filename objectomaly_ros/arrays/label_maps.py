@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from objectomaly_ros.types import LabelMaps, Masks
 
 
 def masks_of(label_maps: LabelMaps) -> Masks:
     """Return a mask for every region, (N, h, w) bool, one label map after the other, by label."""
+    from scipy.ndimage import find_objects  # loads slowly, and the node does without
+
     boxes = [
         (label_map, label, box)
         for label_map in label_maps

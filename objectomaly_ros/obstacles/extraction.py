@@ -8,7 +8,6 @@ from typing import cast
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
 from objectomaly_ros.types import Mask, ScoreMap
 
@@ -155,7 +154,8 @@ def contact_edge(region: Mask) -> npt.NDArray[np.int32]:
     occupied = region.any(axis=0)
     lowest = np.where(occupied, region.shape[0] - 1 - region[::-1].argmax(axis=0), -1)
     reach = max(2, int(spanned[-1] - spanned[0] + 1) // 4)
-    drop = maximum_filter1d(lowest, 2 * reach + 1, mode="nearest") - lowest
+    window = np.ones((1, 2 * reach + 1), np.uint8)
+    drop = cv2.dilate(lowest.astype(np.float32)[None], window)[0] - lowest
     columns = np.flatnonzero(occupied & (drop <= reach))
     return np.stack([columns, lowest[columns]], axis=1).astype(np.int32)
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from objectomaly_ros.obstacles.extraction import Region
-from objectomaly_ros.obstacles.tracking import ObstacleTracker
+from objectomaly_ros.obstacles.tracking import ObstacleTracker, _best_pairs
 
 
 def region(x, y, w=20, h=20):
@@ -107,3 +108,13 @@ def test_bad_parameters_are_refused():
         ObstacleTracker(min_iou=0.0)
     with pytest.raises(ValueError, match="max_missed is -1"):
         ObstacleTracker(max_missed=-1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (7, 3), (5, 5), (0, 4), (4, 0)])
+def test_pairs_are_those_of_highest_total_worth(shape):
+    worth = np.random.default_rng(shape).random(shape)
+    worth[worth < 0.5] = 0  # as pairs that do not overlap
+    pairs = _best_pairs(worth)
+    assert len(pairs) == min(shape)
+    best = worth[linear_sum_assignment(worth, maximize=True)].sum()
+    assert sum(worth[pair] for pair in pairs) == pytest.approx(best)
