@@ -11,6 +11,7 @@ from typing import Any
 
 from objectomaly_ros import __version__
 from objectomaly_ros.cli.options import report
+from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.runtime.environment import set_defaults
 
 FAILED, INTERRUPTED = 1, 130
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
     args = parser.parse_args(arguments)
     try:
-        code = int(module.run(args))
+        with naming_extra("the command"):
+            code = int(module.run(args))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

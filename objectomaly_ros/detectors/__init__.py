@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.models.registry import check_options, find_constructor
 from objectomaly_ros.types import Detection, Detector, Image, ScoreMap, SeesRoad
 
@@ -43,13 +44,15 @@ def load_detector(
 
     Raises:
         ValueError: the name is unknown.
-        ImportError: the module does not import, or has no such class.
+        ImportError: the module does not import, or has no such class; or a package of an extra is
+            missing.
         TypeError: the detector has no `score` method, does not know an option, or needs one that
             is not given.
     """
-    constructor = find_constructor("detector", name, DETECTORS)
-    check_options(name, options, constructor)
-    detector: Detector = constructor(checkpoint=checkpoint, device=device, **options)
+    with naming_extra(f"detector {name}"):
+        constructor = find_constructor("detector", name, DETECTORS)
+        check_options(name, options, constructor)
+        detector: Detector = constructor(checkpoint=checkpoint, device=device, **options)
     if not callable(getattr(detector, "score", None)):
         raise TypeError(
             f"detector {name!r} gave a {type(detector).__name__} without a `score(image)` method"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.models.registry import check_options, find_constructor
 from objectomaly_ros.types import MaskGenerator
 
@@ -38,13 +39,15 @@ def load_mask_generator(
 
     Raises:
         ValueError: the name is unknown.
-        ImportError: the module does not import, or has no such class.
+        ImportError: the module does not import, or has no such class; or a package of an extra is
+            missing.
         TypeError: the generator has no `generate` method, does not know an option, or needs one
             that is not given.
     """
-    constructor = find_constructor("mask generator", name, MASK_GENERATORS)
-    check_options(name, options, constructor)
-    generator: MaskGenerator = constructor(checkpoint=checkpoint, device=device, **options)
+    with naming_extra(f"mask generator {name}"):
+        constructor = find_constructor("mask generator", name, MASK_GENERATORS)
+        check_options(name, options, constructor)
+        generator: MaskGenerator = constructor(checkpoint=checkpoint, device=device, **options)
     if not callable(getattr(generator, "generate", None)):
         raise TypeError(
             f"mask generator {name!r} gave a {type(generator).__name__} "

@@ -111,9 +111,9 @@ def _edgetam() -> Any:
 
 
 def check_timm() -> None:
-    """Raise an ImportError without timm, from which transformers takes EdgeTAM's backbone."""
+    """Raise a ModuleNotFoundError without timm, from which transformers takes the backbone."""
     if find_spec("timm") is None:
-        raise ImportError("edgetam needs timm for its image encoder: pip install timm")
+        raise ModuleNotFoundError("EdgeTAM's image encoder is timm's", name="timm")
 
 
 def read_official(path: str | Path, name: str) -> dict[str, torch.Tensor]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, cast
+import ctypes
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import torch
-from torch import nn
+from objectomaly_ros.models.extras import naming_extra
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
 """Of a network's matrix products and convolutions. With random weights, which are harder than
@@ -13,11 +17,36 @@ trained ones, bfloat16 moves scores by at most 4 % of their range on average, fl
 (`test/detectors`). Both are faster than float32 on a GPU, and on a CPU with AVX-512 BF16 or AMX;
 on other CPUs a frame takes minutes instead of seconds."""
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_PRECISIONS = ("float32", "float16", "bfloat16")
+
+
+def has_cuda() -> bool:
+    """Tell whether torch can compute on a GPU; torch loads only if NVIDIA's driver is there."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+        import torch
+    except (OSError, ModuleNotFoundError):
+        return False
+    return torch.cuda.is_available()
+
+
+def check_device(name: str) -> None:
+    """Check the name of a torch device; `cpu` is right without torch.
+
+    Raises:
+        ValueError: torch does not know it, or it is not there.
+        ImportError: torch is not installed.
+    """
+    if name == "cpu":
+        return
+    with naming_extra(f"device {name}"):
+        device_of(name)
 
 
 def device_of(name: str) -> torch.device:
     """Return the torch device; raise a ValueError if it is unknown or not there."""
+    import torch
+
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -33,12 +62,14 @@ def device_of(name: str) -> torch.device:
 
 def check_precision(precision: str) -> None:
     """Raise a ValueError unless `precision` is one of `Precision`."""
-    if precision not in _DTYPES:
-        raise ValueError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(_PRECISIONS)}")
 
 
 def placed(network: nn.Module, device: torch.device, *, compiled: bool = False) -> Any:
     """Return the network on its device, ready to predict; channels-last on a GPU."""
+    import torch
+
     network = network.eval().requires_grad_(False).to(device)
     if device.type == "cuda":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -47,7 +78,9 @@ def placed(network: nn.Module, device: torch.device, *, compiled: bool = False) 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Return a context in which operations run in `precision`; weights stay float32."""
+    import torch
+
     check_precision(precision)
     return torch.autocast(
-        device.type, dtype=cast(Any, _DTYPES[precision]), enabled=precision != "float32"
+        device.type, dtype=getattr(torch, precision), enabled=precision != "float32"
     )

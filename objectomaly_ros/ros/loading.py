@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from objectomaly_ros.models.devices import check_device, has_cuda
 from objectomaly_ros.ros.parameters import options
 from objectomaly_ros.ros.score_input import TopicScores, comes_by_topic
 from objectomaly_ros.runtime.keyframes import MaskGeneratorSpec
@@ -20,20 +21,14 @@ def device_of(values: Mapping[str, Any]) -> str:
     """Return the torch device of the parameter `device`.
 
     Raises:
-        ValueError: it names CUDA, and torch finds no CUDA device.
+        ValueError: torch does not know it, or it is not there.
+        ImportError: it is a GPU, and torch is not installed.
     """
     wanted = str(values["device"])
-    if wanted == "cpu":
-        return wanted
-    import torch
-
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"device is {wanted!r} but torch finds no CUDA device; set device: auto or cpu"
-        )
-    return str(torch.device(wanted))
+        return "cuda" if has_cuda() else "cpu"
+    check_device(wanted)
+    return wanted
 
 
 def load_detector(values: Mapping[str, Any], device: str) -> Detector:

@@ -1,0 +1,95 @@
+"""Commands work without the packages of the extras, and a model names the one it misses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.detectors import DETECTORS
+from objectomaly_ros.masks import MASK_GENERATORS
+
+ROOT = Path(__file__).resolve().parents[1]
+WITHOUT_EXTRAS = str(ROOT / "test" / "support" / "without_extras")
+LIGHT = {"embedded", "precomputed", "regions"}
+
+
+def light_environment(also=""):
+    """The environment of a process to which the packages of all extras are missing."""
+    path = [WITHOUT_EXTRAS, str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "ALSO_WITHOUT": also}
+
+
+def run(*arguments, also="", timeout=240):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=light_environment(also),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture
+def street(tmp_path):
+    """A folder with two images of a grey ground and a red box."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image = np.full((96, 128, 3), 120, np.uint8)
+    image[40:70, 40:90] = (30, 40, 200)
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), image)
+    return folder
+
+
+def test_the_packages_are_gone_in_such_a_process():
+    for package in ("torch", "segment_anything", "sklearn"):
+        done = run("-c", f"import {package}")
+        assert "ModuleNotFoundError" in done.stderr
+
+
+def test_a_bag_is_made_of_frames(street, tmp_path):
+    done = run("-m", "objectomaly_ros.bags.make", street, tmp_path / "bag")
+    assert done.returncode == 0, done.stderr
+    with Bag(tmp_path / "bag") as bag:
+        assert bag.count("/image") == 2
+
+
+def test_checkpoints_are_listed():
+    done = run("-m", "objectomaly_ros", "checkpoints", "list")
+    assert done.returncode == 0, done.stderr
+    assert "sam_vit_h" in done.stdout
+
+
+MODELS = [("detector", name) for name in DETECTORS if name not in (*LIGHT, "semantic")]
+MODELS += [("masks", name) for name in MASK_GENERATORS if name not in LIGHT]
+
+
+def test_each_model_of_an_extra_is_named_with_it(street, tmp_path):
+    """One process for all of them: the command's `main`, once a model."""
+    program = (
+        "import sys\nfrom objectomaly_ros.cli.main import main\n"
+        f"for kind, name in {MODELS!r}:\n"
+        f"    spec = [f'--{{kind}}', f'{{name}}={tmp_path}/weights.pth']\n"
+        f"    assert main(['refine', {str(street)!r}, '--out', {str(tmp_path / 'out')!r}, *spec])\n"
+    )
+    done = run("-c", program)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(MODELS), done.stderr
+    for (kind, name), line in zip(MODELS, lines, strict=True):
+        who = f"{'detector' if kind == 'detector' else 'mask generator'} {name} needs "
+        assert line.startswith(f"objectomaly refine: {who}"), line
+        assert line.endswith("(in a checkout: pip install '.[paper]')"), line
+
+
+def test_a_command_of_an_extra_is_named_with_it(tmp_path):
+    done = run("-m", "objectomaly_ros", "benchmark", "masks")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("objectomaly benchmark: the command needs torch, which is not installed")
