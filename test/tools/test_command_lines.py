@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from objectomaly_ros import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix()
@@ -71,6 +73,12 @@ def test_help_in_both_forms():
         assert "usage:" in text, tool
         module = tool.split()[0].replace("/", ".").removesuffix(".__main__")
         assert f"python -m {module}" in text, f"{tool} does not say how it is run"
+
+
+def test_version_in_both_forms():
+    for tool, (code, text) in run_all(TOOLS, "--version").items():
+        assert code == 0, (tool, text)
+        assert text.endswith(f" {__version__}\n"), tool
 
 
 def test_without_data_a_tool_says_which_and_where_from(tmp_path):

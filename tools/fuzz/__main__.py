@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import importlib
 import json
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from objectomaly_ros.files.writing import open_replacing
+from tools import command
 from tools.fuzz.worker import MB, Limits, Outcome, Target, Worker, preload
 
 HOMES = {
@@ -143,7 +143,8 @@ def table(tallies: list[Tally]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 1 if anything was found."""
-    parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
+    parser = command.parser(__doc__)
+    parser.prog = "python -m tools.fuzz"
     parser.add_argument("--minutes", type=float, default=1.0, help="for all targets together")
     parser.add_argument("--seed", default="1")
     names = [name for names in HOMES.values() for name in names]

@@ -233,7 +233,7 @@ class Trainer:
                     detector.score, val, found.threshold_recall95
                 )
         meta |= {
-            "date": dt.datetime.now(dt.timezone.utc).date().isoformat(),
+            "date": dt.datetime.now(dt.UTC).date().isoformat(),
             "steps": self.step,
             "minutes": round(self.seconds / 60, 1),
             "recipe": {
