@@ -1,4 +1,5 @@
-# make demo: the node over a replayed drive; make test: everything that must hold.
+# make demo: the node over a replayed drive (BAG=... TOPIC=... RATE=0.5); make test: everything that
+# must hold.
 # ROS_DISTRO=jazzy|kilted chooses the ROS 2 wheels of make env and make demo.
 ROS_DISTRO ?= jazzy
 export ROS_DISTRO
@@ -11,7 +12,8 @@ env:
 	@scripts/build_env
 
 demo: env
-	@$(RUN) python -m objectomaly_ros.demo --out $(DEMO_OUT) $(if $(BAG),--bag $(BAG)) $(if $(TOPIC),--topic $(TOPIC))
+	@$(RUN) python -m objectomaly_ros.demo --out $(DEMO_OUT) $(if $(BAG),--bag $(BAG)) $(if $(TOPIC),--topic $(TOPIC)) \
+	  $(if $(RATE),--rate $(RATE))
 
 # The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv.
 test:

@@ -30,18 +30,34 @@ def only_header(data: bytes) -> bytes:
     return data[: 16 + length]
 
 
-def round_scores(store: Any, data: bytes, bits: int) -> bytes:
+def round_scores(data: bytes, bits: int) -> bytes | bytearray:
     """Round a 32FC1 image to multiples of 2^-bits, so that it can be compressed.
 
     Args:
-        store: rosbags Typestore.
         data: CDR bytes of a sensor_msgs/Image; another encoding is left as it is.
         bits: the largest error is 2^-(bits + 1).
     """
-    message = store.deserialize_cdr(data, IMAGE)
-    if message.encoding != "32FC1" or message.is_bigendian or len(message.data) % 4:
+    if data[1] != 1:  # not little-endian
         return data
-    values = message.data.view("<f4")
+    encoding = _aligned(16 + _uint32(data, 12)) + 8  # after the frame, height and width
+    text = encoding + 4
+    big_endian = text + _uint32(data, encoding)
+    start = _aligned(big_endian + 1) + 8  # after the step and the number of bytes
+    size = _uint32(data, start - 4)
+    if data[text:big_endian] != b"32FC1\0" or data[big_endian] or size % 4:
+        return data
+    rounded = bytearray(data)
+    values = np.frombuffer(rounded, "<f4", size // 4, start)
     scale = np.float32(2**bits)
-    message.data = (np.rint(values * scale) / scale).view(np.uint8)
-    return bytes(store.serialize_cdr(message, IMAGE))
+    values *= scale
+    np.rint(values, values)
+    values /= scale
+    return rounded
+
+
+def _uint32(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 4], "little")
+
+
+def _aligned(offset: int) -> int:
+    return (offset + 3) // 4 * 4

@@ -66,7 +66,7 @@ class BagRecording:
             self._queue.append((name, msgtype, tuple(qos)))
             self._changed.notify()
 
-    def put(self, topic: str, log_time: int, data: bytes) -> bool:
+    def put(self, topic: str, log_time: int, data: bytes | bytearray) -> bool:
         """Queue a message in CDR; False if it is dropped: the disk is too slow or has failed."""
         with self._changed:
             if self.failure or self._closing or self._bytes + len(data) > self._max_bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ from rosbags.rosbag2 import (
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.typestore import make_typestore, register_type
 from objectomaly_ros.files.writing import bytes_at, is_full, making_folder
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 
@@ -91,6 +98,8 @@ class BagWriter:
             if compress:
                 self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
+            if compress:  # level 1: nearly as small as the default, in 3/4 of its time
+                self._writer.storage.compressor = partial(zstd.compress, level=1)
 
     def __enter__(self) -> BagWriter:
         return self
@@ -132,7 +141,7 @@ class BagWriter:
         msgtype = self._connections[topic].msgtype
         self.write_raw(topic, self.store.serialize_cdr(message, msgtype), log_time)
 
-    def write_raw(self, topic: str, data: bytes | memoryview, log_time: int) -> None:
+    def write_raw(self, topic: str, data: bytes | bytearray | memoryview, log_time: int) -> None:
         """Write the CDR bytes of a message; log time in nanoseconds.
 
         Raises:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from objectomaly_ros.bags.images import read_masks, read_scores
-from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.drive.render import FrameTruth, Truth, VisibleObject
-from objectomaly_ros.demo.replay import NODE
-from objectomaly_ros.demo.timing import header_stamp_ns
+from objectomaly_ros.demo.frames import ResultFrame
 from objectomaly_ros.evaluation.frames import IGNORE
 from objectomaly_ros.evaluation.pixel import PixelAccumulator, PixelMetrics
 
@@ -78,53 +77,63 @@ class _Track:
     errors: list[float] = field(default_factory=list)
 
 
-def read_accuracy(result: Bag, truth: Truth) -> Accuracy:
-    """Compare a bag of results with the truth of every stamp (ns)."""
-    frames, coarse = _score_metrics(result, f"{NODE}/coarse_score", truth)
-    _, refined = _score_metrics(result, f"{NODE}/score", truth)
-    tracks: dict[int, _Track] = {}
-    for known in truth.values():
-        for seen in known.objects:
-            tracks.setdefault(seen.truth_id, _Track(seen.name)).visible.append(seen.range_m)
-    if result.count(f"{NODE}/mask"):
-        for mask in read_masks(result, f"{NODE}/mask"):
-            if mask.stamp_ns not in truth:
-                continue
-            known = truth[mask.stamp_ns]
+class AccuracyMeter:
+    """Compares frames with the truth of their stamps (ns), one by one."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+        self._coarse, self._refined = PixelAccumulator(), PixelAccumulator()
+        self._frames = self._obstacles = self._false = 0
+        self._tracks: dict[int, _Track] = {}
+        for known in truth.values():
             for seen in known.objects:
-                track, inside = tracks[seen.truth_id], mask.array[known.ids == seen.truth_id]
-                track.checked.append(seen.range_m)
-                marked = np.count_nonzero((inside > 0) & (inside != IGNORE))
-                if marked >= FOUND_SHARE * seen.pixels:
-                    track.found.append(seen.range_m)
-    obstacles, false = _match_obstacles(result, truth, tracks)
-    objects = tuple(_result(truth_id, tracks[truth_id]) for truth_id in sorted(tracks))
-    return Accuracy(frames, coarse, refined, objects, obstacles, false)
+                track = self._tracks.setdefault(seen.truth_id, _Track(seen.name))
+                track.visible.append(seen.range_m)
 
+    def add(self, frame: ResultFrame) -> None:
+        """Count a frame; one without truth does not count."""
+        known = self._truth.get(frame.stamp_ns)
+        if known is None:
+            return
+        labels = known.labels
+        self._frames += 1
+        self._refined.update(frame.score, labels)
+        if frame.coarse is not None:
+            self._coarse.update(frame.coarse, labels)
+        if frame.mask is not None:
+            self._look_under(frame.mask, known)
+        self._match(frame.obstacles, known)
 
-def _score_metrics(result: Bag, topic: str, truth: Truth) -> tuple[int, PixelMetrics]:
-    accumulator, frames = PixelAccumulator(), 0
-    for score in read_scores(result, topic) if result.count(topic) else ():
-        if score.stamp_ns in truth:
-            accumulator.update(score.array, truth[score.stamp_ns].labels)
-            frames += 1
-    return frames, accumulator.compute()
+    def _look_under(self, mask: npt.NDArray[np.uint8], known: FrameTruth) -> None:
+        """Note which objects lie under the mask."""
+        for seen in known.objects:
+            track, inside = self._tracks[seen.truth_id], mask[known.ids == seen.truth_id]
+            track.checked.append(seen.range_m)
+            marked = np.count_nonzero((inside > 0) & (inside != IGNORE))
+            if marked >= FOUND_SHARE * seen.pixels:
+                track.found.append(seen.range_m)
 
+    def compute(self) -> Accuracy:
+        """Return the figures of all frames so far."""
+        return Accuracy(
+            self._frames,
+            self._coarse.compute(),
+            self._refined.compute(),
+            tuple(_result(number, self._tracks[number]) for number in sorted(self._tracks)),
+            self._obstacles,
+            self._false,
+        )
 
-def _match_obstacles(result: Bag, truth: Truth, tracks: dict[int, _Track]) -> tuple[int, int]:
-    """Count all and false obstacles; note the range errors of the true ones."""
-    total = false = 0
-    topic = f"{NODE}/obstacles"
-    for raw in result.messages([topic]) if result.count(topic) else ():
-        known = truth.get(header_stamp_ns(raw.data))
-        for obstacle in result.decode(raw).obstacles if known else ():
-            total += 1
-            seen = _touched(obstacle, known) if known else None
-            if seen is None:
-                false += 1
-            elif seen.truth_id in tracks and np.isfinite(obstacle.range):
-                tracks[seen.truth_id].errors.append(abs(float(obstacle.range) - seen.range_m))
-    return total, false
+    def _match(self, obstacles: Sequence[Any], known: FrameTruth) -> None:
+        """Count all and false obstacles; note the range errors of the true ones."""
+        for obstacle in obstacles:
+            self._obstacles += 1
+            touched = _touched(obstacle, known)
+            if touched is None:
+                self._false += 1
+            elif touched.truth_id in self._tracks and np.isfinite(obstacle.range):
+                error = abs(float(obstacle.range) - touched.range_m)
+                self._tracks[touched.truth_id].errors.append(error)
 
 
 def _touched(obstacle: Any, known: FrameTruth) -> VisibleObject | None:

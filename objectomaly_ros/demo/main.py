@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo import pictures, report
-from objectomaly_ros.demo.accuracy import read_accuracy
+from objectomaly_ros.demo.accuracy import Accuracy, AccuracyMeter
+from objectomaly_ros.demo.frames import SourceImages, read_frames
+from objectomaly_ros.demo.plot import latency_svg
 from objectomaly_ros.demo.processes import ChildError
-from objectomaly_ros.demo.replay import NODE, image_topic, replay
-from objectomaly_ros.demo.source import Source, open_recording, render_drive
-from objectomaly_ros.demo.timing import read_timing
+from objectomaly_ros.demo.progress import Progress
+from objectomaly_ros.demo.replay import image_topic, replay
+from objectomaly_ros.demo.source import RATE_HZ, Source, open_recording, render_drive
+from objectomaly_ros.demo.timing import Timing, read_timing
+from objectomaly_ros.files.writing import bytes_at, open_replacing
 from objectomaly_ros.runtime.environment import set_defaults
 
-_OURS = ("drive", "result", "logs", "truth.npz", "latency.csv", "latency.png", "contact_sheet.png",
-         "summary.json", "index.html", "overlay.webm", "overlay.mp4", "overlay.avi")  # fmt: skip
+_OURS = ("drive", "result", "logs", "truth.npz", "latency.csv", "latency.svg", "latency.png",
+         "contact_sheet.jpg", "contact_sheet.png", "summary.json", "index.html",
+         "overlay.webm", "overlay.mp4", "overlay.avi")  # fmt: skip
+# Seconds on one core of an EPYC Milan: to render a frame, to draw and encode one; to start.
+_RENDER_S, _DRAW_S, _START_S = 0.16, 0.09, 8.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,14 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
         signal.signal(number, _interrupt)
+    progress = Progress()
     try:
         folder = _prepare(options.out)
         if options.bag is None:
-            source = render_drive(folder, options.seconds or 20.0)
+            seconds = options.seconds or 20.0
+            frames = round(seconds * RATE_HZ)
+            _announce(f"Renders a drive of {seconds:g} s", frames, seconds, options, frames)
+            source = render_drive(folder, seconds, progress)
         else:
             source = open_recording(options.bag, options.topic, options.seconds)
-        replay(source, folder, options.rate)
-        page = show(source, folder, options.rate)
+            about = f"Takes {source.duration_s:.1f} s of {source.bag}"
+            _announce(about, source.frames, source.duration_s, options)
+        replay(source, folder, options.rate, progress)
+        page = show(source, folder, options.rate, progress)
     except (BagError, ChildError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -54,37 +69,83 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def show(source: Source, folder: Path, rate: float = 1.0) -> Path:
+def _announce(
+    what: str, frames: int, seconds: float, options: argparse.Namespace, rendered: int = 0
+) -> None:
+    """Say what happens, and about how long it takes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    estimate = (
+        rendered * _RENDER_S / (cores or 1)
+        + _START_S
+        + seconds / options.rate
+        + frames * _DRAW_S * (1 if (cores or 1) > 1 else 1.5)
+    )
+    print(
+        f"{what}, replays it through the real node at {options.rate:g} times its pace, and writes "
+        f"pictures and figures to {options.out}/.\nAbout {math.ceil(estimate / 10) * 10} s on "
+        f"{report.processor()}.",
+        flush=True,
+    )
+
+
+def show(source: Source, folder: Path, rate: float = 1.0, progress: Progress | None = None) -> Path:
     """Write figures, pictures and the page of a finished replay; return the page.
 
     Raises:
         ChildError: the node published nothing.
         OSError: a file cannot be written.
     """
+    progress = progress or Progress()
     with Bag(folder / "result") as result:
-        topic = image_topic(source)
-        timing = read_timing(result, topic)
+        timing = read_timing(result, image_topic(source))
         if not timing.frames:
             tail = (folder / "logs" / "node.log").read_text(errors="replace").splitlines()[-25:]
             raise ChildError("the node published nothing; the end of its log:\n" + "\n".join(tail))
-        accuracy = read_accuracy(result, source.truth) if source.truth else None
-        summary = report.summarise(source, rate, timing, accuracy)
-        timing.save_csv(folder / "latency.csv")
-        pictures.latency_plot(timing, folder / "latency.png")
-        stamps = _telling_frames(source, result)
-        pictures.contact_sheet(result, topic, stamps, source.truth, folder / "contact_sheet.png")
-        span = (timing.frames[-1].stamp_ns - timing.frames[0].stamp_ns) / 1e9
-        rate_hz = min(60.0, max(1.0, len(timing.frames) / span)) if span > 0 else 10.0
-        video = pictures.overlay_video(result, folder / "overlay", rate_hz)
+        with progress.stage("drawing", len(timing.frames), "frames") as bar:
+            accuracy, video = _draw(source, result, timing, folder, bar)
+    timing.save_csv(folder / "latency.csv")
+    svg = latency_svg(timing)
+    with open_replacing(folder / "latency.svg", "w", encoding="utf-8") as file:
+        file.write(svg)
+    summary = report.summarise(source, rate, timing, accuracy)
+    summary["result_bytes"] = bytes_at(folder / "result")
+    summary["demo_seconds"] = progress.seconds
     report.write_summary(summary, folder / "summary.json")
-    page = report.write_page(summary, folder, video)
+    page = report.write_page(summary, folder, video, svg)
     print("\n".join(report.headline(summary)))
     return page
 
 
-def _telling_frames(source: Source, result: Bag, count: int = 8) -> list[int]:
+def _draw(
+    source: Source, result: Bag, timing: Timing, folder: Path, bar: Any
+) -> tuple[Accuracy | None, Path | None]:
+    """Compare all frames with the truth and draw them, in one pass over the results."""
+    meter = AccuracyMeter(source.truth) if source.truth else None
+    limits = pictures.score_limits(result)
+    stamps = _telling_frames(source, [frame.stamp_ns for frame in timing.frames])
+    sheet = pictures.ContactSheet(stamps, source.truth, limits)
+    with Bag(source.bag) as drive, pictures.Video(folder / "overlay", _rate_hz(timing)) as video:
+        images = SourceImages(drive, source.image_topic)
+        for frame in read_frames(result):
+            if meter is not None:
+                meter.add(frame)
+            image = images.get(frame.stamp_ns)
+            if image is not None:
+                drawn = pictures.overlay(frame, image, limits)
+                video.add(frame, drawn, limits)
+                sheet.add(frame, image, drawn)
+            bar.update()
+    sheet.save(folder / "contact_sheet.jpg")
+    return meter.compute() if meter is not None else None, video.path
+
+
+def _rate_hz(timing: Timing) -> float:
+    span = (timing.frames[-1].stamp_ns - timing.frames[0].stamp_ns) / 1e9
+    return min(60.0, max(1.0, len(timing.frames) / span)) if span > 0 else 10.0
+
+
+def _telling_frames(source: Source, stamps: Sequence[int], count: int = 8) -> list[int]:
     """Choose stamps: each unknown object at about 12 m; without truth, frames evenly spread."""
-    stamps = pictures.stamps_of(result, f"{NODE}/score")
     best: dict[int, tuple[float, int]] = {}
     for stamp in stamps:
         known = source.truth.get(stamp) if source.truth else None
@@ -94,7 +155,7 @@ def _telling_frames(source: Source, result: Bag, count: int = 8) -> list[int]:
                 best[seen.truth_id] = (off, stamp)
     if best:
         return sorted({stamp for _, stamp in best.values()})[:count]
-    return stamps[len(stamps) // (2 * count) :: max(1, len(stamps) // count)][:count]
+    return list(stamps)[len(stamps) // (2 * count) :: max(1, len(stamps) // count)][:count]
 
 
 def _prepare(folder: Path) -> Path:
@@ -110,6 +171,8 @@ def _prepare(folder: Path) -> Path:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    for again in (signal.SIGINT, signal.SIGTERM):  # what follows ends the children, in seconds
+        signal.signal(again, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,158 +1,182 @@
-"""Pictures of a replay: a contact sheet, a video, a latency plot."""
+"""Pictures of a replay: a contact sheet and a video."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from queue import Empty, Full, Queue
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from objectomaly_ros.bags.images import read_images, read_scores
+from objectomaly_ros.arrays.image_messages import decode_score
+from objectomaly_ros.bags.messages import jpeg
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.drive.render import FrameTruth, Truth
+from objectomaly_ros.demo.frames import ResultFrame
 from objectomaly_ros.demo.replay import NODE
-from objectomaly_ros.demo.timing import STAGES, Timing, header_stamp_ns
-from objectomaly_ros.evaluation.frames import ANOMALY
+from objectomaly_ros.evaluation.frames import ANOMALY, IGNORE
 from objectomaly_ros.files.writing import open_replacing, replacing
-from objectomaly_ros.obstacles.overlay import score_colormap
+from objectomaly_ros.obstacles.extraction import Region
+from objectomaly_ros.obstacles.overlay import draw_overlay, score_colormap
 from objectomaly_ros.types import Image
 
+Limits = tuple[float, float]
+
 _PANEL_WIDTH = 480
+_WAITING_FRAMES = 8  # for the encoder
 # What browsers show comes first; OpenCV builds differ in what they can write.
 _CODECS = ((".webm", "VP80"), (".mp4", "mp4v"), (".avi", "MJPG"))
 
 
-def score_limits(result: Bag) -> tuple[float, float]:
+def score_limits(result: Bag) -> Limits:
     """Return the scores of the first and last colour: percentiles 1 and 99.9 of some frames."""
-    topic = f"{NODE}/coarse_score"
-    stamps = stamps_of(result, topic)
-    chosen = set(stamps[:: max(1, len(stamps) // 20)])
-    scores = (score for score in read_scores(result, topic) if score.stamp_ns in chosen)
-    parts = [score.array[::4, ::4].ravel() for score in scores]
-    low, high = np.percentile(np.concatenate(parts), [1, 99.9])
+    topic = f"{NODE}/score"
+    every = max(1, result.count(topic) // 20)
+    parts = [
+        decode_score(result.decode(raw))[::4, ::4].ravel()
+        for index, raw in enumerate(result.messages([topic]))
+        if index % every == 0
+    ]
+    low, high = np.nanpercentile(np.concatenate(parts), [1, 99.9])
     return float(low), max(float(high), float(low) + 1e-6)
 
 
-def stamps_of(result: Bag, topic: str) -> list[int]:
-    """Return the header stamps (ns) of a topic's messages in the order of recording."""
-    return [header_stamp_ns(raw.data) for raw in result.messages([topic])]
+def overlay(frame: ResultFrame, image: Image, limits: Limits) -> Image:
+    """Draw score, mask and obstacles of a frame over its image, as the node's ~/overlay has them.
+
+    The node is not asked for ~/overlay: drawing and sending it would slow down what is measured.
+    """
+    regions = [_region(obstacle) for obstacle in frame.obstacles]
+    line, status = "coarse", frame.status
+    if status is not None and status.refined:
+        line = f"refined: {status.mask_count} masks, {status.mask_age_frames} frames old"
+    return draw_overlay(
+        image,
+        frame.score,
+        None if frame.mask is None else (frame.mask > 0) & (frame.mask != IGNORE),
+        regions,
+        [obstacle.id for obstacle in frame.obstacles],
+        [line],
+        ranges=[obstacle.range for obstacle in frame.obstacles],
+        limits=limits,
+    )
 
 
-def contact_sheet(
-    result: Bag, image_topic: str, stamps: Sequence[int], truth: Truth | None, path: Path
-) -> None:
-    """Write a PNG with a row for each stamp: image, coarse score, refined score, overlay."""
-    if not stamps:
-        return
-    limits = score_limits(result)
-    titles = {
-        image_topic: "image and truth" if truth else "image",
-        f"{NODE}/coarse_score": "~/coarse_score",
-        f"{NODE}/score": "~/score",
-        f"{NODE}/overlay": "~/overlay",
-    }
-    columns: list[list[Image]] = []
-    for topic, title in titles.items():
-        pictures: dict[int, Image] = {}
-        read: Any = read_scores if topic.endswith("score") else read_images
-        for frame in read(result, topic) if result.count(topic) else ():
-            if frame.stamp_ns in stamps:
-                scored = read is read_scores
-                picture = score_colormap(frame.array, limits) if scored else frame.array
-                if topic == image_topic and truth and frame.stamp_ns in truth:
-                    picture = _outlined(picture, truth[frame.stamp_ns])
-                pictures[frame.stamp_ns] = picture
-        cells = [_cell(pictures.get(stamp)) for stamp in stamps]
-        columns.append([_titled(cells[0], title), *cells[1:]])
-    rows = []
-    for row in zip(*columns, strict=True):
-        height = max(cell.shape[0] for cell in row)
-        padded = [np.pad(cell, ((0, height - cell.shape[0]), (0, 0), (0, 0))) for cell in row]
-        rows.append(np.hstack(padded))
-    _, data = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
-    with open_replacing(path) as file:
-        file.write(data)
+class ContactSheet:
+    """A picture with a row for each chosen frame: image, coarse score, score, overlay."""
+
+    def __init__(self, stamps: Sequence[int], truth: Truth | None, limits: Limits) -> None:
+        self._stamps, self._truth, self._limits = set(stamps), truth, limits
+        self._rows: list[Image] = []
+
+    def add(self, frame: ResultFrame, image: Image, drawn: Image) -> None:
+        """Add a frame and its overlay, if it is a chosen one."""
+        if frame.stamp_ns not in self._stamps:
+            return
+        known = self._truth.get(frame.stamp_ns) if self._truth else None
+        colours = [
+            None if score is None else score_colormap(score, self._limits)
+            for score in (frame.coarse, frame.score)
+        ]
+        first = _outlined(image, known) if known else image
+        cells = [_cell(picture, image) for picture in (first, *colours, drawn)]
+        if not self._rows:
+            titles = ["image and truth" if known else "image", "~/coarse_score", "~/score",
+                      "overlay"]  # fmt: skip
+            cells = [_titled(cell, title) for cell, title in zip(cells, titles, strict=True)]
+        self._rows.append(np.hstack(cells))
+
+    def save(self, path: Path) -> None:
+        """Write it as JPEG; nothing if no frame was added."""
+        if self._rows:
+            with open_replacing(path) as file:
+                file.write(jpeg(np.vstack(self._rows), quality=90))
 
 
-def overlay_video(result: Bag, path: Path, rate_hz: float) -> Path | None:
-    """Write overlay and score side by side as a video; return its file, None without overlays.
+class Video:
+    """Writes frames as a video, in a thread of its own; a context manager.
 
     The suffix of `path` is replaced by that of the first codec that this OpenCV can write.
 
+    Attributes:
+        path: the file after the context was left; None without frames.
+
     Raises:
-        OSError: there is no such codec, or the file cannot be written.
+        OSError: on leaving: there is no such codec, or the file cannot be written.
     """
-    count = result.count(f"{NODE}/overlay")
-    frames = _video_frames(result) if count else iter(())
-    first = next(frames, None)
-    if first is None:
-        return None
-    size = (first.shape[1], first.shape[0])
-    suffix, codec = _codec(rate_hz, size)
-    path = path.with_suffix(suffix)
-    with replacing(path) as temporary:
-        writer = _video_writer(str(temporary), codec, rate_hz, size)
-        for frame in tqdm(chain([first], frames), total=count, desc="video", unit="frame"):
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        writer.release()
-    return path
 
+    def __init__(self, path: Path, rate_hz: float) -> None:
+        self.path: Path | None = None
+        self._target, self._rate_hz = path, rate_hz
+        self._frames: Queue[Image | None] = Queue(_WAITING_FRAMES)
+        self._aborted = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="video", daemon=True)
 
-def latency_plot(timing: Timing, path: Path) -> None:
-    """Write a PNG: the latency of every frame, and its stages."""
-    import matplotlib
+    def __enter__(self) -> Video:
+        self._thread.start()
+        return self
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None:
+            self._aborted.set()
+        self._put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
 
-    frames = timing.frames
-    start = frames[0].stamp_ns if frames else 0
-    seconds = np.array([(frame.stamp_ns - start) / 1e9 for frame in frames])
-    figure, axes = pyplot.subplots(figsize=(10, 4), layout="constrained")
-    below = np.zeros(len(frames))
-    for stage in STAGES:
-        values = np.nan_to_num([1e3 * getattr(frame, stage) for frame in frames])
-        axes.fill_between(seconds, below, below + values, step="mid", label=stage, alpha=0.75)
-        below = below + values
-    total = [1e3 * frame.latency for frame in frames]
-    axes.plot(seconds, total, "k.-", linewidth=0.8, markersize=3, label="latency")
-    for percent, style in ((50, ":"), (95, "--")):
-        value = timing.percentile("latency", percent) * 1e3
-        axes.axhline(value, color="gray", linestyle=style, linewidth=0.9)
-        axes.annotate(f"p{percent} {value:.0f} ms", (1, value), xycoords=("axes fraction", "data"),
-                      ha="right", va="bottom", fontsize=8, color="dimgray")  # fmt: skip
-    ages = np.array([frame.mask_age_frames for frame in frames])
-    newer = seconds[1:][(ages[1:] >= 0) & ((ages[1:] < ages[:-1]) | (ages[:-1] < 0))]
-    axes.plot(newer, np.zeros(len(newer)), "r|", markersize=14, label="newer masks")
-    axes.set(xlabel="time of acquisition, s", ylabel="ms", ylim=(0, None))
-    axes.set_title("from arrival in the node to publication, frame by frame", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=7, fontsize=8)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
+    def add(self, frame: ResultFrame, drawn: Image, limits: Limits) -> None:
+        """Add the overlay of a frame and its score side by side."""
+        height, width = drawn.shape[:2]
+        right = cv2.resize(score_colormap(frame.score, limits), (width, height))
+        both = np.hstack([drawn, right])[: height // 2 * 2]  # codecs want even sizes
+        self._put(np.ascontiguousarray(both))
 
+    def _put(self, frame: Image | None) -> None:
+        while self._thread.is_alive():
+            try:
+                self._frames.put(frame, timeout=0.1)
+            except Full:
+                continue
+            return
 
-def _video_frames(result: Bag) -> Iterator[Image]:
-    """Yield every overlay with the score of its stamp, whichever comes first in the bag."""
-    limits = score_limits(result)
-    scores = read_scores(result, f"{NODE}/score")
-    waiting: dict[int, Any] = {}
-    for overlay in read_images(result, f"{NODE}/overlay"):
-        while overlay.stamp_ns not in waiting and (score := next(scores, None)) is not None:
-            waiting[score.stamp_ns] = score.array
-        if overlay.stamp_ns in waiting:
-            height, width = overlay.array.shape[:2]
-            right = score_colormap(waiting.pop(overlay.stamp_ns), limits)
-            both = np.hstack([overlay.array, cv2.resize(right, (width, height))])
-            yield np.ascontiguousarray(both[: height // 2 * 2, :])  # codecs want even sizes
+    def _work(self) -> None:
+        try:
+            self._encode(self._received())
+        except BaseException as error:  # raised on leaving the context
+            self._error = error
+
+    def _received(self) -> Iterator[Image]:
+        while not self._aborted.is_set():
+            try:
+                frame = self._frames.get(timeout=0.1)
+            except Empty:
+                continue
+            if frame is None:
+                return
+            yield frame
+        raise InterruptedError("the video was interrupted")
+
+    def _encode(self, frames: Iterator[Image]) -> None:
+        first = next(frames, None)
+        if first is None:
+            return
+        size = (first.shape[1], first.shape[0])
+        suffix, codec = _codec(self._rate_hz, size)
+        with replacing(self._target.with_suffix(suffix)) as temporary:
+            writer = _video_writer(str(temporary), codec, self._rate_hz, size)
+            for frame in chain([first], frames):
+                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            writer.release()
+        self.path = self._target.with_suffix(suffix)
 
 
 def _codec(rate_hz: float, size: tuple[int, int]) -> tuple[str, str]:
@@ -190,11 +214,24 @@ def _outlined(image: Image, known: FrameTruth) -> Image:
     return np.asarray(cv2.drawContours(image.copy(), contours, -1, (0, 255, 0), 2))
 
 
-def _cell(picture: Image | None) -> Image:
+def _region(obstacle: Any) -> Region:
+    box = obstacle.box
+    return Region(
+        score=obstacle.score,
+        max_score=obstacle.max_score,
+        box=(box.x_offset, box.y_offset, box.width, box.height),
+        area=obstacle.area,
+        contour=np.empty((0, 2), np.int32),
+        centroid=(0.0, 0.0),
+    )
+
+
+def _cell(picture: Image | None, image: Image) -> Image:
+    """Return a picture of the panel's size; a black one if there is none."""
+    size = (_PANEL_WIDTH, round(image.shape[0] * _PANEL_WIDTH / image.shape[1]))
     if picture is None:
-        return np.zeros((2, _PANEL_WIDTH, 3), np.uint8)
-    height = round(picture.shape[0] * _PANEL_WIDTH / picture.shape[1])
-    return np.asarray(cv2.resize(picture, (_PANEL_WIDTH, height), interpolation=cv2.INTER_AREA))
+        return np.zeros((size[1], size[0], 3), np.uint8)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def _titled(cell: Image, title: str) -> Image:

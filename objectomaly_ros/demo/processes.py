@@ -23,10 +23,17 @@ class Child:
     """A process in a group of its own that writes to a log file."""
 
     def __init__(
-        self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str],
+        niceness: int = 0,
     ) -> None:
         self.name = name
         self.log = log
+        if niceness:
+            command = ["nice", "-n", str(niceness), *command]
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 command,
@@ -58,7 +65,7 @@ class Child:
 
     def stop(self, patience_s: float = 20.0) -> int:
         """End it by SIGINT, then kill what is left of its group; return its exit status."""
-        self._signal(signal.SIGINT)
+        self.interrupt()
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
@@ -67,13 +74,17 @@ class Child:
         self._signal(signal.SIGKILL)  # grandchildren that stayed
         return status
 
+    def interrupt(self) -> None:
+        """Ask it to end."""
+        self._signal(signal.SIGINT)
+
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
 
 class Children:
-    """All child processes; leaving the context ends them, last started first."""
+    """All child processes; leaving the context ends them, all at the same time."""
 
     def __init__(self, logs: Path, env: Mapping[str, str]) -> None:
         self._logs = logs
@@ -84,13 +95,15 @@ class Children:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for child in reversed(self._children):
+        for child in self._children:
+            child.interrupt()
+        for child in self._children:
             child.stop(patience_s=3.0)
 
-    def start(self, name: str, module: str, *arguments: str) -> Child:
-        """Start `python -m module arguments`."""
+    def start(self, name: str, module: str, *arguments: str, niceness: int = 0) -> Child:
+        """Start `python -m module arguments`; a nice process leaves the processor to others."""
         command = [sys.executable, "-m", module, *arguments]
-        child = Child(name, command, self._logs / f"{name}.log", self._env)
+        child = Child(name, command, self._logs / f"{name}.log", self._env, niceness)
         self._children.append(child)
         return child
 

@@ -6,20 +6,21 @@ import os
 import time
 from itertools import chain
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Any
 
 from objectomaly_ros.demo.processes import Child, ChildError, Children
+from objectomaly_ros.demo.progress import Progress
 from objectomaly_ros.demo.source import Source
 from objectomaly_ros.files.writing import bytes_at
 
 NODE = "/objectomaly"
-OUTPUTS = ("score", "coarse_score", "mask", "overlay", "obstacles", "points", "status")
+OUTPUTS = ("score", "coarse_score", "mask", "obstacles", "status")
 _START_S = 300.0  # to load a model on a busy machine
-_DELAY_S = 2.0
-_SETTLED_S = 4.0
+_SETTLED_S = 2.0
 _DRAIN_S = 90.0
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s"
+_SCORE_BITS = 12  # steps of 1/4096 change AuPRC by 0.01 points, and a score takes 0.1, not 0.9 MB
+_STARTED = "playing"  # what the player says when it begins
+_NICENESS = 5  # the recorder may be late: its queue is long, and times come from the node
 
 
 def image_topic(source: Source) -> str:
@@ -27,13 +28,16 @@ def image_topic(source: Source) -> str:
     return "/image/compressed" if source.compressed else "/image"
 
 
-def replay(source: Source, folder: Path, rate: float = 1.0) -> Path:
+def replay(source: Source, folder: Path, rate: float, progress: Progress) -> Path:
     """Run node, recorder and player; return the bag of results, `folder`/result.
+
+    The bag holds what the report needs, compressed; of the images it holds the headers.
 
     Args:
         source: what to play.
         folder: where the bag and the logs go.
         rate: seconds of recording a second.
+        progress: told of the stages.
 
     Raises:
         ChildError: a process failed; the message holds the end of its log.
@@ -42,16 +46,22 @@ def replay(source: Source, folder: Path, rate: float = 1.0) -> Path:
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with Children(logs, _environment()) as children:
-        node = children.start("node", "objectomaly_ros.ros.refine_node", *_node_arguments(source))
-        topics = [*(f"{NODE}/{output}" for output in OUTPUTS), image_topic(source), "/camera_info"]
-        recorder = children.start(
-            "recorder", "objectomaly_ros.ros.recorder", *topics, "--output", str(result)
-        )
-        arguments = _player_arguments(source, rate)
-        player = children.start("player", "objectomaly_ros.ros.player", *arguments)
-        _await_start(children, node, recorder, player)
-        _await_end(source, rate, node, recorder, player)
-        _await_results(children, node, recorder, result)
+        with progress.stage("starting the node"):
+            node = children.start(
+                "node", "objectomaly_ros.ros.refine_node", *_node_arguments(source)
+            )
+            recorder = children.start(
+                "recorder",
+                "objectomaly_ros.ros.recorder",
+                *_recorder_arguments(source, result),
+                niceness=_NICENESS,
+            )
+            _await_start(children, node, recorder)
+        with progress.stage("replaying", source.duration_s / rate, "s") as bar:
+            arguments = _player_arguments(source, rate)
+            player = children.start("player", "objectomaly_ros.ros.player", *arguments)
+            _await_end(source, rate, node, recorder, player, bar)
+            _await_results(children, node, recorder, result)
         for child in (recorder, node):
             if (status := child.stop()) != 0:
                 raise ChildError(f"{child.name} ended with status {status}:\n{child.log_tail()}")
@@ -72,16 +82,24 @@ def _node_arguments(source: Source) -> list[str]:
     ]
 
 
+def _recorder_arguments(source: Source, result: Path) -> list[str]:
+    return [
+        *(f"{NODE}/{output}" for output in OUTPUTS),
+        *("--headers", image_topic(source), "--output", str(result)),
+        *("--compress", "--score-bits", str(_SCORE_BITS)),
+    ]
+
+
 def _player_arguments(source: Source, rate: float) -> list[str]:
     names = {source.image_topic: image_topic(source)}
     if source.info_topic is not None:
         names[source.info_topic] = "/camera_info"
     rules = [("-r", f"{old}:={new}") for old, new in names.items() if old != new]
     return [
-        *(str(source.bag), "--rate", str(rate), "--clock", "100", "--topics", *names),
-        # Two subscribers: node and recorder. The delay lets the recorder find the node's outputs.
+        *(str(source.bag), "--rate", str(rate), "--clock", "20", "--topics", *names),
+        # Two subscribers: node and recorder.
         *("--wait-for-subscribers", f"2{image_topic(source)}", "--wait-timeout", str(_START_S)),
-        *("--delay", str(_DELAY_S), "--ros-args", *chain(*rules)),
+        *("--ros-args", *chain(*rules)),
     ]
 
 
@@ -103,33 +121,45 @@ def _environment() -> dict[str, str]:
     return env
 
 
-def _await_start(children: Children, node: Child, recorder: Child, player: Child) -> None:
-    """Wait until the node is active, which includes loading its model."""
-    with tqdm(desc="starting the node", bar_format="{desc}: {elapsed}") as bar:
-        end = time.monotonic() + _START_S
-        while "active on" not in (log := node.log.read_text(errors="replace")):
-            if "configure failed" in log or "activate failed" in log:
-                raise ChildError(f"the node did not start; its log:\n{node.log_tail()}")
-            children.wait(0.5, running=(node, recorder, player))
-            bar.update()
-            if time.monotonic() > end:
-                waited = f"the node is not active after {_START_S:.0f} s"
-                raise ChildError(f"{waited}:\n{node.log_tail()}")
+def _await_start(children: Children, node: Child, recorder: Child) -> None:
+    """Wait until the node is active, with its model loaded, and its outputs are recorded."""
+    end = time.monotonic() + _START_S
+    while not _is_active(node) or not _records_all(recorder):
+        children.wait(0.2, running=(node, recorder))
+        if time.monotonic() > end:
+            waited = f"the node is not active and recorded after {_START_S:.0f} s"
+            raise ChildError(f"{waited}:\n{node.log_tail()}\n{recorder.log_tail()}")
 
 
-def _await_end(source: Source, rate: float, node: Child, recorder: Child, player: Child) -> None:
+def _is_active(node: Child) -> bool:
+    log = node.log.read_text(errors="replace")
+    if "configure failed" in log or "activate failed" in log:
+        raise ChildError(f"the node did not start; its log:\n{node.log_tail()}")
+    return "active on" in log
+
+
+def _records_all(recorder: Child) -> bool:
+    log = recorder.log.read_text(errors="replace")
+    return all(f"recording {NODE}/{output} " in log for output in OUTPUTS)
+
+
+def _await_end(
+    source: Source, rate: float, node: Child, recorder: Child, player: Child, bar: Any
+) -> None:
     """Wait until the player is done; stop it after the wanted seconds of a longer recording."""
     seconds = source.duration_s / rate
-    started = time.monotonic()
-    with tqdm(total=seconds, desc="replaying", unit="s", bar_format=_BAR) as bar:
-        while player.status is None:
-            for child in (node, recorder):
-                child.check()
-            time.sleep(0.2)
-            passed = time.monotonic() - started
-            bar.update(max(0.0, min(passed - _DELAY_S, seconds) - bar.n))
-            if source.partial and passed > seconds + _DELAY_S:
-                player.stop()
+    started: float | None = None
+    while player.status is None:
+        for child in (node, recorder):
+            child.check()
+        time.sleep(0.1)
+        if started is None:
+            started = time.monotonic() if _STARTED in player.log.read_text() else None
+            continue
+        passed = time.monotonic() - started
+        bar.update(max(0.0, min(passed, seconds) - bar.n))
+        if source.partial and passed > seconds:
+            player.stop()
     if player.status not in (0, 130):
         player.check()
 

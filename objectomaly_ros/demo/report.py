@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import platform
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from objectomaly_ros.demo.accuracy import Accuracy
-from objectomaly_ros.demo.replay import NODE
+from objectomaly_ros.demo.replay import NODE, image_topic
 from objectomaly_ros.demo.source import Source
 from objectomaly_ros.demo.timing import TIMES, Timing
 from objectomaly_ros.evaluation.results import finite, percent
 from objectomaly_ros.files.writing import open_replacing
+
+_TOLERATED = 0.025  # share of images without a score
 
 
 def summarise(
@@ -27,11 +31,13 @@ def summarise(
         "images_in_recording": source.frames,
         "seconds": source.duration_s,
         "replay_rate": rate,
+        "processor": processor(),
         "received_by_topic": timing.received,
         "node_counters": timing.counters,
         "scores_out": timing.received.get(f"{NODE}/score", 0),
         "rate_in_hz": timing.rate_in_hz,
         "rate_out_hz": timing.rate_out_hz,
+        "frames_lost": _lost(source, timing),
         "refined_frames": sum(frame.refined for frame in timing.frames),
         "milliseconds": {
             name: {f"p{p}": 1e3 * timing.percentile(name, p) for p in (50, 95)} for name in TIMES
@@ -42,33 +48,72 @@ def summarise(
     return finite(summary)  # type: ignore[no-any-return]
 
 
-def write_page(summary: dict[str, Any], folder: Path, video: Path | None) -> Path:
-    """Write `folder`/index.html; pictures are inside it, only the video lies beside it."""
+def processor() -> str:
+    """Return the processor's name and the cores that this process may use."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} core{'' if cores == 1 else 's'} of {name}"
+
+
+def _lost(source: Source, timing: Timing) -> int:
+    """Return how many of the replayed images have no score."""
+    scores = timing.received.get(f"{NODE}/score", 0)
+    replayed = timing.received.get(image_topic(source), 0) if source.partial else source.frames
+    return max(0, replayed - scores)
+
+
+def advice(summary: dict[str, Any]) -> str | None:
+    """Return what to do if the machine was too slow; None if it was not."""
+    scores, lost = summary["scores_out"], summary["frames_lost"]
+    if lost <= _TOLERATED * (scores + lost):
+        return None
+    slower = max(0.01, summary["replay_rate"] * 0.8 * scores / (scores + lost))
+    return (
+        f"{lost} of {scores + lost} images have no score: this machine was too slow or too busy. "
+        f"Replay the recording slower: make demo RATE={slower:.1g} (or --rate {slower:.1g})."
+    )
+
+
+def write_page(summary: dict[str, Any], folder: Path, video: Path | None, plot: str) -> Path:
+    """Write `folder`/index.html; pictures are inside it, only the video lies beside it.
+
+    Args:
+        summary: of `summarise`.
+        folder: with the contact sheet.
+        video: in the same folder, if there is one.
+        plot: the latency plot as SVG.
+    """
     parts = [
         "<!doctype html><meta charset=utf-8><title>objectomaly: a replayed drive</title>",
         "<meta name=viewport content='width=device-width'>",
         f"<style>{_STYLE}</style><h1>What the node found</h1>",
         f"<p>{escape(summary['recording'])}, topic {escape(summary['image_topic'])}, "
         f"{summary['seconds']:.1f} s, replayed through <code>refine_node</code> at "
-        f"{summary['replay_rate']:g} times its pace.</p>",
+        f"{summary['replay_rate']:g} times its pace, on {escape(summary['processor'])}.</p>",
     ]
+    if words := advice(summary):
+        parts.append(f"<p class=warning>{escape(words)}</p>")
     if video is not None:
         parts.append(
             f"<video controls loop muted autoplay src='{escape(video.name)}'></video>"
-            "<p>Left: the image with score and obstacles. Right: <code>~/score</code>, "
-            "blue low, red high.</p>"
+            "<p>Left: the image with <code>~/score</code>, <code>~/mask</code> and "
+            "<code>~/obstacles</code>, drawn as in <code>~/overlay</code>. Right: "
+            "<code>~/score</code>, blue low, red high.</p>"
         )
     if accuracy := summary.get("accuracy"):
         parts += ["<h2>Against the ground truth</h2>", *_accuracy_tables(accuracy)]
     parts += ["<h2>Frames and times</h2>", *_timing_table(summary)]
-    for name, about in (
-        ("latency.png", "Latency of every frame"),
-        ("contact_sheet.png", "Some frames; the green outline is the truth"),
-    ):
-        picture = folder / name
-        if picture.exists():
-            data = base64.b64encode(picture.read_bytes()).decode()
-            parts.append(f"<h2>{about}</h2><img src='data:image/png;base64,{data}' alt='{about}'>")
+    parts += ["<h2>Latency of every frame</h2>", plot]
+    sheet = folder / "contact_sheet.jpg"
+    if sheet.exists():
+        about = "Some frames" + ("; the green outline is the truth" if accuracy else "")
+        data = base64.b64encode(sheet.read_bytes()).decode()
+        parts.append(f"<h2>{about}</h2><img src='data:image/jpeg;base64,{data}' alt='{about}'>")
     page = folder / "index.html"
     with open_replacing(page, "w", encoding="utf-8") as file:
         file.write("\n".join(parts))
@@ -84,22 +129,24 @@ def write_summary(summary: dict[str, Any], path: Path) -> None:
 def headline(summary: dict[str, Any]) -> list[str]:
     """Return the lines that a terminal shows."""
     times, counters = summary["milliseconds"], summary["node_counters"]
+    size, seconds = summary["result_bytes"], summary["demo_seconds"]
     lines = [
-        f"frames    {counters['received']} in, {summary['scores_out']} scored, "
+        f"frames    {summary['scores_out']} of {summary['images_in_recording']} scored, "
         f"{summary['refined_frames']} refined, {counters['dropped']} dropped; "
         f"{_number(summary['rate_in_hz'], 1)} Hz in, {_number(summary['rate_out_hz'], 1)} Hz out",
-        f"latency   p50 {_number(times['latency']['p50'])} ms, "
-        f"p95 {_number(times['latency']['p95'])} ms (detector p50 "
-        f"{_number(times['coarse']['p50'])} ms; masks, generated beside, p50 "
-        f"{_number(times['mask_generation']['p50'])} ms)",
+        *(
+            f"latency   p50 {_number(times[name]['p50'])} ms, p95 {_number(times[name]['p95'])} ms "
+            f"from the image's arrival to {about}"
+            for name, about in (
+                ("coarse_latency", "its coarse score"),
+                ("latency", "its refined score and obstacles"),
+            )
+        ),
+        f"          (detector p50 {_number(times['coarse']['p50'])} ms; masks, generated beside, "
+        f"p50 {_number(times['mask_generation']['p50'])} ms; {summary['processor']})",
     ]
-    if counters["dropped"]:
-        share = 0.8 * summary["scores_out"] / max(1, counters["received"])
-        slower = max(0.01, summary["replay_rate"] * share)
-        lines.append(
-            "          this machine was too slow for this recording; replay it slower: "
-            f"--rate {slower:.2g}"
-        )
+    if words := advice(summary):
+        lines.append(f"warning   {words}")
     if accuracy := summary.get("accuracy"):
         coarse, refined = accuracy["coarse"], accuracy["refined"]
         found = sum(result["first_found_m"] is not None for result in accuracy["objects"])
@@ -110,6 +157,10 @@ def headline(summary: dict[str, Any]) -> list[str]:
             f"obstacles {found} of {len(accuracy['objects'])} unknown objects found; "
             f"{accuracy['false_obstacles']} of {accuracy['obstacles']} reports false",
         ]
+    took = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+    lines.append(f"size      {size / 1e6:.0f} MB of results, in result/")
+    if seconds:
+        lines.append(f"time      {sum(seconds.values()):.0f} s: {took}")
     return lines
 
 
@@ -149,11 +200,13 @@ def _timing_table(summary: dict[str, Any]) -> list[str]:
         for name, values in summary["milliseconds"].items()
     ]
     return [
-        f"<p>{summary['images_in_recording']} images in the recording; the node received "
+        f"<p>{summary['scores_out']} of {summary['images_in_recording']} images have a score, "
+        f"computed on {escape(summary['processor'])}. The node received "
         f"{counts['received']}, scored {counts['scored']}, dropped {counts['dropped']}, rejected "
         f"{counts['rejected']}; {summary['refined_frames']} scores were refined. "
         f"{_number(summary['rate_in_hz'], 1)} Hz in, "
-        f"{_number(summary['rate_out_hz'], 1)} Hz out.</p>",
+        f"{_number(summary['rate_out_hz'], 1)} Hz out. The results take "
+        f"{summary['result_bytes'] / 1e6:.0f} MB (scores in steps of 1/4096).</p>",
         _table(["", "p50, ms", "p95, ms"], rows),
     ]
 
@@ -175,5 +228,6 @@ body { font: 16px/1.45 system-ui, sans-serif; max-width: 1280px; margin: 2em aut
 h1, h2 { font-weight: 600; } h2 { margin-top: 1.6em; }
 table { border-collapse: collapse; } th, td { padding: .25em .9em .25em 0; text-align: left; }
 th { border-bottom: 1px solid #999; } td { border-bottom: 1px solid #e4e4e4; }
+.warning { background: #fff1cc; padding: .5em .9em; } svg { width: 100%; height: auto; }
 img, video { max-width: 100%; height: auto; } code { background: #f2f2f2; padding: 0 .2em; }
 """

@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from objectomaly_ros.bags import messages
+from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.drive.render import DriveFrame, RenderedDrive, Truth
+from objectomaly_ros.demo.progress import Progress
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.geometry.ground import CameraPose
 
+RATE_HZ = 10.0
 _FRAME_ID = "camera_optical"
 _drive: RenderedDrive | None = None
 
@@ -53,22 +57,27 @@ class Source:
     truth: Truth | None = None
 
 
-def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
+def render_drive(folder: Path, seconds: float, progress: Progress) -> Source:
     """Render the drive into the bag `folder`/drive, its truth into `folder`/truth.npz."""
-    drive = RenderedDrive(seconds=seconds, rate_hz=rate_hz)
+    with progress.stage("rendering", round(seconds * RATE_HZ), "frames") as bar:
+        return _render(folder, RenderedDrive(seconds=seconds, rate_hz=RATE_HZ), bar)
+
+
+def _render(folder: Path, drive: RenderedDrive, bar: Any) -> Source:
     start_ns = time.time_ns()  # now, so that log times and stamps agree
     truth = {}
     with BagWriter(folder / "drive", whole=True) as writer:
         writer.add_topic("/image", messages.IMAGE)
         writer.add_topic("/camera_info", messages.CAMERA_INFO)
         store, camera = writer.store, drive.camera
-        for frame in tqdm(_rendered(drive), total=len(drive), desc="rendering", unit="frame"):
+        for frame in _rendered(drive):
             stamp = start_ns + round(frame.time_s * 1e9)
             info = messages.camera_info_message(store, camera, stamp, _FRAME_ID)
             writer.write("/camera_info", info, stamp)
             image = messages.image_message(store, frame.image, stamp, _FRAME_ID)
             writer.write("/image", image, stamp)
             truth[stamp] = frame.truth
+            bar.update()
     save_truth(truth, folder / "truth.npz")
     return Source(
         bag=folder / "drive",
@@ -76,7 +85,7 @@ def render_drive(folder: Path, seconds: float, rate_hz: float = 10.0) -> Source:
         compressed=False,
         info_topic="/camera_info",
         frames=len(drive),
-        duration_s=len(drive) / rate_hz,
+        duration_s=len(drive) / drive.rate_hz,
         pose=drive.pose,
         truth=truth,
     )
@@ -95,10 +104,12 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
     """Describe a recording.
 
     Raises:
-        BagError: no bag, no such topic, or no or several image topics to choose from.
+        BagError: no bag, no such topic, no or several image topics to choose from, or no image.
     """
     with Bag(path) as bag:
         image = bag.image_topic(topic)
+        if not image.count:
+            raise BagError(f"topic {image.name} of {path} holds no image: nothing to replay")
         infos = [t.name for t in bag.topics.values() if t.msgtype == messages.CAMERA_INFO]
         beside = [name for name in infos if name.rpartition("/")[0] in image.name]
         chosen = max(beside, key=len, default=infos[0] if len(infos) == 1 else None)
@@ -125,6 +136,9 @@ def _rendered(drive: RenderedDrive) -> Iterator[DriveFrame]:
 def _prepare(drive: RenderedDrive) -> None:
     global _drive
     _drive = drive
+    # Ctrl-C reaches the whole group; the demo ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
 
 

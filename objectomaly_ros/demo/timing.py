@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from objectomaly_ros.bags.compact import header_stamp_ns
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.files.writing import open_replacing
 
 STAGES = ("queue_wait", "coarse", "propagation", "oasc", "mbp")
-TIMES = ("latency", "end_to_end", *STAGES, "mask_generation")
+TIMES = ("coarse_latency", "latency", "end_to_end", *STAGES, "mask_generation")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class FrameTiming:
     refined: bool
     mask_count: int
     mask_age_frames: int
+
+    @property
+    def coarse_latency(self) -> float:
+        """From the image's arrival in the node to its coarse score."""
+        return self.queue_wait + self.coarse
 
 
 @dataclass(frozen=True)
@@ -104,13 +109,6 @@ def read_timing(result: Bag, image_topic: str) -> Timing:
         rate_in_hz=_rate(list(arrived[image_topic])),
         rate_out_hz=_rate(list(arrived[score].values())),
     )
-
-
-def header_stamp_ns(data: bytes) -> int:
-    """Return the stamp of a message that begins with a std_msgs/Header, from its CDR bytes."""
-    order = "<" if data[1] & 1 else ">"
-    seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def _frame(message: Any, images: dict[int, int], scores: dict[int, int]) -> FrameTiming:

@@ -118,6 +118,7 @@ class BagPlayer:
         report = PlayReport({publisher.topic_name: 0 for publisher in self._publishers.values()})
         self._wait_for_subscribers()
         self.stop.wait(self.options.delay)
+        self._node.get_logger().info(f"playing {self._bag.path}")
         while not self.stop.is_set() and self._play_once(report):
             report.loops += not self.stop.is_set()
             if report.loops == self.options.loop:

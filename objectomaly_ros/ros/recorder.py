@@ -151,16 +151,16 @@ class BagRecorder:
         )
         self._subscriptions[topic] = (subscription, profile)
 
-    def _compactor(self, topic: str, msgtype: str) -> Callable[[bytes], bytes] | None:
+    def _compactor(self, topic: str, msgtype: str) -> Callable[[bytes], bytes | bytearray] | None:
         if topic in self._headers:
             return only_header
         bits = self._score_bits
         if bits is not None and msgtype == IMAGE:
-            return lambda data: round_scores(self._store, data, bits)
+            return lambda data: round_scores(data, bits)
         return None
 
     def _keep(
-        self, topic: str, compact: Callable[[bytes], bytes] | None
+        self, topic: str, compact: Callable[[bytes], bytes | bytearray] | None
     ) -> Callable[[bytes, dict[str, int]], None]:
         simulated = self._node.get_parameter("use_sim_time").value
         log = self._node.get_logger()
@@ -175,9 +175,8 @@ class BagRecorder:
                     f"{topic} is not recorded before /clock starts", throttle_duration_sec=5.0
                 )
                 return
-            if compact is not None:
-                data = compact(data)
-            if not self.recording.put(topic, log_time, data):
+            kept = data if compact is None else compact(data)
+            if not self.recording.put(topic, log_time, kept):
                 log.warning(
                     f"messages of {topic} are dropped: the disk does not keep up",
                     throttle_duration_sec=5.0,

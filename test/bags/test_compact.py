@@ -44,13 +44,14 @@ def test_types_with_a_header_are_known(store, msgtype, expected):
     assert begins_with_header(store, msgtype) == expected
 
 
+@pytest.mark.parametrize("frame_id", ["", "cam", "camera", "front/optical"])
 @pytest.mark.parametrize("bits", [1, 12, 23])
-def test_scores_are_rounded(store, bits):
+def test_scores_are_rounded(store, bits, frame_id):
     score = np.random.default_rng(0).random((9, 7), np.float32)
     score[0, 0], score[0, 1] = np.nan, np.inf
-    data = round_scores(store, serialised(store, score, "32FC1"), bits)
+    data = round_scores(serialised(store, score, "32FC1", frame_id), bits)
     message = store.deserialize_cdr(data, IMAGE)
-    assert (message.encoding, message.header.frame_id) == ("32FC1", "camera")
+    assert (message.encoding, message.header.frame_id) == ("32FC1", frame_id)
     rounded = message.data.view(np.float32).reshape(9, 7)
     np.testing.assert_allclose(rounded, score, rtol=0, atol=2.0 ** -(bits + 1))
     steps = rounded[1:] * 2**bits
@@ -59,4 +60,4 @@ def test_scores_are_rounded(store, bits):
 
 def test_other_images_are_not_rounded(store):
     data = serialised(store, np.arange(16, dtype=np.uint8).reshape(4, 4), "mono8")
-    assert round_scores(store, data, 4) is data
+    assert round_scores(data, 4) is data

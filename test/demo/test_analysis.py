@@ -2,16 +2,21 @@
 
 import csv
 import json
-from dataclasses import asdict
-from pathlib import Path
+import re
+from collections import Counter
+from dataclasses import asdict, replace
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.demo.accuracy import read_accuracy
+from objectomaly_ros.demo.accuracy import AccuracyMeter
+from objectomaly_ros.demo.frames import SourceImages, read_frames
 from objectomaly_ros.demo.main import show
+from objectomaly_ros.demo.pictures import Video
+from objectomaly_ros.demo.plot import latency_svg
 from objectomaly_ros.demo.source import Source, save_truth
 from objectomaly_ros.demo.timing import read_timing
 
@@ -41,9 +46,33 @@ def test_timing_is_read_from_status_and_log_times(result_path):
     assert [frame.refined for frame in timing.frames] == [False, False, True, True, True, True]
 
 
-def test_accuracy_before_and_after_refinement(result_path, truth):
+def accuracy_of(path, truth):
+    meter = AccuracyMeter(truth)
+    with Bag(path) as result:
+        for frame in read_frames(result):
+            meter.add(frame)
+    return meter.compute()
+
+
+def test_frames_hold_what_was_published_about_an_image(result_path, truth):
     with Bag(result_path) as result:
-        accuracy = read_accuracy(result, truth)
+        images = SourceImages(result, "/image")
+        frames = list(read_frames(result))
+        shapes = [images.get(frame.stamp_ns).shape for frame in frames]
+        assert images.get(7) is None
+    assert [frame.stamp_ns for frame in frames] == sorted(truth)
+    assert shapes == 6 * [(60, 80, 3)]
+    assert [len(frame.obstacles) for frame in frames] == [1, 1, 1, 2, 2, 2]
+    assert [frame.status.mask_count for frame in frames] == [0, 0, 7, 7, 7, 7]
+    for frame in frames:
+        labels = truth[frame.stamp_ns].labels
+        np.testing.assert_array_equal(frame.score > 0.5, labels == 1)
+        assert (frame.coarse[:10] == np.float32(0.95)).all()
+    assert [bool((frame.mask == 1).any()) for frame in frames] == 3 * [False] + 3 * [True]
+
+
+def test_accuracy_before_and_after_refinement(result_path, truth):
+    accuracy = accuracy_of(result_path, truth)
     assert accuracy.frames == 6
     assert accuracy.refined.auprc == 1
     assert accuracy.refined.fpr95 == 0
@@ -60,15 +89,14 @@ def test_accuracy_before_and_after_refinement(result_path, truth):
 
 def test_only_frames_with_truth_count(result_path, truth):
     half = {stamp: truth[stamp] for stamp in sorted(truth)[3:]}
-    with Bag(result_path) as result:
-        accuracy = read_accuracy(result, half)
+    accuracy = accuracy_of(result_path, half)
     assert accuracy.frames == 3
     assert accuracy.refined.anomaly_pixels == 3 * 120
 
 
-def source_of(truth):
+def source_of(bag, truth):
     return Source(
-        bag=Path("drive"),
+        bag=bag,
         image_topic="/image",
         compressed=False,
         info_topic=None,
@@ -78,21 +106,21 @@ def source_of(truth):
     )
 
 
-@pytest.mark.parametrize("name", ["latency.csv", "contact_sheet.png", "index.html"])
+@pytest.mark.parametrize("name", ["latency.csv", "latency.svg", "contact_sheet.jpg", "index.html"])
 def test_a_result_that_cannot_be_written_is_named_and_not_there_in_part(
     result_path, tmp_path, name
 ):
     (tmp_path / "result").symlink_to(result_path)
     (tmp_path / name).mkdir()
     with pytest.raises(OSError, match=rf"cannot write .*{name}: Is a directory"):
-        show(source_of(None), tmp_path)
+        show(source_of(result_path, None), tmp_path)
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_everything_is_written_and_shows_the_figures(result_path, truth, known, tmp_path, capsys):
     (tmp_path / "result").symlink_to(result_path)
-    page = show(source_of(truth if known else None), tmp_path)
+    page = show(source_of(result_path, truth if known else None), tmp_path)
     text = page.read_text()
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["scores_out"] == 6
@@ -101,17 +129,19 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     assert ("accuracy" in summary) == known
     assert ("AuPRC" in text) == known
     printed = capsys.readouterr().out
-    assert "6 in, 6 scored, 4 refined, 0 dropped" in printed
+    assert "6 of 6 scored, 4 refined, 0 dropped" in printed
     assert ("AuPRC" in printed) == known
     with (tmp_path / "latency.csv").open() as rows:
         table = list(csv.DictReader(rows))
     assert len(table) == 6
     assert float(table[5]["latency_ms"]) == pytest.approx(35)
-    sheet = cv2.imread(str(tmp_path / "contact_sheet.png"))
+    assert float(table[5]["coarse_latency_ms"]) == pytest.approx(21)
+    sheet = cv2.imread(str(tmp_path / "contact_sheet.jpg"))
     assert sheet.shape[1] == 4 * 480
     assert sheet.std() > 20
-    assert cv2.imread(str(tmp_path / "latency.png")).shape[0] > 200
-    assert text.count("data:image/png;base64,") == 2
+    assert text.count("data:image/jpeg;base64,") == 1
+    assert (tmp_path / "latency.svg").read_text() in text
+    assert "too slow" not in printed + text
     (video,) = tmp_path.glob("overlay.*")
     assert f"src='{video.name}'" in text
     reader = cv2.VideoCapture(str(video))
@@ -119,3 +149,45 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     while reader.read()[0]:
         count += 1
     assert count == 6
+
+
+def test_a_machine_that_was_too_slow_is_told_with_the_remedy(result_path, tmp_path, capsys):
+    (tmp_path / "result").symlink_to(result_path)
+    page = show(replace(source_of(result_path, None), frames=9), tmp_path, rate=0.8)
+    printed = capsys.readouterr().out
+    assert "6 of 9 scored" in printed
+    for text in (printed, page.read_text()):
+        assert "3 of 9 images have no score: this machine was too slow" in text
+        assert "make demo RATE=0.4 " in text
+
+
+def test_an_interrupted_video_leaves_no_file(tmp_path):
+    def draw_and_stop():
+        with Video(tmp_path / "overlay", 10.0) as video:
+            for _ in range(20):  # more than wait for the encoder
+                video._put(np.zeros((64, 64, 3), np.uint8))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_and_stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 200])
+def test_the_latency_plot_shows_every_frame(result_path, count):
+    with Bag(result_path) as result:
+        timing = read_timing(result, "/image")
+    first = timing.frames[3]
+    frames = [
+        replace(first, stamp_ns=first.stamp_ns + index * 10**8, mask_age_frames=index % 10)
+        for index in range(count)
+    ]
+    tree = ElementTree.fromstring(latency_svg(replace(timing, frames=tuple(frames))))
+    marks = Counter(element.tag.partition("}")[2] for element in tree.iter())
+    assert marks["circle"] == count
+    assert marks["polygon"] == 5
+    new = [e for e in tree.iter() if e.get("class") == "new"]
+    assert len(new) == 1 + (count - 1) // 10  # one is in the legend
+    for polygon in tree.iter("{http://www.w3.org/2000/svg}polygon"):
+        corners = [float(number) for number in re.findall(r"[\d.]+", polygon.get("points"))]
+        assert 0 < min(corners) < max(corners) < 1100

@@ -1,6 +1,7 @@
 """The whole demo, across real processes, on a very short drive."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 from objectomaly_ros.demo.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def summary_of(folder):
+    return json.loads((folder / "out" / "summary.json").read_text())
 
 
 @pytest.mark.ros
@@ -22,15 +27,24 @@ def test_a_short_drive_goes_through_the_node(tmp_path):
         [*command, "--seconds", "1", "--rate", "0.1"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == f"Look at {tmp_path / 'out' / 'index.html'}"
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    lines = done.stdout.splitlines()
+    assert "\r" not in done.stdout + done.stderr
+    assert lines[0].startswith("Renders a drive of 1 s, replays it")
+    assert [line for line in lines if re.match("rendering|starting|replaying|drawing", line)] == [
+        "rendering: 10 frames",
+        "starting the node",
+        "replaying: 10 s",
+        f"drawing: {summary_of(tmp_path)['scores_out']} frames",
+    ]
+    assert lines[-1] == f"Look at {tmp_path / 'out' / 'index.html'}"
+    summary = summary_of(tmp_path)
     assert summary["images_in_recording"] == 10
     assert summary["received_by_topic"]["/image"] == 10
     assert summary["scores_out"] + summary["node_counters"]["dropped"] == 10
     assert summary["scores_out"] >= 5
     assert summary["accuracy"]["frames"] == summary["scores_out"]
     assert 0 < summary["accuracy"]["refined"]["auprc"] <= 1
-    for name in ("contact_sheet.png", "latency.png", "latency.csv", "result/metadata.yaml"):
+    for name in ("contact_sheet.jpg", "latency.svg", "latency.csv", "result/metadata.yaml"):
         assert (tmp_path / "out" / name).stat().st_size > 0
 
 
