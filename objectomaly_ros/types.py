@@ -100,6 +100,19 @@ class ScoresOnDevice(Protocol):
 
 
 @runtime_checkable
+class Adaptable(Protocol):
+    """A detector that can be made quicker at the price of accuracy."""
+
+    def step_down(self) -> str | None:
+        """Become one step quicker; return what changed, None at the last step."""
+        ...
+
+    def restore(self) -> None:
+        """Become as it was loaded."""
+        ...
+
+
+@runtime_checkable
 class SelectsByName(Protocol):
     """A detector whose next score is that of the image called `name`."""
 

@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.engine import Engine
+from objectomaly_ros.runtime.mask_generation import MaskGeneration
 from objectomaly_ros.runtime.statistics import Rolling
 
 SILENCE_S = 2.0
@@ -109,26 +110,36 @@ def engine_status(
     name: str, engine: Engine, seen: Seen, *, device: str, now: float
 ) -> DiagnosticStatus:
     """Report on the detector and the mask generator."""
-    failures = engine.mask_failures - seen.mask_failures
-    seen.mask_failures = engine.mask_failures
-    error, problem = engine.last_error, engine.problem()
+    masks, error, problem = engine.masks, engine.last_error, engine.problem()
+    total = masks.failures if masks is not None else 0
+    failures, seen.mask_failures = total - seen.mask_failures, total
     level, message = DiagnosticStatus.OK, "running"
     if problem is not None:
         level, message = DiagnosticStatus.ERROR, problem
     elif failures or (error is not None and now - error[0] < RECENT_S):
         level, message = DiagnosticStatus.WARN, error[1] if error is not None else "masks fail"
+    elif engine.adapted:
+        level = DiagnosticStatus.WARN
+        message = f"running with a quicker, less accurate detector: {engine.adapted}"
     return _status(
         level,
         name,
         message,
         {
             "device": device,
-            **_percentiles("mask generation", engine.mask_generation),
-            "mask generation in progress (s)": f"{engine.mask_generation_busy_s():.1f}",
-            "mask generation failures": engine.mask_failures,
+            "detector made quicker": engine.adapted or "no",
+            **({} if masks is None else _mask_values(masks)),
             "last error": "none" if error is None else f"{error[1]} ({now - error[0]:.0f} s ago)",
         },
     )
+
+
+def _mask_values(masks: MaskGeneration) -> dict[str, Any]:
+    return {
+        **_percentiles("mask generation", masks.seconds),
+        "mask generation in progress (s)": f"{masks.worker.busy_seconds():.1f}",
+        "mask generation failures": masks.failures,
+    }
 
 
 def idle_status(name: str, state: str, problem: str | None, device: str) -> DiagnosticStatus:

@@ -147,6 +147,7 @@ def status(header: Header, result: Result, latency: float) -> RefinementStatus:
         propagation_time=timings.propagation,
         oasc_time=timings.oasc,
         mbp_time=timings.mbp,
+        detector_adapted=result.adapted,
         mask_generation_time=NAN if generation is None else generation,
         frames_received=counters.received,
         frames_scored=counters.scored,

@@ -23,7 +23,7 @@ from objectomaly_ros.ros.parameter_server import ParameterServer
 from objectomaly_ros.runtime.engine import Engine
 from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.runtime.mask_process import MaskProcess
-from objectomaly_ros.types import Detector, HasThreshold
+from objectomaly_ros.types import Adaptable, Detector, HasThreshold
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands still
@@ -117,6 +117,8 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
     def _engage(self) -> None:
         assert self._detector is not None
         values = self._params.values
+        if isinstance(self._detector, Adaptable):
+            self._detector.restore()
         settings = parameters.settings(values, self._threshold())
         self._outputs = Outputs(self._cameras, self._log)
         self._engine = Engine(
@@ -224,7 +226,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         engine = self._engine
         if engine is None:
             response.message = f"the node is {self._label}, not active"
-        elif not engine.refines:
+        elif engine.masks is None:
             response.message = "there is no mask generator: masks.name is none"
         elif not any(camera.demand().score for camera in self._cameras.values()):
             response.message = "nobody listens to ~/score or its derived outputs"

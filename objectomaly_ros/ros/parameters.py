@@ -65,6 +65,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("detector.options", UNSET, "Options of the detector, each 'key=value': input_size=480 "
          "(short side; also [height, width], published or null), flip=true, precision=float16, "
          "compiled=true (torch.compile), rule=energy and others.", read_only=True),
+    Spec("detector.keep_up", True, "Make the detector quicker (embedded: a smaller input) if "
+         "images are dropped for 3 s, until the node is activated again."),
     Spec("masks.name", "regions", "Mask generator: regions, sam_vit_h, sam_vit_l, sam_vit_b, "
          "mobile_sam, edgetam, sam2_hiera_*, module:Class of your own, or none for coarse scores "
          "only.", read_only=True),
@@ -253,4 +255,5 @@ def settings(values: Mapping[str, Any], detector_threshold: float | None) -> Set
         values["refine.propagation"],
         obstacles,
         values["refine.max_age_s"],
+        values["detector.keep_up"],
     )

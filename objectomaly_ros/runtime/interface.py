@@ -23,12 +23,14 @@ class Settings:
         propagation: how masks are used between keyframes, see `MaskPropagator`.
         obstacles: None if no threshold is known; obstacles are not looked for then.
         max_age_s: seconds of image time after which masks no longer refine.
+        keep_up: make the detector quicker if frames are dropped for long.
     """
 
     cadence: CadenceSettings = field(default_factory=CadenceSettings)
     propagation: Propagation = "flow"
     obstacles: ObstacleSettings | None = None
     max_age_s: float = 2.0
+    keep_up: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Result:
         obstacles: None without demand or without a threshold.
         timings: of the stages.
         mask_generation_s: seconds that the last mask generation took, None before the first.
-        counters: totals of the camera, this frame included.
+        adapted: how the detector was made quicker in overload, "" if it was not.
+        counters: totals of the camera so far.
     """
 
     frame: Frame
@@ -101,11 +104,16 @@ class Result:
     obstacles: Obstacles | None
     timings: Timings
     mask_generation_s: float | None
+    adapted: str
     counters: Counters
 
 
 class Sink(Protocol):
-    """Takes the engine's results. All but `warn` and `error` are called in the scoring thread."""
+    """Takes the engine's results.
+
+    `decode` and `coarse` are called in the scoring thread, `demand` and `result` in the refinement
+    thread, `warn` and `error` in any.
+    """
 
     def decode(self, frame: Frame) -> Image:
         """Decode the message of a frame; raises BadImageError."""

@@ -48,7 +48,7 @@ class MaskPropagator:
         hold: they stay in place, for a camera that stands still;
         none: they stay in place and are used once, on the first frame after they are ready.
 
-    Used by the scoring thread only.
+    Used by the refinement thread only.
     """
 
     def __init__(self) -> None:

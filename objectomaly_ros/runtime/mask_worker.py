@@ -33,7 +33,7 @@ class MaskWorker:
         self._wake = threading.Condition()
         self._closed = False
         self._busy_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="refinement", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="masks", daemon=True)
         self._thread.start()
 
     def submit(self, keyframe: Keyframe) -> None:

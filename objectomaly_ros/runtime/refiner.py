@@ -42,7 +42,7 @@ class Refined:
 class Refiner:
     """Refines the scores of one camera with its newest masks; never waits for masks.
 
-    Used by the scoring thread, except `cadence.request`.
+    Used by the refinement thread, except `cadence.request`.
     """
 
     def __init__(

@@ -99,10 +99,9 @@ def test_the_figures_are_there_and_unknown_ones_are_no_nan():
 
 def engine(**fields):
     known = {
-        "mask_failures": 0,
+        "adapted": "",
         "last_error": None,
-        "mask_generation": Rolling(),
-        "mask_generation_busy_s": lambda: 0.0,
+        "masks": None,
         "problem": lambda: None,
     }
     return SimpleNamespace(**(known | fields))
@@ -110,12 +109,22 @@ def engine(**fields):
 
 def test_the_engine_tells_its_last_error_and_forgives_it():
     seen = Seen()
-    failed = engine(mask_failures=1, last_error=(NOW - 1, "out of memory"))
+    masks = SimpleNamespace(
+        failures=1, seconds=Rolling(), worker=SimpleNamespace(busy_seconds=lambda: 0.0)
+    )
+    failed = engine(masks=masks, last_error=(NOW - 1, "out of memory"))
     status = engine_status("e", failed, seen, device="cpu", now=NOW)
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "out of memory")
     later = engine_status("e", failed, seen, device="cpu", now=NOW + 60)
     assert later.level == DiagnosticStatus.OK
     assert values(later)["last error"] == "out of memory (61 s ago)"
+
+
+def test_a_detector_that_was_made_quicker_is_a_warning():
+    status = engine_status("e", engine(adapted="size 3 -> 2"), Seen(), device="cpu", now=NOW)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message == "running with a quicker, less accurate detector: size 3 -> 2"
+    assert values(status)["detector made quicker"] == "size 3 -> 2"
 
 
 def test_what_keeps_the_engine_from_its_work_is_an_error():

@@ -82,7 +82,7 @@ def result(refined):
     score = np.zeros(image.shape[:2], np.float32)
     timings = Timings(0.01, 0.02, 0.003, 0.004, 0.005)
     counters = Counters(received=9, scored=8, dropped=1)
-    return Result(frame, image, Detection(score), refined, None, timings, 1.5, counters)
+    return Result(frame, image, Detection(score), refined, None, timings, 1.5, "size 3 -> 2", counters)
 
 
 def test_status_of_a_refined_and_of_a_coarse_frame():
@@ -93,6 +93,7 @@ def test_status_of_a_refined_and_of_a_coarse_frame():
     assert status.latency == pytest.approx(0.06)
     assert status.mbp_time == pytest.approx(0.005)
     assert status.mask_generation_time == 1.5
+    assert status.detector_adapted == "size 3 -> 2"
     assert (status.frames_received, status.frames_scored, status.frames_dropped) == (9, 8, 1)
     coarse = messages.status(Header(), result(Refined(score)), 0.06)
     assert (coarse.refined, coarse.mask_count, coarse.mask_age_frames) == (False, 0, -1)

@@ -264,7 +264,7 @@ def test_a_failing_generator_leaves_coarse_scores_and_is_said(run):
     feed(engine, sink, 0.1)
     assert sink.results[-1].refined.mask_count is None
     assert "no masks today" in sink.warnings[0]
-    assert engine.mask_failures >= 1
+    assert engine.masks.failures >= 1
     settle(masks, 2)
     masks.fail = False
     feed(engine, sink, 0.2)
@@ -367,7 +367,7 @@ def test_a_detector_that_hangs_is_replaced_and_never_heard_of_again(run):
     engine, sink = run(first, masks, clock=lambda: now[0], reload=lambda: second, queue_size=1)
     feed(engine, sink, 0.0)
     hang(engine, first, 0.1)
-    hung = engine._thread
+    hung = engine._scoring.thread
     now[0] = 11.0
     engine.supervise()
     assert "the detector has taken 11 s" in sink.errors[0]
@@ -395,12 +395,12 @@ def test_only_one_hanging_thread_is_left_behind(run):
     engine.supervise()
     assert sink.done.acquire(timeout=60)
     hang(engine, detectors[1], 0.2)
-    stuck = engine._thread
+    stuck = engine._scoring.thread
     now[0] = 100.0
     engine.supervise()
-    assert engine._thread is stuck
+    assert engine._scoring.thread is stuck
     assert "the detector has taken 89 s" in engine.problem()
-    abandoned = engine._abandoned
+    abandoned = engine._scoring._abandoned
     detectors[0].go.set()
     assert ended(abandoned)
     engine.supervise()
@@ -445,7 +445,7 @@ def test_a_sink_that_hangs_is_left_behind_with_its_frame(run):
     sink.coarse = hanging
     engine.submit(Frame("", 0.1, time.monotonic(), picture()))
     assert entered.wait(60)
-    sink.coarse, hung = publish, engine._thread
+    sink.coarse, hung = publish, engine._scoring.thread
     now[0] = 11.0
     engine.supervise()
     assert "publishing has taken 11 s" in sink.errors[0]
@@ -466,7 +466,7 @@ def test_a_dead_scoring_thread_is_a_problem_and_is_started_again(run):
 
     sink.error = exits
     engine.submit(Frame("", 0.0, 0.0, picture(first=(0, 255, 0))))
-    assert ended(engine._thread)
+    assert ended(engine._scoring.thread)
     assert engine.problem() == "the scoring thread has ended"
     sink.error = error
     engine.supervise()
@@ -491,7 +491,7 @@ def test_a_detector_that_cannot_be_loaded_again_is_a_problem_and_tried_again(run
     now[0] = 11.0
     assert "with an image of camera 'front'" in engine.problem()
     engine.supervise()
-    assert ended(engine._thread)
+    assert ended(engine._scoring.thread)
     assert "could not be loaded: MemoryError: no room" in sink.errors[1]
     assert engine.problem() == "the scoring thread has ended"
     now[0] = 15.0
@@ -591,15 +591,124 @@ def test_a_bad_image_is_counted_and_skipped(run):
     assert engine.cameras[""].counters.scored == 1
 
 
+class Gate(RednessDetector):
+    """Waits on every image."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def detect(self, image):
+        self.entered.release()
+        assert self.go.acquire(timeout=60)
+        return super().detect(image)
+
+
+def test_the_next_frame_is_scored_while_one_is_refined(run):
+    engine, sink = run(queue_size=6)
+    began, go = threading.Semaphore(0), threading.Semaphore(0)
+    keep = sink.result
+
+    def slow(result):
+        began.release()
+        assert go.acquire(timeout=60)
+        keep(result)
+
+    sink.result = slow
+    for stamp in range(6):
+        engine.submit(Frame("", float(stamp), time.monotonic(), picture()))
+    assert began.acquire(timeout=60)
+    # One frame is being refined, one waits for that, and the coarse score of a third is out.
+    end = time.monotonic() + 60
+    while len(sink.coarse_scores) < 3 and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(0.1)
+    assert sink.order == [("coarse", 0.0), ("coarse", 1.0), ("coarse", 2.0)]
+    for _ in range(6):
+        go.release()
+    for _ in range(6):
+        assert sink.done.acquire(timeout=60)
+    assert [result.frame.stamp_s for result in sink.results] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_a_refinement_that_hangs_is_replaced_and_costs_its_frame_only(run):
+    now, entered, go = [0.0], threading.Event(), threading.Event()
+    masks = Masks()
+    engine, sink = run(masks=masks, clock=lambda: now[0])
+    feed(engine, sink, 0.0)
+    keep = sink.result
+
+    def hanging(result):
+        entered.set()
+        assert go.wait(60)
+        keep(result)
+
+    sink.result = hanging
+    engine.submit(Frame("", 0.1, time.monotonic(), picture()))
+    assert entered.wait(60)
+    sink.result, hung = keep, engine._refinement.thread
+    now[0] = 11.0
+    assert engine.problem() == "publishing has taken 11 s and has not ended"
+    engine.supervise()
+    assert "the refinement thread is started again" in sink.errors[0]
+    assert sink.done.acquire(timeout=60)
+    feed(engine, sink, 0.2)
+    assert engine.problem() is None
+    go.set()
+    assert ended(hung)
+    assert sink.done.acquire(timeout=60)  # what was being published still is
+
+
+class Heavy(Gate):
+    """Has two quicker forms."""
+
+    def __init__(self):
+        super().__init__()
+        self.size = 3
+
+    def step_down(self):
+        if self.size == 1:
+            return None
+        self.size -= 1
+        return f"size {self.size + 1} -> {self.size}"
+
+    def restore(self):
+        self.size = 3
+
+
+def overload(engine, sink, detector, now, seconds):
+    """Hand in ten frames a second, of which five are served."""
+    for _ in range(int(5 * seconds)):
+        for _ in range(2):
+            now[0] += 0.1
+            engine.submit(Frame("", now[0], now[0], picture()))
+        detector.go.release()
+        assert sink.done.acquire(timeout=60)
+        assert detector.entered.acquire(timeout=60)
+
+
+@pytest.mark.parametrize("keep_up", [True, False])
+def test_a_detector_that_is_too_slow_for_long_is_made_quicker(run, keep_up):
+    now, detector = [0.0], Heavy()
+    settings = Settings(obstacles=ObstacleSettings(high=0.5), keep_up=keep_up)
+    engine, sink = run(detector, settings=settings, clock=lambda: now[0], queue_size=2)
+    engine.submit(Frame("", 0.0, 0.0, picture()))
+    assert detector.entered.acquire(timeout=60)
+    overload(engine, sink, detector, now, 2)
+    assert (detector.size, engine.adapted) == (3, "")
+    overload(engine, sink, detector, now, 3)
+    if keep_up:
+        assert (detector.size, engine.adapted) == (2, "size 3 -> 2")
+        assert "the detector is made quicker (size 3 -> 2)" in sink.warnings[0]
+        assert sink.results[-1].adapted == "size 3 -> 2"
+        assert sink.results[0].adapted == ""
+    overload(engine, sink, detector, now, 10)
+    assert (detector.size, len(sink.warnings)) == ((1, 2) if keep_up else (3, 0))
+    for _ in range(5):
+        detector.go.release()
+
+
 def test_beyond_capacity_the_oldest_frames_are_dropped_and_counted(run):
-    class Gate(RednessDetector):
-        entered, go = threading.Semaphore(0), threading.Semaphore(0)
-
-        def detect(self, image):
-            self.entered.release()
-            assert self.go.acquire(timeout=60)
-            return super().detect(image)
-
     gate, masks = Gate(), Masks()
     engine, sink = run(gate, masks, settings=Settings(CadenceSettings(every_n=5)), queue_size=2)
     engine.submit(Frame("", 0.0, 0.0, picture()))
