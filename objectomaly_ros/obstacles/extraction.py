@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.obstacles.components import Components
 from objectomaly_ros.types import Mask, ScoreMap
 
 ROI_CONTACT_SHARE = 0.3
@@ -85,13 +86,14 @@ def obstacle_mask(
     seeds = score > high
     if not seeds.any():
         return np.zeros(score.shape, np.bool_)
-    count, labels, stats, _ = _components(seeds if low == high else score > low)
-    keep = np.zeros(count, np.bool_)
+    found = Components(seeds if low == high else score > low)
+    labels = found.labels
+    keep = np.zeros(len(found.areas), np.bool_)
     keep[labels[seeds]] = True
-    keep &= stats[:, cv2.CC_STAT_AREA] >= min_area
+    keep &= found.areas >= min_area
     if roi is not None:
         for label in np.flatnonzero(keep):
-            x, y, w, h, _ = stats[label]
+            x, y, w, h = found.boxes[label]
             allowed = roi[y : y + h, x : x + w]
             if not allowed.all():
                 edge = contact_edge(labels[y : y + h, x : x + w] == label)
@@ -114,12 +116,12 @@ def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> li
         raise ValueError(
             f"the mask is {mask.shape} but the score is {score.shape}; they must agree"
         )
-    _, labels, stats, centroids = _components(mask)
+    found = Components(mask)
     regions = []
-    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
+    order = 1 + np.argsort(-found.areas[1:], kind="stable")
     for label in order[:limit]:
-        x, y, w, h, area = (int(v) for v in stats[label])
-        inside = labels[y : y + h, x : x + w] == label
+        x, y, w, h = (int(v) for v in found.boxes[label])
+        inside = found.labels[y : y + h, x : x + w] == label
         origin = np.array([x, y], np.int32)
         values = score[y : y + h, x : x + w][inside]
         regions.append(
@@ -127,9 +129,9 @@ def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> li
                 score=float(values.mean(dtype=np.float64)),
                 max_score=float(values.max()),
                 box=(x, y, w, h),
-                area=area,
+                area=int(found.areas[label]),
                 contour=_outer_contour(inside) + origin,
-                centroid=(float(centroids[label, 0]), float(centroids[label, 1])),
+                centroid=(float(found.centroids[label, 0]), float(found.centroids[label, 1])),
                 contact=contact_edge(inside) + origin,
             )
         )
@@ -158,18 +160,6 @@ def contact_edge(region: Mask) -> npt.NDArray[np.int32]:
     drop = cv2.dilate(lowest.astype(np.float32)[None], window)[0] - lowest
     columns = np.flatnonzero(occupied & (drop <= reach))
     return np.stack([columns, lowest[columns]], axis=1).astype(np.int32)
-
-
-def _components(
-    mask: Mask,
-) -> tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-    """Return count (with background), labels (H, W), statistics and centroids of components."""
-    found = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
-    )
-    return cast(
-        tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float64]], found
-    )
 
 
 def _outer_contour(inside: Mask) -> npt.NDArray[np.int32]:

@@ -66,14 +66,13 @@ def road_roi(road: Mask, *, margin_px: int | None = None) -> Mask:
     margin = max(1, round(0.01 * height)) if margin_px is None else margin_px
     if margin < 0:
         raise ValueError(f"margin_px is {margin}; it must be 0 or more")
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(road.astype(np.uint8), connectivity=8)
-    area = stats[:, cv2.CC_STAT_AREA]
-    total = int(area[1:].sum())
+    count, labels = cv2.connectedComponents(road.astype(np.uint8), connectivity=8)
+    area = np.bincount(labels[road], minlength=count)
+    total = int(area.sum())
     if total < _MIN_IMAGE_SHARE * road.size:
         return np.ones_like(road)
     large = area >= _MIN_ROAD_SHARE * total
-    large[0] = False
-    solid = large[labels]
+    solid = road if large[1:].all() else large[labels]
 
     rows = np.flatnonzero(solid.any(axis=1))
     left = solid[rows].argmax(axis=1)
@@ -85,7 +84,8 @@ def road_roi(road: Mask, *, margin_px: int | None = None) -> Mask:
     first[bottom + 1 :] = left[-near:].min()
     last[bottom + 1 :] = right[-near:].max()
     first[:top] = width
-    columns = np.arange(width)
-    filled = (columns >= first[:, None]) & (columns <= last[:, None])
+    columns = np.arange(width, dtype=np.int32)
+    filled = columns >= np.ceil(first).astype(np.int32)[:, None]
+    filled &= columns <= np.floor(last).astype(np.int32)[:, None]
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
-    return cv2.dilate(filled.astype(np.uint8), kernel).astype(np.bool_)
+    return cv2.dilate(filled.view(np.uint8), kernel).view(np.bool_)
