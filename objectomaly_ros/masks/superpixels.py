@@ -8,12 +8,13 @@ neighbour: one round of Boruvka's minimum spanning tree (Wei et al., "Superpixel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from objectomaly_ros.types import Image, LabelMaps
@@ -32,7 +33,7 @@ class FrameSuperpixels:
         levels: number of label maps, see `superpixel_levels`.
         step: pixels between seeds in an image of `max_pixels`; fewer in smaller images.
         sigma: of the Gaussian smoothing before, pixels.
-        max_pixels: larger images are scaled down to this number of pixels.
+        max_pixels: larger images are scaled down to at most this number of pixels.
     """
 
     levels: int = 2
@@ -42,7 +43,12 @@ class FrameSuperpixels:
 
     def label_maps(self, image: Image) -> LabelMaps:
         """Return the superpixels of `image`, (H, W, 3) RGB uint8, as (levels, h, w) int32."""
-        small = shrunk(image, self.max_pixels)
+        height, width = image.shape[:2]
+        factor = math.ceil((height * width / self.max_pixels) ** 0.5)  # whole ones are quick
+        small = image
+        if factor > 1:
+            size = max(1, width // factor), max(1, height // factor)
+            small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         share = small.shape[0] * small.shape[1] / self.max_pixels
         step = max(2, round(self.step * share**0.5))
         return np.stack(superpixel_levels(small, step, self.levels, self.sigma))
@@ -116,9 +122,9 @@ def _joined(labels: Labels, image: Image) -> Labels:
     own, other = np.concatenate([first, second]), np.concatenate([second, first])
     order = np.lexsort((np.concatenate([distance, distance]), own))
     own, other = own[order], other[order]
-    nearest = np.concatenate([[True], own[1:] != own[:-1]])
-    pairs = (np.ones(np.count_nonzero(nearest)), (own[nearest], other[nearest]))
-    _, joined = connected_components(coo_matrix(pairs, shape=(count, count)), directed=False)
+    nearest = other[np.concatenate([[True], own[1:] != own[:-1]])]  # of every region
+    links = csr_array((np.ones(count), nearest, np.arange(count + 1)), shape=(count, count))
+    _, joined = connected_components(links, directed=False)
     return np.asarray(joined, np.int32)[labels]
 
 

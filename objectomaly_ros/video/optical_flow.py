@@ -129,7 +129,7 @@ class FlowPropagation:
             ) from None
         height, width = ids.shape
         rows, columns = displacement.shape[:2]
-        scaled = displacement * np.array([width / columns, height / rows], np.float32)
+        scaled = cv2.multiply(displacement, (width / columns, height / rows, 0, 0))
         positions = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
         positions = cv2.add(positions, _grid((height, width)))
         return cv2.remap(  # type: ignore[call-overload, no-any-return]
