@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import Any
 
 from objectomaly_ros import __version__
-from objectomaly_ros.cli.options import report
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.runtime.environment import set_defaults
 
@@ -68,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Else Python flushes the rest at its end, and fails again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
+            from objectomaly_ros.cli.options import report  # imports NumPy
+
             report(args.command, _reason(error))
         return FAILED
 
