@@ -82,7 +82,9 @@ def result(refined):
     score = np.zeros(image.shape[:2], np.float32)
     timings = Timings(0.01, 0.02, 0.003, 0.004, 0.005)
     counters = Counters(received=9, scored=8, dropped=1)
-    return Result(frame, image, Detection(score), refined, None, timings, 1.5, "size 3 -> 2", counters)
+    return Result(
+        frame, image, Detection(score), refined, None, timings, 1.5, "size 3 -> 2", counters
+    )
 
 
 def test_status_of_a_refined_and_of_a_coarse_frame():
