@@ -73,6 +73,21 @@ def check_onnx(path: Path) -> None:
         raise CheckpointError(f"{path} is refused: {problem}")
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of an ONNX model, without the onnx package.
+
+    Raises:
+        ValueError: it is no ONNX model.
+    """
+    result = {}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for number, begin, stop in _parts(data, 0, len(data)):
+            if number == 14:  # metadata_props
+                entry = {n: data[b:e].decode() for n, b, e in _parts(data, begin, stop)}
+                result[entry.get(1, "")] = entry.get(2, "")
+    return result
+
+
 def _problem(nodes: Mapping[_Name, Counter[_Name]]) -> str | None:
     """Say what is wrong with the operators of a model and its functions, if anything is."""
     domains = _DOMAINS | {domain for domain, _ in nodes}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.onnx_files import check_onnx
 from objectomaly_ros.checkpoints.torchscript import load_torchscript
 from objectomaly_ros.detectors import pixel_rules
+from objectomaly_ros.detectors.onnx_network import OrtNetwork
 from objectomaly_ros.detectors.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -46,6 +44,7 @@ class SemanticDetector:
         mean: of the RGB values, 0..255; they are normalised with it.
         std: of the RGB values.
         multiple: sides are padded with zeros to a multiple of this.
+        threads: of the CPU for an ONNX model, see `onnx_network.load_onnx`.
 
     Raises:
         CheckpointError: the file is missing or no such model, or it may read or write files.
@@ -64,6 +63,7 @@ class SemanticDetector:
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         multiple: int = 1,
+        threads: int | None = None,
     ) -> None:
         self._rule = pixel_rules.find_rule(rule)
         if len(mean) != 3 or len(std) != 3 or multiple < 1:
@@ -77,7 +77,7 @@ class SemanticDetector:
                 f"semantic needs an ONNX or TorchScript file as checkpoint; {checkpoint} is none"
             )
         self._device = device_of(device)
-        self._network = _load(Path(checkpoint), self._device)
+        self._network = _load(Path(checkpoint), self._device, threads)
         self._road = road
         self._mean, self._std = tuple(mean), tuple(std)
         self._multiple = multiple
@@ -120,44 +120,30 @@ class SemanticDetector:
         return pixel_rules.resized(logits[:, : size[0], : size[1]], shape)
 
 
-def _load(path: Path, device: torch.device) -> _Network:
+def _load(path: Path, device: torch.device, threads: int | None) -> _Network:
     if path.suffix.lower() == ".onnx":
-        return _load_onnx(path, device)
+        return _load_onnx(path, device, threads)
     module = load_torchscript(path, device)
     return lambda pixels: _logits(module(pixels), path)
 
 
-def _load_onnx(path: Path, device: torch.device) -> _Network:
-    # By default it writes an id to ~/.cache and sends events to its maker.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+def _load_onnx(path: Path, device: torch.device, threads: int | None) -> _Network:
     try:
-        import onnxruntime
+        network = OrtNetwork(path, threads=threads, cuda=device.type == "cuda")
     except ImportError as error:
         raise ImportError(
             f"{path} is an ONNX model, and onnxruntime does not import: `pip install onnxruntime` "
             "(or onnxruntime-gpu), or export the network as TorchScript"
         ) from error
-    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-    try:
-        check_onnx(path)
-        session = onnxruntime.InferenceSession(
-            str(path), providers=[*wanted, "CPUExecutionProvider"]
-        )
-    except CheckpointError:
-        raise
-    except Exception as error:  # onnxruntime has a class of its own for every kind of failure
-        raise CheckpointError(f"{path} is not a model that onnxruntime can run: {error}") from error
-    entry = session.get_inputs()[0]
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
-        for side, given in zip(entry.shape, pixels.shape, strict=True):
+        for side, given in zip(network.shape, pixels.shape, strict=True):
             if isinstance(side, int) and side != given:  # a text stands for any size
                 raise ValueError(
-                    f"{path} takes inputs of {entry.shape}, this one is {list(pixels.shape)}: give "
-                    "the option input_size=[height, width], or export it with dynamic sizes"
+                    f"{path} takes inputs of {network.shape}, this one is {list(pixels.shape)}: "
+                    "give the option input_size=[height, width], or export it with dynamic sizes"
                 )
-        outputs = session.run(None, {entry.name: pixels.cpu().numpy()})
-        return _logits(torch.from_numpy(np.asarray(outputs[0])).to(device), path)
+        return _logits(torch.from_numpy(network(pixels.cpu().numpy())).to(device), path)
 
     return run
 
