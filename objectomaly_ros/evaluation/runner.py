@@ -149,6 +149,8 @@ def _start(
     detector: ModelSpec, generator: ModelSpec | None, options: Options, threads: int | None
 ) -> None:
     global _scorer
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch and ONNX models read it on loading
     _scorer = FrameScorer(detector, generator, options)
     if threads is not None:
         cv2.setNumThreads(threads)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from objectomaly_ros.detectors.embedded import WEIGHTS, EmbeddedDetector, network_size
-from objectomaly_ros.detectors.embedded_net import CLASSES, EmbeddedNet
+from objectomaly_ros.detectors import embedded, onnx_network
+from objectomaly_ros.detectors.embedded import (
+    WEIGHTS,
+    EmbeddedDetector,
+    OnnxMaps,
+    input_shape,
+    parse_metadata,
+    scale_image,
+)
+from objectomaly_ros.detectors.opencv_network import OpenCvNetwork
+from objectomaly_ros.types import Adaptable
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +60,6 @@ def test_score_equals_detect_and_is_deterministic(detector: EmbeddedDetector) ->
     np.testing.assert_array_equal(first, detector.score(image))
 
 
-@pytest.mark.parametrize("size", [(360, 480), (150, 200), (700, 500)])
-def test_the_score_stays_on_the_device_on_request(
-    detector: EmbeddedDetector, size: tuple[int, int]
-) -> None:
-    image = picture(*size)
-    score = detector.score_tensor(image)
-    assert score.dtype == torch.float32
-    np.testing.assert_allclose(score.numpy(), detector.score(image), rtol=0, atol=1e-6)
-
-
 def test_image_is_left_alone_and_need_not_be_contiguous(detector: EmbeddedDetector) -> None:
     image = picture(120, 160)
     copy = image.copy()
@@ -81,40 +79,106 @@ def test_threads_do_not_disturb_each_other(detector: EmbeddedDetector) -> None:
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_fused_network_equals_the_trained_one(detector: EmbeddedDetector) -> None:
+def without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+
+
+# 4:3, other aspects, odd sides, upright, tiny, and a line
+SHAPES = [(360, 480), (720, 1280), (361, 479), (640, 359), (333, 1001), (9, 9), (2, 900)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("short_side", [360, 224, 64])
+def test_opencv_and_onnxruntime_give_the_same_maps(shape: tuple[int, int], short_side: int) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    image = scale_image(picture(*shape), short_side)
+    score, margin = OnnxMaps(WEIGHTS, onnx_network.OrtNetwork(WEIGHTS))(image)
+    other_score, other_margin = OnnxMaps(WEIGHTS, OpenCvNetwork(WEIGHTS))(image)
+    assert score.shape == (image.shape[0] / 2, image.shape[1] / 2)
+    np.testing.assert_allclose(other_score, score, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(other_margin, margin, rtol=0, atol=1e-3)
+    np.testing.assert_array_equal((other_margin > 0) | (abs(margin) < 1e-3),
+                                  (margin > 0) | (abs(margin) < 1e-3))  # fmt: skip
+
+
+def test_opencv_takes_over_where_onnxruntime_is_missing(
+    detector: EmbeddedDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_onnxruntime(monkeypatch)
+    fallback = EmbeddedDetector()
+    for seed, shape in enumerate([(360, 480), (200, 300), (360, 480)]):
+        image = picture(*shape, seed)
+        np.testing.assert_allclose(fallback.score(image), detector.score(image), atol=1e-4)
+
+
+def test_opencv_serves_several_threads_and_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_onnxruntime(monkeypatch)
+    detector = EmbeddedDetector(input_size=96)
+    images = [picture(60 + 30 * (seed % 6), 160, seed) for seed in range(18)]
+    alone = [detector.score(image) for image in images]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(detector.score, images))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_packaged_weights_need_no_torch() -> None:
+    code = """
+import sys
+for name in ("torch", "torchvision", "transformers", "safetensors", "segment_anything", "onnx"):
+    sys.modules[name] = None
+import numpy as np
+from objectomaly_ros.detectors import detect, load_detector
+detection = detect(load_detector("embedded", flip=True), np.full((90, 120, 3), 99, np.uint8))
+assert detection.score.shape == detection.road.shape == (90, 120)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("options", [{"device": "cuda"}, {"checkpoint": embedded.TORCH_WEIGHTS}])
+def test_what_needs_torch_says_so_without_it(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "objectomaly_ros.detectors.embedded_torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"^embedded.* needs torch, .*pip install '.*\[paper\]'"):
+        EmbeddedDetector(**options)
+
+
+def test_an_onnx_file_runs_on_the_cpu_alone() -> None:
+    with pytest.raises(ValueError, match=r"runs on the CPU, not on 'cuda': give the \.safetensors"):
+        EmbeddedDetector(WEIGHTS, "cuda")
+
+
+def test_input_shape_keeps_the_number_of_pixels_and_the_aspect() -> None:
+    assert input_shape((360, 480, 3), 360) == (360, 480)
+    assert input_shape((640, 480), 360) == (480, 360)
+    for shape in [(1080, 1920), (360, 640), (64, 48), (400, 1600), (3000, 4000), (511, 613)]:
+        height, width = input_shape(shape, 360)
+        assert height % 8 == width % 8 == 0
+        assert height * width == pytest.approx(360 * 480, rel=0.03)
+        assert width / height == pytest.approx(shape[1] / shape[0], rel=0.03)
+    for shape in [(10, 400000), (400000, 10), (1, 1)]:
+        height, width = input_shape(shape, 360)
+        assert min(height, width) >= 64
+        assert height * width < 1.1 * 360 * 480
+
+
+def test_step_down_lowers_the_input_size_to_its_last_step(detector: EmbeddedDetector) -> None:
     image = picture(360, 480)
-    plain = EmbeddedDetector(fuse=False)
-    assert len(list(plain.net.buffers())) > len(list(detector.net.buffers()))
-    np.testing.assert_allclose(plain.score(image), detector.score(image), atol=1e-4)
-
-
-def test_network_keeps_positions_at_odd_sizes() -> None:
-    # Cut four columns off the right: the left part must not move (only the border may differ).
-    net = EmbeddedDetector().net
-    x = torch.from_numpy(picture(128, 256)).permute(2, 0, 1)[None].float() / 255
-    with torch.inference_mode():
-        whole, cut = net(x), net(x[..., :-3])
-    assert cut.shape[-1] == 127
-    near = (whole[..., :16] - cut[..., :16]).abs().mean()
-    assert near < 0.25 * whole.std()
-
-
-def test_network_size_keeps_the_number_of_pixels_and_the_aspect() -> None:
-    assert network_size((360, 480), 360) == (360, 480)
-    assert network_size((640, 480), 360) == (480, 360)
-    for shape in [(1080, 1920), (360, 640), (64, 48), (400, 1600), (3000, 4000)]:
-        height, width = network_size(shape, 360)
-        assert height * width == pytest.approx(360 * 480, rel=0.01)
-        assert width / height == pytest.approx(shape[1] / shape[0], rel=0.01)
-    assert min(network_size((10, 400000), 360)) >= 8
-
-
-def test_the_frozen_network_is_the_plain_one_at_every_size() -> None:
-    detector = EmbeddedDetector(input_size=64)
-    plain = EmbeddedDetector(input_size=64, fuse=False)
-    for shape in [(60, 80), (61, 97), (97, 61), (33, 130), (150, 20), (9, 9), (200, 301)]:
-        image = picture(*shape)
-        np.testing.assert_allclose(detector.score(image), plain.score(image), atol=1e-4)
+    adaptable = EmbeddedDetector()
+    assert isinstance(adaptable, Adaptable)
+    before = adaptable.score(image)
+    assert adaptable.step_down() == "input_size 360 -> 288"
+    score = adaptable.score(image)
+    assert score.shape == (360, 480)
+    np.testing.assert_array_equal(score, EmbeddedDetector(input_size=288).score(image))
+    assert adaptable.step_down() == "input_size 288 -> 224"
+    assert adaptable.step_down() is None
+    assert adaptable.input_size == 224
+    np.testing.assert_array_equal(detector.score(image), before)
+    assert EmbeddedDetector(input_size=100).step_down() is None
+    assert EmbeddedDetector(input_size=500).step_down() == "input_size 500 -> 360"
 
 
 def test_input_size_changes_the_resolution_of_the_network() -> None:
@@ -136,7 +200,8 @@ def test_threshold_is_that_of_the_checkpoint(detector: EmbeddedDetector) -> None
 
 
 def test_packaged_weights_are_small_and_documented() -> None:
-    assert WEIGHTS.stat().st_size < 10e6
+    for path in (WEIGHTS, embedded.TORCH_WEIGHTS):
+        assert path.stat().st_size < 10e6
     assert (WEIGHTS.parent / "MODEL_CARD.md").exists()
 
 
@@ -176,71 +241,39 @@ def test_missing_checkpoint_names_the_path_and_the_remedy(tmp_path: Path) -> Non
         EmbeddedDetector(tmp_path / "nowhere.safetensors")
 
 
-def test_file_that_is_no_safetensors(tmp_path: Path) -> None:
-    path = tmp_path / "broken.safetensors"
-    path.write_bytes(b"not weights at all")
-    with pytest.raises(ValueError, match=r"broken\.safetensors is no safetensors file"):
+@pytest.mark.parametrize("content", [b"", b"no model at all", b"\x3a\x01"])
+def test_file_that_is_no_onnx_model(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.onnx is "):
         EmbeddedDetector(path)
 
 
-def test_checkpoint_of_something_else(tmp_path: Path) -> None:
-    path = tmp_path / "other.safetensors"
-    save_file({"weight": torch.zeros(3)}, path)
+def test_onnx_model_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(
+        WEIGHTS.read_bytes().replace(
+            embedded.FORMAT.encode(),
+            b"somebody.elses/network"[: len(embedded.FORMAT)].ljust(len(embedded.FORMAT)),
+        )
+    )
     with pytest.raises(ValueError, match="no checkpoint of the embedded detector"):
         EmbeddedDetector(path)
-
-
-def test_wrong_tensors_are_named(tmp_path: Path) -> None:
-    with safe_open(WEIGHTS, framework="pt") as file:
-        texts = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    tensors["extra.weight"] = tensors.pop("output.weight")
-    tensors["output.bias"] = torch.zeros(5)
-    path = tmp_path / "wrong.safetensors"
-    save_file(tensors, path, texts)
-    with pytest.raises(
-        ValueError, match=r"missing: output\.weight; .*output\.bias \[5\].*unknown: extra\.weight"
-    ):
-        EmbeddedDetector(path)
-
-
-def test_checkpoint_rebuilds_its_own_network(tmp_path: Path) -> None:
-    from objectomaly_ros.detectors.embedded_net import NetConfig
-
-    config = NetConfig(widths=(8, 8, 16, 16, 16), depths=(1, 1, 1, 1), decoder=8)
-    torch.manual_seed(0)
-    net = EmbeddedNet(config)
-    tensors = {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
-    path = tmp_path / "tiny.safetensors"
-    texts = {"format": "objectomaly_ros.embedded/1", "config": json.dumps(config.as_dict())}
-    save_file(tensors, path, texts)
-    loaded = EmbeddedDetector(path, fuse=False)
-    assert loaded.net.config == config
-    x = torch.rand(1, 3, 32, 48)
-    with torch.inference_mode():
-        torch.testing.assert_close(loaded.net(x), net.eval()(x))
-        assert loaded.net(x).shape == (1, len(CLASSES) + 1, 16, 24)
 
 
 @pytest.mark.parametrize(
     "texts",
     [
-        {"config": "{}"},
-        {"config": "[1]"},
         {"config": "[" * 100_000},
         {"config": "not JSON"},
-        {"config": json.dumps({"widths": [8] * 5, "depths": [10**9] * 4, "decoder": 8})},
-        {"config": json.dumps({"widths": [10**6] * 5, "depths": [1] * 4, "decoder": 8})},
         {"threshold": "NaN"},
         {"threshold": '"high"'},
     ],
 )
-def test_damaged_metadata_are_refused(tmp_path: Path, texts: dict[str, str]) -> None:
-    with safe_open(WEIGHTS, framework="pt") as file:
-        tensors, metadata = {"a": torch.zeros(1)}, {**file.metadata(), **texts}
-    save_file(tensors, tmp_path / "damaged.safetensors", metadata)
-    with pytest.raises(ValueError, match=r"damaged\.safetensors has damaged metadata"):
-        EmbeddedDetector(tmp_path / "damaged.safetensors")
+def test_damaged_metadata_are_refused(texts: dict[str, str]) -> None:
+    texts = {"format": embedded.FORMAT, **texts}
+    with pytest.raises(ValueError, match=r"damaged\.onnx has damaged metadata"):
+        parse_metadata(texts, Path("damaged.onnx"))
 
 
 def test_finds_unknown_objects_on_real_streets(

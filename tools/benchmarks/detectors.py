@@ -5,7 +5,7 @@
 Forms, each in a process of its own, in turns frame by frame, so that a busy machine slows all:
 
 * plain: float32, deformable attention as in transformers, all masks enlarged at once;
-* ours: float32 as `load_detector` gives it;
+* ours: float32 as `load_detector` gives it; of `embedded` on a CPU, ONNX Runtime;
 * half: bfloat16 on a CPU that computes in it; float16 with torch.compile on CUDA.
 
 Weights are drawn from the names of the tensors: no checkpoint is needed. Columns: `ratio` is the
@@ -44,6 +44,7 @@ from tqdm import tqdm
 from objectomaly_ros.benchmark.measuring import PeakMemory, timed_calls
 from objectomaly_ros.benchmark.street import draw_street
 from objectomaly_ros.detectors import load_detector
+from objectomaly_ros.detectors.embedded import TORCH_WEIGHTS
 from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.types import Detector, ScoreMap
 from tools.command import parser, run
@@ -97,8 +98,9 @@ def fill(network: nn.Module) -> None:
 def build(name: str, form: str, device: str) -> Detector:
     """Return a detector of the authors' size, in one of its `FORMS`."""
     if name == "embedded":
+        checkpoint = TORCH_WEIGHTS if form == "plain" else None
         precision = "float16" if form == "half" else "float32"
-        return load_detector(name, device=device, fuse=form != "plain", precision=precision)
+        return load_detector(name, checkpoint, device, precision=precision)
     if name == "semantic":
         return _semantic(device)
     cuda = torch.device(device).type == "cuda"

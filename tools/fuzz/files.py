@@ -27,8 +27,9 @@ from objectomaly_ros.bags.reader import IMAGE_TYPES, Bag
 from objectomaly_ros.bags.typestore import make_typestore
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.reading import read_content
-from objectomaly_ros.detectors.embedded import FORMAT, load_network
+from objectomaly_ros.detectors.embedded import FORMAT
 from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig
+from objectomaly_ros.detectors.embedded_torch import load_network
 from objectomaly_ros.detectors.score_files import read_score_map
 from objectomaly_ros.detectors.semantic import SemanticDetector
 from tools.fuzz.messages import PICTURE

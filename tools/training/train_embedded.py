@@ -37,6 +37,7 @@ from tqdm import tqdm
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
 from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig, enlarge
+from objectomaly_ros.detectors.embedded_torch import load_network
 from objectomaly_ros.files.writing import open_replacing
 from tools import SHARED
 from tools.command import need, parser, run
@@ -123,7 +124,7 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.net = EmbeddedNet(NetConfig(depths=tuple(args.depths)))
         if args.init:
-            grow(self.net, EmbeddedDetector(args.init, fuse=False).net)
+            grow(self.net, load_network(args.init)[0])
         self.net.to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval().requires_grad_(False)
         plain = [p for p in self.net.parameters() if p.ndim <= 1]

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
 from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig
+from objectomaly_ros.detectors.embedded_torch import load_network
 from tools.training.train_embedded import grow
 
 SCRIPT = "tools.training.train_embedded"
@@ -75,7 +76,7 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(data, tmp_path):
 
 
 def test_a_network_that_grew_begins_with_what_it_had_learnt(trained, data, tmp_path):
-    old = EmbeddedDetector(trained / "embedded.safetensors", fuse=False).net
+    old = load_network(trained / "embedded.safetensors")[0]
     net = EmbeddedNet(NetConfig(depths=(2, 4, 10, 6)))
     grow(net, old)
     image = torch.rand(1, 3, 64, 96)
@@ -84,11 +85,11 @@ def test_a_network_that_grew_begins_with_what_it_had_learnt(trained, data, tmp_p
     done = train(data, tmp_path, "--steps", "2", "--init", trained / "embedded.safetensors",
                  "--depths", "2", "4", "10", "6", "--without", "paint")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert EmbeddedDetector(tmp_path / "embedded.safetensors").net.config.depths == (2, 4, 10, 6)
+    assert load_network(tmp_path / "embedded.safetensors")[0].config.depths == (2, 4, 10, 6)
 
 
 def test_weights_that_do_not_fit_are_refused(trained):
-    old = EmbeddedDetector(trained / "embedded.safetensors", fuse=False).net
+    old = load_network(trained / "embedded.safetensors")[0]
     with pytest.raises(SystemExit, match="does not fit"):
         grow(EmbeddedNet(NetConfig(depths=(1, 1, 1, 1))), old)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from objectomaly_ros.detectors.embedded import FORMAT
 from objectomaly_ros.detectors.embedded_net import EmbeddedNet
 from objectomaly_ros.files.writing import open_replacing
 
@@ -19,7 +20,7 @@ def export(net: EmbeddedNet, path: Path, meta: dict[str, object]) -> None:
         if value.is_floating_point():
             dtype = torch.float16 if value.ndim == 4 else torch.float32
             tensors[name] = value.detach().to("cpu", dtype).contiguous().clone()
-    texts = {"format": "objectomaly_ros.embedded/1", "config": json.dumps(net.config.as_dict())}
+    texts = {"format": FORMAT, "config": json.dumps(net.config.as_dict())}
     texts |= {key: json.dumps(value) for key, value in meta.items()}
     with open_replacing(path) as file:
         file.write(save(tensors, texts))
