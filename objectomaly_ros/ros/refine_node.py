@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from objectomaly_ros import __version__
@@ -126,8 +127,9 @@ def _end(node: Any, executor: Any, spinning: threading.Thread, code: int) -> NoR
         node.destroy_node()
         rclpy.try_shutdown()
     # The interpreter's own end would take seconds for torch, and wait for libraries that compute.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # it may be closed, or nobody reads it any more
+            stream.flush()
     os._exit(code)
 
 

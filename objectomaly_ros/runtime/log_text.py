@@ -9,6 +9,8 @@ from collections.abc import Callable
 from objectomaly_ros.files.reading import printable
 from objectomaly_ros.runtime.keyframes import MaskGeneratorError
 
+_MAX_TEXT = 2000  # characters
+
 
 class Throttle:
     """Lets one text per key pass in `period_s` seconds, and counts the others."""
@@ -35,6 +37,9 @@ class Throttle:
 
 def describe(error: BaseException) -> str:
     """Return an exception as one line, with its type unless the message alone suffices."""
-    text = printable(" ".join(str(error).split()))
+    try:
+        text = printable(" ".join(str(error).split()))[:_MAX_TEXT]
+    except Exception:  # a user's class may fail at that, too
+        text = ""
     plain = isinstance(error, (ValueError, FileNotFoundError, ImportError, MaskGeneratorError))
     return text if plain and text else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -3,6 +3,8 @@
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -261,3 +263,15 @@ def _alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_node_without_standard_streams_ends_as_others_do():
+    command = [sys.executable, "-m", "objectomaly_ros.ros.refine_node", "--ros-args"]
+    values = ["-p", "masks.name:=none", "-p", "detector.name:=precomputed"]
+    node = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command, *values],
+        env={**os.environ, "ROS_DOMAIN_ID": str(next(DOMAINS) % 90 + 1)},
+    )
+    time.sleep(3)
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(60) == 0

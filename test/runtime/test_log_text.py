@@ -20,3 +20,13 @@ def test_an_error_is_one_line_with_its_type_unless_the_words_suffice():
     assert describe(RuntimeError("out of memory")) == "RuntimeError: out of memory"
     assert describe(KeyboardInterrupt()) == "KeyboardInterrupt"
     assert describe(ValueError()) == "ValueError"
+
+
+def test_no_error_can_spoil_the_log():
+    class SilentError(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    assert describe(SilentError()) == "SilentError"
+    assert describe(ValueError("\x1b[2J")) == r"\x1b[2J"
+    assert len(describe(ValueError("x" * 10**6))) == 2000
