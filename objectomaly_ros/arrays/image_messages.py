@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, picture_size
+from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, check_work, picture_size
 from objectomaly_ros.types import Image, ScoreMap
 
 # Encoding -> values per pixel in memory, OpenCV's conversion to RGB.
@@ -169,6 +169,7 @@ def imdecode(data: bytes, flags: int, max_pixels: int = MAX_PIXELS) -> npt.NDArr
     picture = None
     if size is not None:
         check_pixels(*size, max_pixels)
+        check_work(data, *size)
         try:
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error as error:

@@ -12,11 +12,13 @@ from PIL import ImageOps
 
 from objectomaly_ros.evaluation.datasets import PLAIN
 from objectomaly_ros.evaluation.frames import Labels
-from objectomaly_ros.files.picture_size import check_pixels
+from objectomaly_ros.files.picture_size import check_pixels, check_work
+from objectomaly_ros.files.reading import read_bytes, regular_file
 from objectomaly_ros.types import Image
 
 # Of its many others Pillow hands some to programs: PostScript to Ghostscript.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+_MAX_BYTES = 2**29
 _UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)
 
 
@@ -102,10 +104,11 @@ def check_same_size(image: Image, labels: Labels, path: Path) -> None:
 
 def _opened(path: Path, what: str) -> Pillow.Image:
     try:
-        if path.stat().st_size == 0:
+        if regular_file(path).stat().st_size == 0:
             raise FrameError(f"{path}: the {what} file is empty (0 bytes)")
         picture = Pillow.open(path, formats=_FORMATS)
         check_pixels(*picture.size)
+        check_work(read_bytes(path, _MAX_BYTES), *picture.size)
         return picture
     except FileNotFoundError as error:
         raise FrameError(f"{path}: there is no such {what} file") from error

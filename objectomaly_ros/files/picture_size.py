@@ -7,8 +7,13 @@ another one there.
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Iterator
 
 MAX_PIXELS = 50_000_000
+_MAX_SCANNED = 20 * MAX_PIXELS  # pixels of a JPEG, each scan counted
+_MAX_TEXTS = 10
+_PNG = b"\x89PNG\r\n\x1a\n"
 _SHORT, _LONG = 3, 4  # TIFF's types of integers
 
 
@@ -25,13 +30,44 @@ def check_pixels(width: int, height: int, limit: int = MAX_PIXELS) -> None:
         )
 
 
+def check_work(data: bytes, width: int, height: int) -> None:
+    """Refuse a picture that decoders would work on for much longer than its size lets expect.
+
+    A few bytes of a progressive JPEG are a scan of the whole picture; the pixels and texts of a PNG
+    may be followed by zeros, a thousand times as many as bytes in the file.
+
+    Raises:
+        ValueError: it has more scans, compressed texts or data than pictures need.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        scans = data.count(b"\xff\xda")
+        if scans * width * height > _MAX_SCANNED:
+            raise ValueError(f"it has {scans} scans of {width} x {height} pixels")
+    elif data.startswith(_PNG):
+        texts, left = 0, 8 * width * height + 4 * height + 2**16  # at most 8 bytes a pixel
+        inflater = zlib.decompressobj()
+        for kind, at, length in _png_chunks(data):
+            texts += kind in (b"zTXt", b"iTXt", b"iCCP")
+            if texts > _MAX_TEXTS:
+                raise ValueError(f"it has more than {_MAX_TEXTS} compressed texts")
+            packed = data[at : at + length] if kind == b"IDAT" else b""
+            while packed:
+                try:
+                    left -= len(inflater.decompress(packed, 2**20))
+                except zlib.error:
+                    return  # decoders end there, too
+                if left < 0:
+                    raise ValueError(f"it holds more than its {width} x {height} pixels")
+                packed = inflater.unconsumed_tail
+
+
 def picture_size(data: bytes) -> tuple[int, int] | None:
     """Return (width, height) of a PNG, JPEG, WebP, BMP or TIFF; None if it is no such picture.
 
     A TIFF counts as large as its tiles, which may be larger than the picture.
     """
     try:
-        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        if data.startswith(_PNG):
             size = _png_size(data)
         elif data.startswith(b"\xff\xd8\xff"):
             size = _jpeg_size(data)
@@ -51,13 +87,19 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    at = 8
-    while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IEND":
-        at += 12 + struct.unpack_from(">I", data, at)[0]
-        if at > len(data):  # OpenCV allocates the length that a chunk claims
-            return 0, 0
+    if any(at + length + 4 > len(data) for _, at, length in _png_chunks(data)):
+        return 0, 0  # OpenCV allocates the length that a chunk claims
     width, height = struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else (0, 0)
     return width, height
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and claimed length of the content of each chunk before the last one."""
+    at = 8
+    while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IEND":
+        (length,) = struct.unpack_from(">I", data, at)
+        yield kind, at + 8, length
+        at += 12 + length
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
-from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, picture_size
+from objectomaly_ros.files.picture_size import (
+    MAX_PIXELS,
+    check_pixels,
+    check_work,
+    picture_size,
+)
 
 
 def encoded(suffix, *options, shape=(5, 7, 3)):
@@ -18,12 +25,13 @@ def png_chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width, height):
+def png(width, height, *more, pixels=bytes(100)):
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + png_chunk(b"IHDR", header)
-        + png_chunk(b"IDAT", zlib.compress(bytes(100)))
+        + b"".join(more)
+        + png_chunk(b"IDAT", zlib.compress(pixels))
         + png_chunk(b"IEND", b"")
     )
 
@@ -120,3 +128,46 @@ def test_a_small_file_that_claims_many_pixels_is_refused_with_both_numbers():
     check_pixels(10_000, MAX_PIXELS // 10_000)
     with pytest.raises(ValueError, match="the limit is 100"):
         check_pixels(11, 10, limit=100)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (70, 50)])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [*(("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")), ("JPEG", "L"),
+     ("JPEG", "RGB")],
+)  # fmt: skip
+def test_pictures_take_no_more_work_than_is_allowed(kind, mode, size):
+    array = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    file = io.BytesIO()
+    Pillow.fromarray(array).convert(mode).save(file, kind, progressive=True)
+    check_work(file.getvalue(), size[1], size[0])
+
+
+def test_an_interlaced_png_takes_no_more_work_than_is_allowed():
+    rows = [b"\0" + bytes(-(-200 // step)) for step in (8, 8, 4, 4, 2, 2, 1) for _ in range(200)]
+    check_work(png(200, 200, pixels=b"".join(rows)), 200, 200)
+
+
+def test_a_png_whose_pixels_go_on_is_refused():
+    bomb = png(100, 100, pixels=bytes(10**7))
+    assert len(bomb) < 20_000
+    with pytest.raises(ValueError, match="more than its 100 x 100 pixels"):
+        check_work(bomb, 100, 100)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_png_of_many_compressed_texts_is_refused(kind):
+    text = png_chunk(kind, b"a\0\0" + zlib.compress(bytes(10**6)))
+    check_work(png(9, 9, text), 9, 9)
+    with pytest.raises(ValueError, match="compressed texts"):
+        check_work(png(9, 9, text * 11), 9, 9)
+
+
+def test_a_jpeg_of_many_scans_is_refused():
+    whole = encoded(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    many = whole[:-2] + 1000 * scan + b"\xff\xd9"
+    check_work(many, 7, 5)
+    check_work(whole, 7000, 7000)
+    with pytest.raises(ValueError, match=r"it has \d+ scans of 7000 x 7000"):
+        check_work(many, 7000, 7000)
