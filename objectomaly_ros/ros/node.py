@@ -78,13 +78,15 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             raise ValueError("; ".join(self._params.problems.values()))
         values = self._params.values
         self._device = models.device_of(values)
+        self._masks = models.mask_process(values, self._device)
+        if self._masks is not None:
+            self._step(f"loading mask generator {values['masks.name']} on {self._device}")
+            self._masks.start()  # it loads while the detector does
         self._step(f"loading detector {values['detector.name']} on {self._device}")
         self._detector = models.load_detector(values, self._device)
         parameters.settings(values, self._threshold())
-        self._step(f"starting mask generator {values['masks.name']}")
-        self._masks = models.mask_process(values, self._device)
         if self._masks is not None:
-            self._masks.start()
+            self._masks.wait()
         self._cameras = {
             name: Camera(
                 self, name, lambda: self._params.values, self._high, self._poses, self._log

@@ -38,6 +38,9 @@ RESTART_PAUSE_S = 5.0
 
 LONGEST_PAUSE_S = 60.0
 
+WARM_UP_S = 10.0
+"""`wait` waits no longer for a generator's first masks: those of a large network on a CPU."""
+
 _TICK_S = 0.2
 # Not `python -m`, which would put the working folder first on the import path.
 _BOOTSTRAP = (
@@ -66,6 +69,7 @@ class MaskProcess:
         self._starts = 0  # since the last masks
         self._failures = 0  # in a row
         self._first_bytes: int | None = None  # resident after the first masks
+        self._warm = False
         self._lock = threading.Lock()
         self._turn = threading.Lock()  # one question at a time
         self._closed = False
@@ -77,16 +81,27 @@ class MaskProcess:
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self) -> None:
-        """Start the process and load the generator.
+        """Start the process. It loads the generator, and makes the masks of a first picture."""
+        self._spawn()
+        self._ask(self._source, None)
+
+    def wait(self) -> None:
+        """Wait until the generator is loaded and has made its first masks.
 
         Raises:
             MaskGeneratorError: it does not load; the message is the loader's.
         """
-        self._spawn()
-        answer = self._ask(self._source, "loading the mask generator")
+        answer = self._ask(None, "loading the mask generator")
         if isinstance(answer, Failure):
             self._end()
             raise MaskGeneratorError(answer.text)
+        if self._connection is not None and self._connection.poll(WARM_UP_S):
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Take the answer on the first masks, good or bad."""
+        self._ask(None, "making the first masks")
+        self._warm = True
 
     def generate(self, image: Image, score: ScoreMap) -> KeyframeMasks:
         """Generate the masks of a keyframe; this waits for them.
@@ -98,6 +113,8 @@ class MaskProcess:
         with self._turn:
             if self.pid is None:
                 self._restart()
+            if not self._warm:
+                self._warm_up()
             answer = self._ask((image, score), "generating masks")
             if not isinstance(answer, KeyframeMasks):
                 self._failures += 1
@@ -127,6 +144,7 @@ class MaskProcess:
             )
         self._end()
         self.start()
+        self.wait()
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
@@ -149,26 +167,30 @@ class MaskProcess:
                 self._connection = Connection(ours.detach())
                 self._started = self._clock()
                 self._starts += 1
-                self._first_bytes = None
+                self._first_bytes, self._warm = None, False
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             ours.close()
             theirs.close()
 
-    def _ask(self, question: object, task: str) -> object:
+    def _ask(self, question: object | None, task: str | None) -> object:
+        """Send a question, unless it is None, and return the answer; None asks for none."""
         connection = self._connection
         began = self._clock()
         try:
             if connection is None:
                 raise EOFError
-            connection.send(question)
+            if question is not None:
+                connection.send(question)
+            if task is None:
+                return None
             while not connection.poll(_TICK_S):
                 self._watch(began, task)
             answer = connection.recv()
             self._watch(began, task)
             return answer
         except BlockingIOError:
-            self._give_up(f"the mask process does not respond while {task}")
+            self._give_up(f"the mask process does not respond while {task or 'it starts'}")
         except (EOFError, OSError):
             reason = self._obituary()
             self._end()

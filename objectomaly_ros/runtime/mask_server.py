@@ -16,11 +16,15 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
+
 from objectomaly_ros.oasc import OascRule, rule_for
 from objectomaly_ros.runtime.keyframes import Failure, KeyframeMasks, MaskGeneratorSpec
 from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.types import Image, MaskGenerator, RenewsMasks, ScoreMap
 from objectomaly_ros.video.mask_set import cells, find_masks
+
+WARM_UP_SHAPE = (360, 640, 3)
 
 NICENESS = 1
 """Added to the process's niceness: CAS comes first, but other busy processes leave it some time."""
@@ -40,7 +44,10 @@ def generate(
 
 
 def serve(connection: Connection) -> None:
-    """Load the generator that the first message names, then answer keyframes until the end."""
+    """Serve the generator that the first message names.
+
+    Answers once it is loaded, with the masks of a picture of noise, and then to every keyframe.
+    """
     source: MaskGeneratorSpec = connection.recv()
     _leave_room_for_cas(source.device)
     from objectomaly_ros.masks import load_mask_generator
@@ -54,14 +61,17 @@ def serve(connection: Connection) -> None:
         connection.send(Failure(describe(error)))
         return
     connection.send(None)
+    # The first masks take long, for libraries load and prepare with them.
+    image = np.random.default_rng(0).integers(0, 256, WARM_UP_SHAPE, np.uint8)
+    score = np.zeros(WARM_UP_SHAPE[:2], np.float32)
     while True:
-        image, score = connection.recv()
         answer: KeyframeMasks | Failure
         try:
             answer = generate(generator, image, score, rule)
         except BaseException as error:
             answer = Failure(describe(error))
         connection.send(answer)
+        image, score = connection.recv()
 
 
 def _leave_room_for_cas(device: str) -> None:

@@ -129,7 +129,9 @@ class FlowPropagation:
             ) from None
         height, width = ids.shape
         rows, columns = displacement.shape[:2]
-        scaled = cv2.multiply(displacement, (width / columns, height / rows, 0, 0))
+        scaled = cv2.multiply(  # type: ignore[call-overload]
+            displacement, (width / columns, height / rows, 0, 0)
+        )
         positions = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
         positions = cv2.add(positions, _grid((height, width)))
         return cv2.remap(  # type: ignore[call-overload, no-any-return]

@@ -30,6 +30,7 @@ def started(request):
         process = MaskProcess(MaskGeneratorSpec(f"simple_models:{name}", options=options), clock)
         processes.append(process)
         process.start()
+        process.wait()
         return process
 
     yield start
@@ -61,6 +62,7 @@ def test_masks_come_back_as_cells(started):
 def test_overlap_is_passed_on():
     process = MaskProcess(MaskGeneratorSpec("simple_models:NestedMasks", overlap="smallest"))
     process.start()
+    process.wait()
     masks = process.generate(IMAGE, SCORE)
     process.close()
     inner = SCORE[10:20, 10:20].mean()
@@ -68,8 +70,10 @@ def test_overlap_is_passed_on():
 
 
 def test_a_generator_that_does_not_load_says_why(started):
+    process = MaskProcess(MaskGeneratorSpec("regoins"))
+    process.start()
     with pytest.raises(MaskGeneratorError, match="unknown mask generator 'regoins'"):
-        MaskProcess(MaskGeneratorSpec("regoins")).start()
+        process.wait()
     with pytest.raises(MaskGeneratorError, match="has no option colour"):
         started("BandMasks", colour="red")
 
@@ -184,7 +188,28 @@ def test_a_generator_that_leaks_is_ended_and_started_again(started, monkeypatch)
     assert process._resident_bytes() < 1.5 * resident
 
 
-def test_close_ends_a_generation_in_progress_at_once(started):
+def test_first_masks_are_made_before_they_are_asked_for(started, tmp_path):
+    process = started("CountingMasks", path=str(tmp_path / "count"))
+    assert (tmp_path / "count").read_text() == "1"
+    process.generate(IMAGE, SCORE)
+    assert (tmp_path / "count").read_text() == "2"
+
+
+def test_first_masks_that_take_long_are_not_waited_for(started, monkeypatch):
+    monkeypatch.setattr(mask_process, "WARM_UP_S", 0.1)
+    process = started("SleepyMasks", seconds=1.0)
+    assert not process._warm
+    assert process.generate(IMAGE, SCORE).count == 4
+    assert process._warm
+
+
+def test_a_generator_that_dies_of_its_first_masks_says_so(started):
+    with pytest.raises(MaskGeneratorError, match="ended by itself with code 7"):
+        started("DyingMasks", rows=1000)
+
+
+def test_close_ends_a_generation_in_progress_at_once(started, monkeypatch):
+    monkeypatch.setattr(mask_process, "WARM_UP_S", 0.0)
     process = started("BurningMasks", seconds=60)
     pid, errors = process.pid, []
 
@@ -252,11 +277,13 @@ def test_the_process_ends_with_a_node_that_is_killed(tmp_path):
     script = (
         "import sys, time\n"
         f"sys.path[:] = {sys.path!r}\n"
+        "from objectomaly_ros.runtime import mask_process\n"
         "from objectomaly_ros.runtime.mask_process import MaskProcess\n"
         "from objectomaly_ros.runtime.keyframes import MaskGeneratorSpec\n"
         "s = MaskGeneratorSpec('simple_models:BurningMasks', options={'seconds': 60})\n"
         "p = MaskProcess(s)\n"
-        "p.start(); print(p.pid, flush=True)\n"
+        "mask_process.WARM_UP_S = 0\n"
+        "p.start(); p.wait(); print(p.pid, flush=True)\n"
         "import numpy as np\n"
         "p.generate(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32))\n"
     )

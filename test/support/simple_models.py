@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -103,10 +104,29 @@ class FailingMasks(BandMasks):
 
 
 class DyingMasks(BandMasks):
-    """Ends its process without a word."""
+    """Ends its process without a word, on images of at most `rows` rows."""
+
+    def __init__(self, checkpoint=None, device="cpu", *, rows=40):
+        super().__init__(checkpoint, device)
+        self.rows = rows
 
     def generate(self, image, score=None):
-        os._exit(7)
+        if image.shape[0] <= self.rows:
+            os._exit(7)
+        return super().generate(image, score)
+
+
+class CountingMasks(BandMasks):
+    """Writes into a file how often it was asked."""
+
+    def __init__(self, checkpoint=None, device="cpu", *, path):
+        super().__init__(checkpoint, device)
+        self.path, self.count = path, 0
+
+    def generate(self, image, score=None):
+        self.count += 1
+        Path(self.path).write_text(str(self.count))
+        return super().generate(image, score)
 
 
 class ExitingMasks(BandMasks):
