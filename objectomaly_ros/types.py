@@ -93,18 +93,6 @@ class HasThreshold(Protocol):
 
 
 @runtime_checkable
-class Adaptable(Protocol):
-    """A detector that trades accuracy for time: `detector.keep_up` of the node uses it.
-
-    `step_down` makes all later scores one step quicker and says so in a text for the log; at its
-    last step it returns None and changes nothing. It is called between two frames, by the thread
-    that scores.
-    """
-
-    def step_down(self) -> str | None: ...
-
-
-@runtime_checkable
 class ScoresOnDevice(Protocol):
     """A detector that leaves its score on its device: (H, W) float32."""
 
@@ -113,7 +101,7 @@ class ScoresOnDevice(Protocol):
 
 @runtime_checkable
 class Adaptable(Protocol):
-    """A detector that can be made quicker at the price of accuracy."""
+    """A detector that trades accuracy for time, between two frames."""
 
     def step_down(self) -> str | None:
         """Become one step quicker; return what changed, None at the last step."""

@@ -81,7 +81,7 @@ class EmbeddedDetector:
             raise ValueError(f"precision is {precision!r}; want 'float32' or 'float16'")
         if precision == "float16" and not device.startswith("cuda"):
             raise ValueError(f"precision 'float16' needs a CUDA device, not {device!r}")
-        self.input_size = input_size
+        self.input_size = self._loaded_size = input_size
         self.flip = flip
         default = WEIGHTS if device == "cpu" else TORCH_WEIGHTS
         self.checkpoint = Path(checkpoint) if checkpoint is not None else default
@@ -137,6 +137,10 @@ class EmbeddedDetector:
             return None
         self.input_size = smaller[0]
         return f"input_size {old} -> {self.input_size}"
+
+    def restore(self) -> None:
+        """Set `input_size` as it was given."""
+        self.input_size = self._loaded_size
 
 
 class OnnxMaps:

@@ -81,15 +81,15 @@ class OrtNetwork:
         try:
             check_onnx(path)
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            entry = self._session.get_inputs()[0]
+            self._name: str = entry.name
+            self.shape: list[int | str | None] = entry.shape  # fails on names that are no UTF-8
         except CheckpointError:
             raise
         except Exception as error:  # onnxruntime has a class of its own for every kind of failure
             raise CheckpointError(
                 f"{path} is not a model that onnxruntime can run: {error}"
             ) from error
-        entry = self._session.get_inputs()[0]
-        self._name: str = entry.name
-        self.shape: list[int | str | None] = entry.shape
 
     def __call__(
         self, pixels: npt.NDArray[np.float32], sizes: Sizes | None = None

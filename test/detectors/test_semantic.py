@@ -1,5 +1,6 @@
 """Exported per-pixel networks as detectors."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -151,6 +152,19 @@ def export_onnx(tmp_path):
         return path
 
     return write
+
+
+def test_an_onnx_file_with_a_side_whose_name_is_no_text_is_refused(tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    model = (  # an identity convolution of an input of 1 x 3 x \xa4 x w
+        "CAg6iwEKEQoBeAoBaxIBeSIEQ29udjoAEgNuZXQqMwgDCAMIAQgBEAEiJAAAgD8AAAAAAAAAAAAAAAAAAIA/AAAA"
+        "AAAAAAAAAAAAAACAP0IBa1odCgF4EhgKFggBEhIKAggBCgIIAwoDEgGkCgMSAXdiHQoBeRIYChYIARISCgIIAQoC"
+        "CAMKAxIBaAoDEgF3QgQKABAR"
+    )
+    path = tmp_path / "net.onnx"
+    path.write_bytes(base64.b64decode(model))
+    with pytest.raises(CheckpointError, match="not a model that onnxruntime can run"):
+        load_detector("semantic", path)
 
 
 def test_onnx_gives_torchscripts_score(export, export_onnx, street):
