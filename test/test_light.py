@@ -1,8 +1,10 @@
-"""Commands work without the packages of the extras, and a model names the one it misses."""
+"""The default profile works without the packages of the extras, and names what is missing."""
 
+import itertools
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -53,6 +55,33 @@ def test_the_packages_are_gone_in_such_a_process():
         assert "ModuleNotFoundError" in done.stderr
 
 
+@pytest.mark.parametrize("also", ["", "rosbags"])
+def test_refine_scores_and_refines_images(street, tmp_path, also):
+    out = tmp_path / "out"
+    done = run("-m", "objectomaly_ros", "refine", street, "--out", out, also=also)
+    assert done.returncode == 0, done.stderr
+    for name in ("a", "b"):
+        with np.load(out / "scores" / f"{name}.npz") as file:
+            (score,) = file.values()
+        assert score.shape == (96, 128)
+        assert np.isfinite(score).all()
+        assert (out / "overlays" / f"{name}.jpg").is_file()
+
+
+def test_evaluate_measures_the_default_models(street, tmp_path):
+    root = tmp_path / "dataset"
+    root.mkdir()
+    street.rename(root / "images")
+    labels = np.zeros((96, 128), np.uint8)
+    labels[40:70, 40:90] = 1
+    (root / "labels_masks").mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(root / "labels_masks" / name), labels)
+    done = run("-m", "objectomaly_ros", "evaluate", root, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
 def test_a_bag_is_made_of_frames(street, tmp_path):
     done = run("-m", "objectomaly_ros.bags.make", street, tmp_path / "bag")
     assert done.returncode == 0, done.stderr
@@ -93,3 +122,55 @@ def test_a_command_of_an_extra_is_named_with_it(tmp_path):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("objectomaly benchmark: the command needs torch, which is not installed")
+
+
+@pytest.mark.ros
+def test_the_node_scores_and_refines_images(monkeypatch):
+    pytest.importorskip("rclpy", reason="the node needs rclpy: run under scripts/env")
+    import graph as g
+    from objectomaly_ros.msg import RefinementStatus
+    from sensor_msgs.msg import Image
+
+    for name, value in light_environment("rosbags").items():
+        monkeypatch.setenv(name, value)
+    domain = 101 + os.getpid() % 100  # undisturbed by other tests
+    node = g.NodeProcess(
+        domain,
+        **{"detector.name": "embedded", "masks.name": "regions", "device": "auto"},
+    )
+    graph = g.Graph(domain)
+    try:
+        node.wait_log("active on cpu")
+        scores = graph.listen(Image, f"{g.NODE}/score")
+        statuses = graph.listen(RefinementStatus, f"{g.NODE}/status")
+        publisher = graph.publisher("/image")
+        stamps = itertools.count(1)
+
+        def refined():
+            publisher.publish(g.image_message(next(stamps), g.picture()))
+            time.sleep(0.2)
+            return statuses and statuses[-1].refined
+
+        g.wait_for(refined, "a refined score")
+        g.wait_for(lambda: scores, "a score")
+        score = g.array_of(scores[-1])
+        assert score.shape == g.picture().shape[:2]
+        assert np.isfinite(score).all()
+    finally:
+        graph.close()
+        node.close()
+
+
+@pytest.mark.ros
+def test_the_node_names_the_extra_of_a_model(monkeypatch):
+    pytest.importorskip("rclpy", reason="the node needs rclpy: run under scripts/env")
+    import graph as g
+
+    for name, value in light_environment().items():
+        monkeypatch.setenv(name, value)
+    domain = 101 + os.getpid() % 100
+    node = g.NodeProcess(domain, **{"detector.name": "rpl"})
+    try:
+        node.wait_log("configure failed: detector rpl needs torch, which is not installed: pip ")
+    finally:
+        node.close()
