@@ -173,7 +173,8 @@ def calibrate(
             continue
         means[rank] = total / pixels
         covered = winner[box]
-        cv2.max(covered, mask * rank, covered)  # the highest rank wins
+        ranked = np.multiply(mask, rank, dtype=small)  # NumPy 1 would keep the mask's 8 bits
+        cv2.max(covered, ranked, covered)  # the highest rank wins
     # LUT is five times faster than indexing, and takes 256 ranks.
     painted = np.asarray(cv2.LUT(winner, means) if len(stack) < 256 else means[winner], np.float32)
     result = blend(painted, score, rule.residual)

@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from objectomaly_ros.files.reading import printable
-from objectomaly_ros.oasc import OVERLAPS
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 """Exit codes: all well, nothing usable, wrong usage, done but some inputs failed."""
@@ -37,6 +36,8 @@ def positive(text: str) -> int:
 
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--overlap` and `--residual`; the mask generator decides if they are None."""
+    from objectomaly_ros.oasc import OVERLAPS  # loads NumPy and OpenCV
+
     parser.add_argument(
         "--overlap",
         choices=OVERLAPS,

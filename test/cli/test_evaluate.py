@@ -103,7 +103,7 @@ FRAME_FAULTS = {
     ),
     "labels of 16 bits": (
         lambda r: change(r, LABELS, lambda a: a.astype(np.uint16) * 257),
-        "labels are uint16 with values up to 257",
+        "with values up to 257; want 8 bits",
     ),
     "labels in colour": (
         lambda r: change(r, LABELS, lambda a: np.stack([a, 1 - a, a], axis=2)),
