@@ -1,6 +1,6 @@
 # make demo: the node over a replayed drive (BAG=... TOPIC=... RATE=0.5); make test: everything that
-# must hold.
-# ROS_DISTRO=jazzy|kilted chooses the ROS 2 wheels of make env and make demo.
+# must hold. ROS_DISTRO=jazzy|kilted chooses the ROS 2 wheels of make env and make demo.
+# make env PROFILE=light|paper|dev: the default profile, with the paper's networks, with all of test.
 ROS_DISTRO ?= jazzy
 export ROS_DISTRO
 RUN = scripts/env
@@ -14,6 +14,8 @@ env:
 demo: env
 	@$(RUN) python -m objectomaly_ros.demo --out $(DEMO_OUT) $(if $(BAG),--bag $(BAG)) $(if $(TOPIC),--topic $(TOPIC)) \
 	  $(if $(RATE),--rate $(RATE))
+
+test lint bench: export PROFILE = dev
 
 # The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv.
 test:

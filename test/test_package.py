@@ -33,6 +33,8 @@ def test_package_xml_declares_every_ros_package_that_is_imported():
     sources = [*ROOT.glob("objectomaly_ros/**/*.py"), *ROOT.glob("launch/*.py")]
     imported = {name for path in sources for name in ros.findall(path.read_text())}
     imported.discard("builtin_interfaces")  # part of std_msgs
+    imported.remove("tf2_ros")
+    imported.add("tf2_ros_py")  # the package that its Python is in
     assert {"rclpy", "sensor_msgs", "launch_ros"} <= imported
     assert imported <= declared
 
@@ -56,13 +58,29 @@ def test_every_executable_has_its_main(name):
 def test_pinned_requirements_cover_what_pip_asks_for():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    asked = {re.split(r"[>=<]", line)[0] for line in config["options"]["install_requires"].split()}
-    pinned = {
-        line.partition("==")[0]
-        for line in (ROOT / "requirements" / "core.txt").read_text().splitlines()
-        if "==" in line
+    extras = config["options.extras_require"]
+    lists = {
+        "light": config["options"]["install_requires"],
+        "paper": extras["paper"],
+        "dev": extras["train"] + extras["test"],
     }
-    assert asked <= pinned
+    pinned = set()
+    for name, asked in lists.items():
+        text = (ROOT / "requirements" / f"{name}.txt").read_text()
+        pinned |= set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
+        asked = {re.split(r"[>=<]", line)[0] for line in asked.split() if "[" not in line}
+        assert asked <= pinned, name
+
+
+def test_the_hard_dependencies_need_no_pip():
+    """A release as binary packages is built from them alone."""
+    keys = [
+        element.text
+        for element in ET.parse(ROOT / "package.xml").getroot()
+        if element.tag.endswith("depend")
+    ]
+    assert "python3-opencv" in keys
+    assert [key for key in keys if key.endswith("-pip")] == []
 
 
 def test_no_file_is_too_large_for_git():
