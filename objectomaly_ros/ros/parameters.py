@@ -113,6 +113,7 @@ SPECS: tuple[Spec, ...] = (
 
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
 
+_MAX_CAMERAS = 256
 _MAX_OPTION = 2**16  # characters of a value
 
 REMOVED = ("masks.residual", "masks.fade_s", "masks.memory_s")
@@ -141,6 +142,8 @@ def checked(spec: Spec, value: object) -> Value:
     Raises:
         ValueError: its type is wrong or it is not allowed; the message says what is allowed.
     """
+    if value is None and spec.default == UNSET:
+        return UNSET  # ROS gives an empty list no type
     value = _typed(spec, value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = spec.low, spec.high
@@ -155,6 +158,8 @@ def checked(spec: Spec, value: object) -> Value:
             raise ValueError(f"roi.polygon: {error}") from error
     if spec.name == "camera_names":
         _check_camera_names(cameras(value))
+    if spec.name == "points.base_frame":
+        _check_frame(str(value))
     if spec.name.endswith(".options"):
         options(value)
     return value
@@ -186,7 +191,17 @@ def cameras(names: object) -> tuple[str, ...]:
     return tuple(name for name in names if name) or ("",)
 
 
+def _check_frame(name: str) -> None:
+    if not re.fullmatch(r"[^/\s]\S*", name) or not name.isprintable():
+        raise ValueError(
+            f"points.base_frame is {name!r}; it must be the name of a frame, without a slash at "
+            "its beginning and without spaces"
+        )
+
+
 def _check_camera_names(names: Sequence[str]) -> None:
+    if len(names) > _MAX_CAMERAS:
+        raise ValueError(f"camera_names holds {len(names)} names; at most {_MAX_CAMERAS} can work")
     for name in names:
         if name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", name):
             raise ValueError(

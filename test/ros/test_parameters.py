@@ -187,3 +187,20 @@ def test_a_low_threshold_above_the_high_one_is_refused():
 def test_a_threshold_of_zero_is_a_threshold():
     assert settings({**DEFAULTS, "threshold.high": 0.0}, None).obstacles.high == 0.0
     assert settings(DEFAULTS, np.float32(0.0)).obstacles.high == 0.0
+
+
+@pytest.mark.parametrize("name", ["camera_names", "detector.options", "masks.options"])
+def test_an_empty_list_of_a_parameter_file_is_none_given(name):
+    assert checked(BY_NAME[name], None) == [""]
+
+
+@pytest.mark.parametrize("frame", ["", "/base", "base link", "a\nb", "\x1b[2J", "base\u202e"])
+def test_a_frame_that_tf_cannot_have_is_refused(frame):
+    with pytest.raises(ValueError, match=r"points\.base_frame is "):
+        checked(BY_NAME["points.base_frame"], frame)
+    assert checked(BY_NAME["points.base_frame"], "robot/base_link") == "robot/base_link"
+
+
+def test_more_cameras_than_a_process_can_serve_are_refused():
+    with pytest.raises(ValueError, match="camera_names holds 100000 names; at most 256"):
+        checked(BY_NAME["camera_names"], [f"c{number}" for number in range(100_000)])
