@@ -6,6 +6,9 @@ import numpy as np
 
 from objectomaly_ros.types import Image, LabelMaps, Masks, ScoreMap
 
+MAX_SCORE = 1e30
+"""Scores are smaller, so that sums of float32 scores stay finite in OASC and MBP."""
+
 
 def check_image(image: Image) -> Image:
     """Return `image`, an RGB image (H, W, 3) uint8.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from objectomaly_ros.arrays.checks import MAX_SCORE
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.models.registry import check_options, find_constructor
 from objectomaly_ros.types import Detection, Detector, Image, ScoreMap, SeesRoad
@@ -69,7 +70,7 @@ def detect(detector: Detector, image: Image) -> Detection:
 
     Raises:
         TypeError: the score holds no real numbers, or the road is not bool.
-        ValueError: they are not of the image's size, or scores are not finite.
+        ValueError: they are not of the image's size, or a score is not below `MAX_SCORE`.
     """
     name = type(detector).__name__
     if not isinstance(detector, SeesRoad):
@@ -104,10 +105,10 @@ def checked_score(score: ScoreMap, image: Image, name: str) -> ScoreMap:
         raise ValueError(f"{name} returned scores of shape {score.shape} for an image of {size}")
     with np.errstate(over="ignore", invalid="ignore"):
         score = np.ascontiguousarray(score, dtype=np.float32)
-        # A sum is the cheapest look at all values; large ones may exceed its range.
-        if not np.isfinite(score.sum()) and not (finite := np.isfinite(score)).all():
+        # A sum is the cheapest look at all values; many large ones may exceed the limit, too.
+        if not abs(score.sum()) < MAX_SCORE and not (usable := np.abs(score) < MAX_SCORE).all():
             raise ValueError(
-                f"{name} returned {finite.size - np.count_nonzero(finite)} scores of "
-                f"{finite.size} that are not finite numbers (as float32)"
+                f"{name} returned {usable.size - np.count_nonzero(usable)} scores of "
+                f"{usable.size} that are not finite numbers (as float32, below {MAX_SCORE:g})"
             )
     return score

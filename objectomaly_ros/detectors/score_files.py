@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.arrays.checks import MAX_SCORE
 from objectomaly_ros.arrays.image_messages import imdecode
 from objectomaly_ros.files.picture_size import MAX_PIXELS
 from objectomaly_ros.files.reading import read_bytes
@@ -109,8 +112,8 @@ def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
     if values.ndim != 2 or values.dtype.kind not in "fiub" or not values.size:
         raise ValueError(f"{path} holds {values.shape} {values.dtype}; a score map is (H, W)")
     score = np.ascontiguousarray(values, dtype=np.float32)
-    if not np.isfinite(score).all():
-        raise ValueError(f"{path} holds values that are not finite")
+    if not (np.abs(score) < MAX_SCORE).all():
+        raise ValueError(f"{path} holds values that are not finite, or not below {MAX_SCORE:g}")
     return score
 
 
@@ -123,14 +126,18 @@ def _read_array(path: Path, wanted: str | None) -> npt.NDArray[np.generic]:
         with zipfile.ZipFile(data) as archive:
             names = {name.removesuffix(".npy"): name for name in archive.namelist()}
             if wanted is not None and wanted not in names:
-                raise ValueError(f"it has no array {wanted!r}, only {', '.join(names)}")
+                raise ValueError(f"it has no array {wanted!r}, only {_some(names)}")
             keys = [wanted] if wanted else [key for key in _KEYS if key in names] or list(names)
             if not keys or (not wanted and len(names) > 1 and keys[0] not in _KEYS):
-                raise ValueError(f"its arrays are {', '.join(names)}; name one `score`")
+                raise ValueError(f"its arrays are {_some(names)}; name one `score`")
             with archive.open(names[keys[0]]) as member:
                 return _parse_npy(member)
     except Exception as error:  # damaged bytes raise what they lead to
         raise ValueError(f"{path} is not a score map: {error}") from error
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(islice(names, 8))
 
 
 def _parse_npy(file: IO[bytes]) -> npt.NDArray[np.generic]:

@@ -158,7 +158,7 @@ def test_detect_leaves_a_proper_score_as_it_is() -> None:
 
 
 def test_detect_takes_finite_scores_of_any_size() -> None:
-    score = np.full((4, 6), 3e38, np.float32)
+    score = np.full((4, 6), 9e29, np.float32)
     np.testing.assert_array_equal(detect(Returning(score), IMAGE).score, score)
 
 
@@ -174,6 +174,7 @@ def test_detect_takes_finite_scores_of_any_size() -> None:
         (np.where(VALUES == 1, np.nan, VALUES), "4 scores of 24 that are not finite"),
         (np.where(VALUES == 1, np.inf, -np.inf), "24 scores of 24 that are not finite"),
         (np.full((4, 6), 1e300), "24 scores of 24 that are not finite"),
+        (np.where(VALUES == 1, 3e38, VALUES), "4 scores of 24 .* below 1e.30"),
     ],
 )
 def test_detect_says_what_is_wrong_with_a_score(score: object, said: str) -> None:
