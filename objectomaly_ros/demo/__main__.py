@@ -2,7 +2,9 @@
 
 import sys
 
-from objectomaly_ros.demo.main import main
-
 if __name__ == "__main__":
+    try:
+        from objectomaly_ros.demo.main import main
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(main())

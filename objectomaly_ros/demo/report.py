@@ -34,6 +34,7 @@ def summarise(
         "processor": processor(),
         "received_by_topic": timing.received,
         "node_counters": timing.counters,
+        "detector_adapted": timing.adapted,
         "scores_out": timing.received.get(f"{NODE}/score", 0),
         "rate_in_hz": timing.rate_in_hz,
         "rate_out_hz": timing.rate_out_hz,
@@ -69,13 +70,20 @@ def _lost(source: Source, timing: Timing) -> int:
 
 def advice(summary: dict[str, Any]) -> str | None:
     """Return what to do if the machine was too slow; None if it was not."""
-    scores, lost = summary["scores_out"], summary["frames_lost"]
-    if lost <= _TOLERATED * (scores + lost):
+    scores, lost, adapted = (
+        summary[name] for name in ("scores_out", "frames_lost", "detector_adapted")
+    )
+    told = []
+    if lost > _TOLERATED * (scores + lost):
+        told.append(f"{lost} of {scores + lost} images have no score.")
+    if adapted:
+        told.append(f"The detector was made quicker ({adapted}), which costs accuracy.")
+    if not told:
         return None
-    slower = max(0.01, summary["replay_rate"] * 0.8 * scores / (scores + lost))
+    slower = max(0.01, summary["replay_rate"] * 0.8 * scores / max(1, scores + lost))
     return (
-        f"{lost} of {scores + lost} images have no score: this machine was too slow or too busy. "
-        f"Replay the recording slower: make demo RATE={slower:.1g} (or --rate {slower:.1g})."
+        f"{' '.join(told)} This machine was too slow or too busy. Replay the recording slower: "
+        f"make demo RATE={slower:.1g} (or --rate {slower:.1g})."
     )
 
 

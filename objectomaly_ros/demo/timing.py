@@ -61,6 +61,7 @@ class Timing:
         frames: one for every ~/status.
         received: messages recorded by topic.
         counters: the node's own totals: received, scored, dropped, rejected.
+        adapted: how the detector was made quicker because it did not keep up; empty if it was not.
         rate_in_hz: images a second, by their stamps.
         rate_out_hz: ~/score messages a second, by the time of recording.
     """
@@ -68,6 +69,7 @@ class Timing:
     frames: tuple[FrameTiming, ...]
     received: dict[str, int]
     counters: dict[str, int]
+    adapted: str
     rate_in_hz: float
     rate_out_hz: float
 
@@ -106,6 +108,7 @@ def read_timing(result: Bag, image_topic: str) -> Timing:
         frames=tuple(_frame(message, arrived[image_topic], arrived[score]) for message in statuses),
         received={topic.name: topic.count for topic in topics.values()},
         counters=counters or dict.fromkeys(names, 0),
+        adapted=str(statuses[-1].detector_adapted) if statuses else "",
         rate_in_hz=_rate(list(arrived[image_topic])),
         rate_out_hz=_rate(list(arrived[score].values())),
     )

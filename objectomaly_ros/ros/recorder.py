@@ -35,7 +35,7 @@ from objectomaly_ros.bags.writer import STORAGES, BagWriter
 from objectomaly_ros.files.writing import bytes_at
 from objectomaly_ros.ros.bag_types import load_message_type, matching_profile, recorded_qos
 
-_LOOK_S = 0.2
+_LOOK_S, _LATER_S = 0.2, 1.0  # between looks at the graph; the second once nothing is missing
 _DEPTH = 50
 # After a stop, queued messages are taken until none came for _QUIET_S, at most for _DRAIN_S.
 _QUIET_S, _DRAIN_S = 0.3, 3.0
@@ -114,6 +114,8 @@ class BagRecorder:
 
     def _look(self) -> None:
         """Subscribe to new topics, and again to those with publishers of a new QoS."""
+        all_there = self._namespace is None and not self.missing
+        self._timer.timer_period_ns = int(1e9 * (_LATER_S if all_there else _LOOK_S))
         there = dict(self._node.get_topic_names_and_types())
         wanted = [topic for topic in self._topics if topic in there]
         if self._namespace is not None:

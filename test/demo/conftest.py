@@ -78,6 +78,7 @@ def result_path(tmp_path_factory, truth):
                 oasc_time=0.003,
                 mbp_time=0.004,
                 mask_generation_time=float("nan") if index < 2 else 0.5,
+                detector_adapted="input_size=320" if index == 5 else "",
                 frames_received=index + 1,
                 frames_scored=index + 1,
                 frames_dropped=0,

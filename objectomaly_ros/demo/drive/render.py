@@ -123,8 +123,9 @@ class RenderedDrive:
         canvas = Canvas(np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8))
         self._draw(canvas, view, time_s)
         ids = reduce_ids(canvas.ids, self.camera.width, self.camera.height)
-        for truth_id in np.flatnonzero(np.bincount(ids.ravel(), minlength=256) < _MIN_PIXELS):
-            ids[ids == truth_id] = IGNORE
+        kept = np.arange(256, dtype=np.uint8)
+        kept[np.bincount(ids.ravel(), minlength=256) < _MIN_PIXELS] = IGNORE
+        ids = kept[ids]
         truth = FrameTruth(ids, self._visible(ids, view, time_s))
         return DriveFrame(time_s, self._sensor.expose(canvas.image, index), truth)
 
