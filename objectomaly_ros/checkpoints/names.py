@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -9,7 +11,8 @@ from objectomaly_ros.checkpoints.errors import CheckpointError
 
 _SHOWN = 8
 _SEGMENTER = "sem_seg_head."
-_DOUBLED = "sem_seg_head.pixel_decoder.pixel_decoder."
+_PARALLEL = re.compile(r"^(module\.)+")
+_DOUBLED = re.compile(r"^(sem_seg_head\.pixel_decoder\.)(pixel_decoder\.)+")
 
 
 class _Shaped(Protocol):
@@ -26,10 +29,7 @@ def canonical_name(name: str) -> str:
     Older files have `module.` of data-parallel training, `pixel_decoder.` twice (detectron2's
     upgrade hook) or not at all, and `static_query` for `query_feat`.
     """
-    while name.startswith("module."):
-        name = name.removeprefix("module.")
-    while name.startswith(_DOUBLED):
-        name = name.replace(_DOUBLED, f"{_SEGMENTER}pixel_decoder.", 1)
+    name = _DOUBLED.sub(r"\1", _PARALLEL.sub("", name))
     if name.startswith(_SEGMENTER):
         rest = name.removeprefix(_SEGMENTER)
         if not rest.startswith(("predictor.", "pixel_decoder.")):
@@ -38,8 +38,17 @@ def canonical_name(name: str) -> str:
 
 
 def canonical(tensors: Mapping[str, T]) -> dict[str, T]:
-    """Return the tensors under their canonical names."""
-    return {canonical_name(name): tensor for name, tensor in tensors.items()}
+    """Return the tensors under their canonical names.
+
+    Raises:
+        CheckpointError: two tensors have the same one.
+    """
+    found = {canonical_name(name): tensor for name, tensor in tensors.items()}
+    if len(found) < len(tensors):
+        counts = Counter(map(canonical_name, tensors))
+        twice = [name for name, count in counts.items() if count > 1][:_SHOWN]
+        raise CheckpointError(f"the file holds several tensors called {', '.join(twice)}")
+    return found
 
 
 def by_their_ends(tensors: Mapping[str, T], expected: Iterable[str], source: str) -> dict[str, T]:

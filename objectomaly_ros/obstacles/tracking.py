@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from objectomaly_ros.obstacles.extraction import Region
 
+_MOST_TRACKS = 2048
 _GAIN = 0.5
 """Weight of a new measurement of the velocity."""
 
@@ -101,6 +102,8 @@ class ObstacleTracker:
                 track.correct(box, time_s, self._frame)
             ids.append(track.id)
         self._tracks = [t for t in self._tracks if self._frame - t.seen <= self._max_missed]
+        if len(self._tracks) > _MOST_TRACKS:  # noise; forget those unseen for longest
+            self._tracks = sorted(self._tracks, key=lambda t: t.seen)[-_MOST_TRACKS:]
         return ids
 
     def age(self, track_id: int) -> int:

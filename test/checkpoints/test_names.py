@@ -148,3 +148,14 @@ class TestLoadTensors:
         with pytest.raises(CheckpointError, match=said):
             load_tensors(network, tensors, "a.pth")
         assert torch.equal(network[1].weight, before)
+
+
+def test_names_that_repeat_their_beginning_take_no_time():
+    assert canonical_name("module." * 10**6 + "x") == "x"
+    doubled = "sem_seg_head.pixel_decoder." + "pixel_decoder." * 10**6
+    assert canonical_name(doubled + "x") == "sem_seg_head.pixel_decoder.x"
+
+
+def test_two_tensors_of_one_name_are_refused():
+    with pytest.raises(CheckpointError, match=r"several tensors called a\.weight$"):
+        canonical({"a.weight": 1, "module.a.weight": 2, "b": 3})

@@ -118,3 +118,13 @@ def test_pairs_are_those_of_highest_total_worth(shape):
     assert len(pairs) == min(shape)
     best = worth[linear_sum_assignment(worth, maximize=True)].sum()
     assert sum(worth[pair] for pair in pairs) == pytest.approx(best)
+
+
+def test_noise_does_not_fill_the_memory():
+    tracker = ObstacleTracker(max_missed=1000)
+    for frame in range(30):
+        boxes = [region(1000 * frame + 50 * n, 50 * n) for n in range(200)]
+        ids = tracker.update(boxes, frame * 0.1)
+        assert ids == list(range(200 * frame + 1, 200 * frame + 201))
+        assert [tracker.age(number) for number in ids] == [0] * 200
+    assert len(tracker) == 2048
