@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
-from objectomaly_ros.checkpoints.onnx_files import check_onnx
+from objectomaly_ros.checkpoints.onnx_files import check_onnx, read_metadata
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
@@ -175,3 +175,19 @@ def test_unusual_encodings_hide_nothing(write, entry):
     assert onnx.load(path, load_external_data=False).graph.initializer[0].external_data[1].value
     with pytest.raises(CheckpointError, match="outside of its folder"):
         check_onnx(path)
+
+
+def test_metadata_are_read_without_the_package(tmp_path):
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []))
+    onnx.helper.set_model_props(model, {"threshold": "0.5", "empty": "", "long": "ä" * 5000})
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    assert read_metadata(tmp_path / "net.onnx") == {
+        "threshold": "0.5", "empty": "", "long": "ä" * 5000,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x72\x05\x0a\x09abc"])
+def test_metadata_of_no_model(tmp_path, content):
+    (tmp_path / "net.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"."):
+        read_metadata(tmp_path / "net.onnx")
