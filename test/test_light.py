@@ -174,3 +174,27 @@ def test_the_node_names_the_extra_of_a_model(monkeypatch):
         node.wait_log("configure failed: detector rpl needs torch, which is not installed: pip ")
     finally:
         node.close()
+
+
+@pytest.mark.ros
+def test_the_node_loads_no_slow_library_that_it_does_without():
+    """`scipy.optimize` alone takes as long to load as all of the node."""
+    pytest.importorskip("rclpy", reason="the node needs rclpy: run under scripts/env")
+    slow = ["scipy.optimize", "scipy.ndimage", "scipy.spatial", "skimage", "rosbags", "PIL", "tqdm"]
+    program = (
+        "import sys, objectomaly_ros.ros.node\n"
+        f"print([name for name in {slow} if name in sys.modules])"
+    )
+    done = run("-c", program)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("name", ["play_bag", "record_bag"])
+def test_bag_commands_name_rosbags(name):
+    pytest.importorskip("rclpy", reason="the commands need rclpy: run under scripts/env")
+    done = run(ROOT / "scripts" / "nodes" / name, "--help", also="rosbags")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{name}: the command needs rosbags, which is not installed: pip install rosbags\n"
+    )
