@@ -45,10 +45,12 @@ def stamps_from_rate(count: int, rate: float, start_ns: int) -> list[int]:
     """Return `count` stamps in nanoseconds, `rate` a second, from `start_ns` on.
 
     Raises:
-        BagError: the rate is not positive.
+        BagError: the rate is not between 1e-6 and 1e9.
     """
-    if not rate > 0:
-        raise BagError(f"a rate of {rate} frames a second makes no sense; give one above 0")
+    if not 1e-6 <= rate <= 1e9:
+        raise BagError(
+            f"a rate of {rate} frames a second makes no sense; give one above 0, 1e-6 to 1e9"
+        )
     return [start_ns + round(index * 1e9 / rate) for index in range(count)]
 
 

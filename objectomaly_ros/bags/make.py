@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.types import Image
 
 JPEG_START = b"\xff\xd8\xff"
+_TOPIC = re.compile(r"(/[A-Za-z_]\w*)+", re.ASCII)
 ENCODINGS = ("rgb8", "bgr8", "jpeg")
 
 
@@ -67,6 +69,8 @@ def write_frames_bag(
         raise BagError(
             f"frames cannot be written as {encoding!r}; use one of {', '.join(ENCODINGS)}"
         )
+    if not _TOPIC.fullmatch(topic):
+        raise BagError(f"{topic!r} is no name of a topic; give one such as /camera/image")
     if stamps is None:
         start = time.time_ns() if start_ns is None else start_ns
         stamps = folder_frames.stamps_from_rate(len(files), rate, start)

@@ -21,6 +21,7 @@ from objectomaly_ros.files.reading import parse_yaml, printable, read_bytes
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 MAX_METADATA_BYTES = 16 * 2**20
 _NEWEST_VERSION = 9
+_SHOWN = 20  # topics in a message
 _OPENERS: dict[str, Callable[[Path], McapFile | SqliteFile]]
 _OPENERS = {".mcap": McapFile, ".db3": SqliteFile}
 _DAMAGE = Exception  # damaged bytes cause errors of struct, zstd, lz4, SQLite and others
@@ -258,4 +259,7 @@ class Bag:
 
 
 def _listed(topics: Iterable[Topic]) -> str:
-    return ", ".join(f"{t.name} [{t.msgtype}, {t.count}]" for t in topics) or "none"
+    all_topics = list(topics)
+    names = [f"{t.name} [{t.msgtype}, {t.count}]" for t in all_topics[:_SHOWN]]
+    names += [f"{len(all_topics) - _SHOWN} more"] * (len(all_topics) > _SHOWN)
+    return ", ".join(names) or "none"

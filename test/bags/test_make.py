@@ -184,3 +184,17 @@ def test_stamps_that_no_message_holds_are_refused(tmp_path, frames, stamp):
     stamps = [stamp + index for index in range(4)]
     with pytest.raises(BagError, match=f"{stamp} ns does not fit into a message"):
         write_frames_bag(frames[0], tmp_path / "bag", stamps=stamps)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 1e-300, 1e300, float("inf"), float("nan")])
+def test_a_rate_that_gives_no_stamps_is_refused(frames, tmp_path, rate):
+    with pytest.raises(BagError, match="makes no sense; give one above 0"):
+        write_frames_bag(frames[0], tmp_path / "bag", rate=rate)
+    assert not (tmp_path / "bag").exists()
+
+
+@pytest.mark.parametrize("topic", ["", "/", "image", "/a b", "//a", "/1", "/a/", "/\x1b[2J", "/ä"])
+def test_a_topic_that_ros_cannot_have_is_refused(frames, tmp_path, topic):
+    with pytest.raises(BagError, match="is no name of a topic"):
+        write_frames_bag(frames[0], tmp_path / "bag", topic=topic)
+    assert not (tmp_path / "bag").exists()

@@ -185,3 +185,11 @@ def test_what_was_written_before_a_checkpoint_survives_a_kill(tmp_path, storage)
         assert bag.damage is not None
     assert 8 <= len(images) <= 12
     assert [image.stamp_ns % 1000 for image in images] == list(range(len(images)))
+
+
+def test_a_message_lists_some_of_many_topics(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        for number in range(30):
+            writer.add_topic(f"/topic{number}", "std_msgs/msg/String")
+    with Bag(tmp_path / "bag") as bag, pytest.raises(BagError, match=r"10 more$"):
+        bag.image_topic()
