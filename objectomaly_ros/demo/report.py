@@ -166,7 +166,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
             f"{accuracy['false_obstacles']} of {accuracy['obstacles']} reports false",
         ]
     took = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
-    lines.append(f"size      {size / 1e6:.0f} MB of results, in result/")
+    lines.append(f"size      {size / 1e6:.1f} MB of results, in result/")
     if seconds:
         lines.append(f"time      {sum(seconds.values()):.0f} s: {took}")
     return lines

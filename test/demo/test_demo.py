@@ -2,12 +2,15 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from objectomaly_ros.bags.messages import IMAGE
+from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +49,35 @@ def test_a_short_drive_goes_through_the_node(tmp_path):
     assert 0 < summary["accuracy"]["refined"]["auprc"] <= 1
     for name in ("contact_sheet.jpg", "latency.svg", "latency.csv", "result/metadata.yaml"):
         assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_ends_with_its_workers(number, tmp_path):
+    command = [sys.executable, "-m", "objectomaly_ros.demo", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while not process.stdout.readline().startswith("rendering"):
+        assert process.poll() is None
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=60)  # every process that holds the pipe has ended
+    assert process.returncode == 130
+    assert rest.split() == ["interrupted"]
+    assert not (tmp_path / "out" / "drive").exists()
+
+
+def test_a_bag_without_images_is_an_error_in_one_line(tmp_path, capsys):
+    with BagWriter(tmp_path / "empty") as writer:
+        writer.add_topic("/camera", IMAGE)
+    assert main(["--out", str(tmp_path / "out"), "--bag", str(tmp_path / "empty")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: topic /camera of")
+    assert line.endswith("holds no image: nothing to replay")
 
 
 def test_a_missing_recording_is_an_error_in_one_line(tmp_path, capsys):
