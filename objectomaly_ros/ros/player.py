@@ -24,6 +24,7 @@ from objectomaly_ros.bags.playback import Pacer, Wait, parse_remap, parse_wait, 
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.storage import Topic
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
+from objectomaly_ros.runtime.environment import keep_freed_memory
 
 FOREVER = 0
 _SETTLE_S = 0.3  # a subscriber knows of its publisher a little later than the other way round
@@ -250,6 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # remove_ros_args would take the rules of our own --remap for ROS arguments.
     own = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
     given = vars(_parser().parse_args(arguments[1:own]))
+    keep_freed_memory()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -34,6 +34,7 @@ from objectomaly_ros.bags.typestore import make_typestore, register_type
 from objectomaly_ros.bags.writer import STORAGES, BagWriter
 from objectomaly_ros.files.writing import bytes_at
 from objectomaly_ros.ros.bag_types import load_message_type, matching_profile, recorded_qos
+from objectomaly_ros.runtime.environment import keep_freed_memory
 
 _LOOK_S, _LATER_S = 0.2, 1.0  # between looks at the graph; the second once nothing is missing
 _DEPTH = 50
@@ -224,6 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv if argv is None else ["record_bag", *argv])
     options = _parser().parse_args(remove_ros_args(arguments)[1:])
     path = options.output or Path(time.strftime("rosbag2_%Y_%m_%d-%H_%M_%S"))
+    keep_freed_memory()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

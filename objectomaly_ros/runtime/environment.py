@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULTS = {
@@ -17,6 +19,8 @@ DEFAULTS = {
     "OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER": "0",
     "OPENCV_THREAD_POOL_ACTIVE_WAIT_MAIN": "0",
 }
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt
+_LARGEST_BUFFER = 32 * 2**20  # the largest that glibc takes for M_MMAP_THRESHOLD
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 
@@ -42,3 +46,11 @@ def import_path() -> str:
 
 def _is_working_folder(folder: str) -> bool:
     return Path(folder).is_dir() and Path(folder).samefile(".")
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory, instead of faulting every image's buffer in again."""
+    with suppress(OSError, AttributeError):  # not glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_BUFFER)
+        mallopt(_M_TRIM_THRESHOLD, 4 * _LARGEST_BUFFER)

@@ -78,3 +78,23 @@ def test_torch_obeys():
     if "GOMP_SPINCOUNT" not in done.stderr:
         pytest.skip("this torch uses no GNU OpenMP")
     assert "GOMP_SPINCOUNT = '0'" in done.stderr
+
+
+def page_faults(setting):
+    """Page faults of four buffers of 20 MB, one after the other, with a first one before."""
+    program = f"""
+import resource
+from objectomaly_ros.runtime.environment import keep_freed_memory
+{setting}
+bytearray(20_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    bytes(b"x") * 20_000_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    return int(subprocess.check_output([sys.executable, "-c", program], text=True))
+
+
+@pytest.mark.skipif(not os.confstr("CS_GNU_LIBC_VERSION"), reason="a setting of glibc")
+def test_freed_memory_is_kept():
+    assert page_faults("keep_freed_memory()") < 0.5 * page_faults("")
