@@ -3,6 +3,7 @@
     scripts/env python -m tools.benchmarks.soak               # 60 s at 10 Hz, 640x360
     scripts/env python -m tools.benchmarks.soak --slow-masks  # masks take 2 s
     scripts/env python -m tools.benchmarks.soak --busy 2      # with two busy loops on the machine
+    scripts/env python -m tools.benchmarks.soak --overload    # a detector too slow for 20 Hz
 
 One process publishes images, `refine_node` runs in another, and this one checks that every image
 gets exactly one ~/coarse_score and one ~/score with its own stamp. Latency runs from the
@@ -30,6 +31,22 @@ from objectomaly_ros.types import Image, Masks, ScoreMap
 from tools.command import parser, run
 
 KEYFRAME_S = 2.0
+SERVICE_S = 0.15
+BURST = 4
+
+
+class SlowDetector:
+    """A detector that takes 150 ms and no processor."""
+
+    threshold = 0.5
+
+    def __init__(self, checkpoint: str | None = None, device: str = "cpu") -> None:
+        pass
+
+    def score(self, image: Image) -> ScoreMap:
+        """Return zeros after 150 ms of sleep."""
+        time.sleep(SERVICE_S)
+        return np.zeros(image.shape[:2], np.float32)
 
 
 class SleepingMasks:
@@ -66,7 +83,7 @@ def _bands(image: Image) -> Masks:
 class Report:
     """What one run showed; latencies in seconds by the image's stamp in nanoseconds."""
 
-    published: int = 0
+    stamps: set[int] = field(default_factory=set)
     coarse: dict[int, float] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
     duplicates: int = 0
@@ -81,10 +98,10 @@ class Report:
         half = self.memory_mb[len(self.memory_mb) // 2 :]
         growth = 60 * float(np.polyfit(*zip(*half, strict=True), 1)[0]) if len(half) > 2 else 0.0
         return {
-            "images published": self.published,
+            "images published": len(self.stamps),
             "coarse scores": len(self.coarse),
             "scores": len(self.scores),
-            "lost": self.published - min(len(self.coarse), len(self.scores)),
+            "lost": len(self.stamps) - min(len(self.coarse), len(self.scores)),
             "duplicates": self.duplicates,
             "stamps of no image": self.unknown,
             "refined": self.refined,
@@ -125,10 +142,11 @@ def publish(arguments: argparse.Namespace) -> None:
     message = ImageMessage(height=arguments.height, width=arguments.width, encoding="rgb8")
     message.step = arguments.width * 3
     message.header.frame_id = "camera"
+    times = [k / arguments.rate for k in range(round(arguments.seconds * arguments.rate))]
+    times += [arguments.seconds + 3.0] * arguments.burst
     began = time.monotonic()
-    count = round(arguments.seconds * arguments.rate)
-    for k in range(count):
-        time.sleep(max(0.0, began + k / arguments.rate - time.monotonic()))
+    for k, due in enumerate(times):
+        time.sleep(max(0.0, began + due - time.monotonic()))
         message.data = array.array("B", pictures[k % len(pictures)].tobytes())
         stamp = time.time_ns()
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
@@ -192,7 +210,7 @@ def measure(arguments: argparse.Namespace, *parameters: str) -> Report:
             raise SystemExit("the node ended before it was ready, see above")
         time.sleep(0.1)
     try:
-        stamps = _watch(arguments, node_process.pid, report)
+        report.stamps = _watch(arguments, node_process.pid, report)
         time.sleep(1.0)
         node_process.send_signal(signal.SIGINT)
         node_process.wait(10)
@@ -200,8 +218,7 @@ def measure(arguments: argparse.Namespace, *parameters: str) -> Report:
         node_process.kill()
     executor.shutdown()
     context.try_shutdown()
-    report.published = len(stamps)
-    report.unknown = len((report.coarse.keys() | report.scores.keys()) - stamps)
+    report.unknown = len((report.coarse.keys() | report.scores.keys()) - report.stamps)
     return report
 
 
@@ -217,7 +234,7 @@ def _spin(executor: Any) -> None:
 def _watch(arguments: argparse.Namespace, pid: int, report: Report) -> set[int]:
     """Run the publisher to its end and measure the node's memory; return the stamps."""
     command = [sys.executable, "-m", "tools.benchmarks.soak", "--publish"]
-    for name in ("seconds", "rate", "width", "height"):
+    for name in ("seconds", "rate", "width", "height", "burst"):
         command += [f"--{name}", str(getattr(arguments, name))]
     publisher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert publisher.stdout is not None
@@ -275,6 +292,21 @@ def beside_busy_loops(arguments: argparse.Namespace) -> bool:
     return bool(share >= 0.6 and oldest <= 2.0 and slower <= 1.3)
 
 
+def in_overload(arguments: argparse.Namespace) -> bool:
+    """Run with a detector that is too slow, then with a burst; tell whether the limits hold."""
+    arguments.detector, arguments.rate = "tools.benchmarks.soak:SlowDetector", 20.0
+    arguments.burst = BURST
+    report = measure(arguments, "masks.name:=none")
+    print(json.dumps(report.summary(), indent=2))
+    burst = sorted(report.stamps)[-BURST:]
+    answered = sum(stamp in report.coarse for stamp in burst)
+    steady = [s for stamp, s in report.coarse.items() if stamp not in burst]
+    p50, p95 = np.percentile(steady, [50, 95]) / SERVICE_S
+    print(f"latency in service times: p50 {p50:.2f} (at most 1.6), p95 {p95:.2f} (at most 2.2)")
+    print(f"of a burst of {BURST} images after a pause: {answered} scored")
+    return bool(p50 <= 1.6 and p95 <= 2.2 and answered == BURST)
+
+
 def main() -> int:
     """Measure; return 1 if an image was lost or answered twice, or a limit missed."""
     options = parser(__doc__)
@@ -286,11 +318,15 @@ def main() -> int:
     options.add_argument("--masks", default="regions")
     options.add_argument("--slow-masks", action="store_true", help="compare slow mask generators")
     options.add_argument("--busy", type=int, default=0, help="number of busy loops, at niceness 0")
+    options.add_argument("--overload", action="store_true", help="measure a detector's overload")
+    options.add_argument("--burst", type=int, default=0, help=argparse.SUPPRESS)
     options.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
     arguments = options.parse_args()
     if arguments.publish:
         publish(arguments)
         return 0
+    if arguments.overload:
+        return int(not in_overload(arguments))
     if arguments.busy:
         return int(not beside_busy_loops(arguments))
     if arguments.slow_masks:
