@@ -115,29 +115,29 @@ def _joined(labels: Labels, image: Image) -> Labels:
     if count == 1:
         return labels
     flat = labels.ravel()
-    sums = [np.bincount(flat, weights=image[..., k].ravel(), minlength=count) for k in range(3)]
-    colours = np.stack(sums, axis=1) / np.bincount(flat, minlength=count)[:, None]
-    first, second = _neighbours(labels)
-    distance = np.linalg.norm(colours[first] - colours[second], axis=1)
+    sizes = np.bincount(flat, minlength=count)
+    first, second = _borders(labels)
+    squares = np.zeros(len(first))
+    for k in range(3):
+        colour = np.bincount(flat, weights=image[..., k].ravel(), minlength=count) / sizes
+        squares += (colour[first] - colour[second]) ** 2
     own, other = np.concatenate([first, second]), np.concatenate([second, first])
-    order = np.lexsort((np.concatenate([distance, distance]), own))
-    own, other = own[order], other[order]
-    nearest = other[np.concatenate([[True], own[1:] != own[:-1]])]  # of every region
+    distance = np.concatenate([squares, squares])
+    least = np.full(count, np.inf)
+    np.minimum.at(least, own, distance)
+    near = distance == least[own]
+    nearest = np.full(count, count)
+    np.minimum.at(nearest, own[near], other[near])
     links = csr_array((np.ones(count), nearest, np.arange(count + 1)), shape=(count, count))
     _, joined = connected_components(links, directed=False)
     return np.asarray(joined, np.int32)[labels]
 
 
-def _neighbours(labels: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the pairs of regions that share a border, each once, as two (P,) arrays."""
-    count = np.int64(labels.max()) + 1
-    codes = []
-    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        border = a != b
-        low, high = np.minimum(a[border], b[border]), np.maximum(a[border], b[border])
-        codes.append(low * count + high)
-    code = np.unique(np.concatenate(codes))
-    return code // count, code % count
+def _borders(labels: Labels) -> tuple[Labels, Labels]:
+    """Return the regions on the two sides of every border between pixels."""
+    right, down = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
+    first = np.concatenate([labels[:, :-1][right], labels[:-1][down]])
+    return first, np.concatenate([labels[:, 1:][right], labels[1:][down]])
 
 
 def _without_gaps(labels: Labels) -> Labels:

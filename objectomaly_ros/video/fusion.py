@@ -92,7 +92,8 @@ def fuse(
     constants, slopes, weights = votes.constants[ids], votes.slopes[ids], votes.weights[ids]
     if other is not None:
         constants += other.constants[other_ids]
-        slopes += other.slopes[other_ids]
+        if other.slopes.any():
+            slopes += other.slopes[other_ids]
         weights += other.weights[other_ids]
     bare = weights == 0
     slopes[bare] = weights[bare] = 1
