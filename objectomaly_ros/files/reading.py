@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 _MAX_DEPTH = 20
 _MAX_EVENTS = 200_000
+_LONG_NUMBER = re.compile(r"[\s\d_:.+-]{101,}")
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a named pipe",
@@ -55,7 +57,7 @@ def parse_yaml(text: str, limit: int) -> Any:
 
     Raises:
         ValueError: it has more than `limit` characters, deep nesting, aliases or more than
-            `_MAX_EVENTS` parts, or is no YAML.
+            `_MAX_EVENTS` parts, a number of more than 100 digits, or is no YAML.
     """
     if len(text) > limit:
         raise ValueError(f"the YAML has {len(text)} characters; the limit is {limit}")
@@ -72,9 +74,14 @@ def parse_yaml(text: str, limit: int) -> Any:
                 raise ValueError(f"the YAML nests deeper than {_MAX_DEPTH} levels")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("the YAML has aliases, which are not accepted")
+            # Numbers may be to base 60 (1:00:00); long ones take hours.
+            if isinstance(event, yaml.ScalarEvent) and _LONG_NUMBER.fullmatch(event.value):
+                raise ValueError(f"the YAML has a number of {len(event.value)} digits")
         return yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise ValueError(f"no YAML: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError) as error:  # of `!!bool x` and others
+        raise ValueError(f"no YAML: {error!r}") from error
 
 
 def printable(text: str) -> str:

@@ -78,6 +78,11 @@ def test_plain_yaml():
         ("a: &a {x: 1}\nb: {<<: [*a, *a]}", "aliases"),
         ("a: [", "no YAML"),
         ("a: !!python/object/apply:os.system [true]", "no YAML"),
+        ("a: 1" + ":00" * 300_000, "a number of 900001 digits"),
+        (f"!!int '{'1_: ' * 200_000}'", "a number of 800000 digits"),
+        ("!!timestamp x", "no YAML"),
+        ("!!bool x", "no YAML"),
+        ("!!float x", "x"),
         ("x" * 1_000_001, "1000001 characters; the limit is 1000000"),
     ],
 )
