@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.onnx_files import read_metadata
-from objectomaly_ros.detectors.onnx_network import OnnxNetwork, load_onnx
+from objectomaly_ros.detectors.onnx_network import OnnxNetwork, OrtNetwork, load_onnx
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.types import Detection, Image, ScoreMap
 
@@ -60,9 +60,9 @@ class EmbeddedDetector:
         """Load the weights.
 
         Args:
-            checkpoint: an .onnx file of `tools.training.export_onnx`, which runs on the CPU without
-                torch; or a .safetensors file of `tools.training.train_embedded`, which needs torch.
-                None for the packaged weights.
+            checkpoint: an .onnx file of `tools.training.export_onnx`, which runs on the CPU with
+                ONNX Runtime; or a .safetensors file of `tools.training.train_embedded`, which needs
+                torch. None for the packaged weights, which need neither.
             device: "cpu", or a torch device.
             input_size: images are scaled to the pixel count of a 4:3 image with this short side;
                 a smaller one is faster, and misses more of the far objects.
@@ -72,7 +72,7 @@ class EmbeddedDetector:
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
-            ImportError: the checkpoint or device needs torch, which is not installed.
+            ImportError: the checkpoint or device needs a package that is not installed.
             ValueError: the file is no checkpoint of this network, or an option is wrong.
         """
         if not isinstance(input_size, int) or input_size < 32:
@@ -91,13 +91,16 @@ class EmbeddedDetector:
                 " or train one with tools/training/train_embedded.py"
             )
         self._network: OnnxMaps | TorchMaps
+        what = f"embedded on {device}" if checkpoint is None else self.checkpoint.name
         if self.checkpoint.suffix.lower() != ".onnx":
-            what = f"embedded on {device}" if checkpoint is None else f"{self.checkpoint.name}"
             with naming_extra(what):
                 from objectomaly_ros.detectors.embedded_torch import TorchMaps
             self._network = TorchMaps(self.checkpoint, device, precision)
         elif device == "cpu":
-            self._network = OnnxMaps(self.checkpoint, load_onnx(self.checkpoint, threads=threads))
+            with naming_extra(what):
+                load = load_onnx if self.checkpoint == WEIGHTS else OrtNetwork
+                network = load(self.checkpoint, threads=threads)
+            self._network = OnnxMaps(self.checkpoint, network)
         else:
             raise ValueError(
                 f"{self.checkpoint} runs on the CPU, not on {device!r}: give the .safetensors file "

@@ -30,8 +30,8 @@ class OnnxNetwork(Protocol):
 def load_onnx(path: Path, *, threads: int | None = None) -> OnnxNetwork:
     """Load a network: with ONNX Runtime if that is installed, else with OpenCV.
 
-    OpenCV 4.6 computes some operators wrong, so only networks that were tested with it may come
-    here; `OrtNetwork` takes any.
+    For files of this package alone; `OrtNetwork` takes any. OpenCV 4.6 computes some operators
+    wrong, and its reader (5.0 too) crashes on some damaged files.
 
     Args:
         path: of the .onnx file.

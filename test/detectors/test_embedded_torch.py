@@ -94,6 +94,11 @@ def test_the_road_is_the_networks_class_of_that_name() -> None:
     assert CLASSES[ROAD] == "road"
 
 
+def test_a_device_that_torch_does_not_know() -> None:
+    with pytest.raises(ValueError, match="device 'gpu' is not one that torch knows"):
+        EmbeddedDetector(device="gpu")
+
+
 def test_file_that_is_no_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"not weights at all")
