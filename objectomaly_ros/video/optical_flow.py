@@ -48,7 +48,7 @@ class FlowPropagation:
         # The presets stop at half or a quarter of the given size, at which a distant obstacle has
         # a few pixels. The full size follows it better for the same time.
         self._flow.setFinestScale(0)
-        self._flow.setPatchStride(5)
+        self._flow.setPatchStride(6)
         self._flow.setGradientDescentIterations(6)
         self._flow.setVariationalRefinementIterations(0)
         self._next_key = 0
