@@ -109,7 +109,7 @@ def _problem(nodes: Mapping[_Name, Counter[_Name]]) -> str | None:
         if not calls:
             return None
         waiting = calls
-    return f"its functions call each other, to more than {_MAX_NODES} operators"
+    return f"it has more than {_MAX_NODES} operators, or functions that call each other on and on"
 
 
 def _check_location(path: Path, location: str) -> None:
