@@ -4,8 +4,8 @@
     scripts/env python -m tools.benchmarks.frame_cost --rate 10
 
 Frames of the demo's drive are published to a real node, whose ~/score, ~/mask and ~/obstacles are
-subscribed. Before and after, the detector scores the same frames in a process of its own. Run it
-on a quiet machine.
+subscribed. Before and after, the detector scores the same frames at the same pace in a process of
+its own. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -39,16 +39,20 @@ detector = load_detector({**values, "device": "cpu"}, "cpu")
 images = np.load(sys.argv[1])
 for image in images[:10]:
     detect(detector, image)
-began = time.process_time()
+period_s, taken, due = float(sys.argv[2]), 0.0, time.monotonic()
 for image in images:
+    due += period_s
+    time.sleep(max(0.0, due - time.monotonic()))
+    began = time.process_time()
     detect(detector, image)
-print(1000 * (time.process_time() - began) / len(images))
+    taken += time.process_time() - began
+print(1000 * taken / len(images))
 """
 
 
-def detector_ms(path: Path) -> float:
+def detector_ms(path: Path, rate: float) -> float:
     """Return milliseconds of processor time that the detector takes for an image of a file."""
-    command = [sys.executable, "-c", ALONE, str(path)]
+    command = [sys.executable, "-c", ALONE, str(path), str(1 / rate)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -150,9 +154,9 @@ def main() -> None:
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file, np.stack(images))
         file.flush()
-        alone = [detector_ms(Path(file.name))]
+        alone = [detector_ms(Path(file.name), arguments.rate)]
         node = node_ms(images, arguments.rate, arguments.seconds)
-        alone.append(detector_ms(Path(file.name)))
+        alone.append(detector_ms(Path(file.name), arguments.rate))
     print(f"the detector alone: {alone[0]:.1f} and {alone[1]:.1f} ms of processor time per frame")
     for name, ms in node.items():
         print(f"the {name}: {ms:.1f} ms per frame, {ms / np.mean(alone):.2f} times the detector")
