@@ -26,10 +26,10 @@ class Pacer:
             clock: steady time in seconds.
 
         Raises:
-            BagError: the rate is not positive.
+            BagError: the rate is not positive, or above a million.
         """
-        if not 0 < rate < float("inf"):
-            raise BagError(f"a rate of {rate} makes no sense; give a number above 0")
+        if not 0 < rate <= 1e6:
+            raise BagError(f"a rate of {rate} makes no sense; give a number above 0, up to 1e6")
         self.rate = rate
         self._clock = clock
         self._first = 0

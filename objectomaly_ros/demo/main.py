@@ -178,8 +178,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _positive(text: str) -> float:
     value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} makes no sense; give a number above 0")
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text} makes no sense; give a number above 0, up to 1e6")
     return value
 
 

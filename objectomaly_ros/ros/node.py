@@ -62,7 +62,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         """Load the models and create the publishers."""
         try:
             self._configure()
-        except (Exception, SystemExit) as error:  # a user's module may call sys.exit
+        except BaseException as error:  # a user's module may raise anything, and call sys.exit
             self._unload()
             command = f"ros2 lifecycle set {self.get_fully_qualified_name()} configure"
             return self._failed(

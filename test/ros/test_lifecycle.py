@@ -62,6 +62,7 @@ def start():
         ({"threshold.low": "0.9"}, "threshold.low is 0.9; it must not be above threshold.high"),
         ({"device": "cuda:99"}, "cuda"),
         ({"detector.name": "simple_models:Exits"}, "SystemExit: wrong arguments"),
+        ({"detector.name": "simple_models:Interrupts"}, "KeyboardInterrupt"),
     ],
 )
 def test_what_cannot_work_fails_configure_with_the_reason_and_the_node_lives(

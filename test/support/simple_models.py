@@ -43,6 +43,11 @@ class Exits(RednessDetector):
         raise SystemExit("wrong arguments")
 
 
+class Interrupts(RednessDetector):
+    def __init__(self, checkpoint=None, device="cpu"):
+        raise KeyboardInterrupt
+
+
 class MoodyDetector(RednessDetector):
     """Fails on images whose first pixel is green."""
 
