@@ -114,7 +114,7 @@ def test_each_model_of_an_extra_is_named_with_it(street, tmp_path):
     for (kind, name), line in zip(MODELS, lines, strict=True):
         who = f"{'detector' if kind == 'detector' else 'mask generator'} {name} needs "
         assert line.startswith(f"objectomaly refine: {who}"), line
-        assert line.endswith("(in a checkout: pip install '.[paper]')"), line
+        assert line.endswith("(in a checkout: make env PROFILE=paper)"), line
 
 
 def test_a_command_of_an_extra_is_named_with_it(tmp_path):

@@ -84,7 +84,9 @@ def write_frames_bag(
         if camera is not None:
             writer.add_topic(info_topic, messages.CAMERA_INFO)
         pairs = zip(files, stamps, strict=True)
-        for file, stamp in tqdm(pairs, total=len(files), unit="frame", disable=not progress):
+        for file, stamp in tqdm(
+            pairs, total=len(files), unit="frame", disable=None if progress else True
+        ):
             data, image = _read_frame(file)
             if camera is not None and image.shape[:2] != (camera.height, camera.width):
                 raise BagError(

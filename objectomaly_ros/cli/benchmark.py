@@ -113,7 +113,7 @@ def _masks(args: argparse.Namespace) -> dict[str, Any]:
         seconds=math.inf if args.repeat else _ENOUGH_S,
         **({"slow_s": math.inf} if encoder["compiled"] else {}),
     )
-    with tqdm(total=2 * limits.repeat + 3, unit="run", dynamic_ncols=True) as bar:
+    with tqdm(total=2 * limits.repeat + 3, unit="run", dynamic_ncols=True, disable=None) as bar:
 
         def begin(what: str) -> None:
             bar.set_description(what)

@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
     pipeline = Objectomaly(detector, masks, overlap=args.overlap, residual=args.residual)
     args.out.mkdir(parents=True, exist_ok=True)
     done = failed = 0
-    with tqdm(images.items(), unit="image", desc="refining", dynamic_ncols=True) as bar:
+    with tqdm(
+        images.items(), unit="image", desc="refining", dynamic_ncols=True, disable=None
+    ) as bar:
         for name, path in bar:
             try:
                 _refine_one(pipeline, name, path, args)

@@ -28,6 +28,7 @@ from objectomaly_ros.demo.timing import Timing, read_timing
 from objectomaly_ros.files.writing import bytes_at, open_replacing
 from objectomaly_ros.runtime.environment import set_defaults
 
+_MARKER = ".objectomaly_demo"
 _OURS = ("drive", "result", "logs", "truth.npz", "latency.csv", "latency.svg", "latency.png",
          "contact_sheet.jpg", "contact_sheet.png", "summary.json", "index.html",
          "overlay.webm", "overlay.mp4", "overlay.avi")  # fmt: skip
@@ -42,11 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 something failed (its log is shown), 130 interrupted.
     """
     set_defaults()
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.topic and options.bag is None:
+        parser.error(
+            "--topic names a topic of a bag: give --bag, too (make demo BAG=... TOPIC=...)"
+        )
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
         signal.signal(number, _interrupt)
     progress = Progress()
     try:
+        if options.bag is not None and _is_replaced(options.bag, options.out):
+            raise OSError(
+                f"{options.bag} would be removed with the earlier demo in {options.out}; write "
+                "elsewhere: --out FOLDER (make demo DEMO_OUT=FOLDER)"
+            )
         folder = _prepare(options.out)
         if options.bag is None:
             seconds = options.seconds or 20.0
@@ -158,9 +169,26 @@ def _telling_frames(source: Source, stamps: Sequence[int], count: int = 8) -> li
     return list(stamps)[len(stamps) // (2 * count) :: max(1, len(stamps) // count)][:count]
 
 
+def _is_replaced(path: Path, folder: Path) -> bool:
+    ours = ((folder / name).resolve() for name in _OURS)
+    return any(path.resolve().is_relative_to(own) for own in ours)
+
+
 def _prepare(folder: Path) -> Path:
-    """Make the folder; of an earlier demo, remove only what a demo writes."""
+    """Make the folder, and remove an earlier demo from it.
+
+    Raises:
+        OSError: it holds files with the names of a demo's that no demo wrote.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / _MARKER
+    foreign = [name for name in _OURS if (folder / name).exists()]
+    if foreign and not marker.exists():
+        raise OSError(
+            f"{folder} holds {', '.join(foreign)}, and no demo wrote that; name another folder: "
+            "--out FOLDER (make demo DEMO_OUT=FOLDER)"
+        )
+    marker.touch()
     for name in _OURS:
         old = folder / name
         if old.is_dir():
@@ -177,7 +205,10 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value <= 1e6:
         raise argparse.ArgumentTypeError(f"{text} makes no sense; give a number above 0, up to 1e6")
     return value

@@ -37,7 +37,7 @@ def naming_extra(user: str) -> Iterator[None]:
         if where is None:
             raise
         if where.startswith("["):
-            command = f"'objectomaly_ros{where}' (in a checkout: pip install '.{where}')"
+            command = f"'objectomaly_ros{where}' (in a checkout: make env PROFILE=paper)"
         else:
             command = where
         raise ImportError(

@@ -56,7 +56,7 @@ def camera_status(
     unscored = scores.problem() if scores is not None else None
     level, message = DiagnosticStatus.OK, "every image is scored"
     if failed:
-        level, message = DiagnosticStatus.ERROR, f"{failed} images could not be scored"
+        level, message = DiagnosticStatus.ERROR, f"{failed} images failed, see the log"
     elif unscored is not None:
         level, message = DiagnosticStatus.WARN, unscored
     elif silent and scores is not None and scores.waiting:

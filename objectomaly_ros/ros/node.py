@@ -117,8 +117,9 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         return FAILURE
 
     def _engage(self) -> None:
-        assert self._detector is not None
         values = self._params.values
+        if self._detector is None:
+            self._detector = models.load_detector(values, self._device)
         if isinstance(self._detector, Adaptable):
             self._detector.restore()
         settings = parameters.settings(values, self._threshold())
@@ -193,8 +194,9 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         if self._outputs is not None:
             self._outputs.close()
         if self._engine is not None:
-            self._engine.close()
-            self._detector = self._engine.detector  # the engine replaces one that hangs
+            # The engine replaces a detector that hangs; one that is still at work is left to it.
+            ended = self._engine.close()
+            self._detector = self._engine.detector if ended else None
         self._engine = self._outputs = None
 
     def _unload(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import signal
 import sys
@@ -120,6 +121,7 @@ def _end(node: Any, executor: Any, spinning: threading.Thread, code: int) -> NoR
     import rclpy
 
     deadline = time.monotonic() + PATIENCE_S
+    faulthandler.dump_traceback_later(PATIENCE_S + 0.4, exit=True)  # if a lock is never released
     ended = node.stop(PATIENCE_S / 2)
     executor.shutdown(timeout_sec=0)
     spinning.join(max(0.0, deadline - time.monotonic()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from objectomaly_ros.detectors import detect
@@ -22,6 +24,9 @@ from objectomaly_ros.types import Adaptable, Detection, Detector, Image, ScoreMa
 
 OVERLOAD_S = 3.0
 """The detector is made quicker if frames are dropped for so long."""
+
+BUSY_SHARE = 0.7
+"""And if it was at work for this share of that time: else something else is too slow."""
 
 DETECTOR, LOADING = "the detector", "loading the detector"
 
@@ -70,6 +75,7 @@ class Engine:
         self._queue: FrameQueue[tuple[int, Frame]] = FrameQueue(queue_size, self._dropped, clock)
         self._handoff: Handoff[Scored] = Handoff()
         self._adapted_s = clock()
+        self._detected: deque[tuple[float, float]] = deque()  # when, and seconds that it took
         self._failures = threading.Lock()
         self.masks = MaskGeneration(generate, self._masks_failed, clock) if generate else None
         self.cameras = {name: CameraState(self._refiner(name)) for name in cameras}
@@ -77,7 +83,8 @@ class Engine:
         self._refine = FrameRefinement(self.cameras, lambda: self.settings, sink, clock).refine
         self._scoring = Stage("scoring", self._score_next, clock)
         self._refinement = Stage("refinement", self._refine_next, clock)
-        for stage in (self._scoring, self._refinement):
+        self._stages = (self._scoring, self._refinement)
+        for stage in self._stages:
             stage.start()
 
     def submit(self, frame: Frame) -> None:
@@ -98,7 +105,7 @@ class Engine:
         """Return why frames are not scored or refined; None while all is well."""
         if self._closed:
             return None
-        for watched in (self._scoring, self._refinement, self.masks):
+        for watched in (*self._stages, self.masks):
             if watched is not None and (problem := watched.problem()) is not None:
                 return problem
         return None
@@ -130,10 +137,10 @@ class Engine:
         self._closed = True
         self._queue.close()
         self._handoff.close()
-        ended = self.masks is None or self.masks.worker.close(timeout)
-        for stage in (self._scoring, self._refinement):
-            ended = stage.join(deadline - time.monotonic()) and ended
-        return ended
+        ended = [stage.join(deadline - time.monotonic()) for stage in self._stages]
+        if self.masks is not None:
+            ended.append(self.masks.worker.close(max(0.0, deadline - time.monotonic())))
+        return all(ended)
 
     def _refiner(self, camera: str) -> Refiner | None:
         return Refiner(camera, self.masks.worker, self._clock) if self.masks is not None else None
@@ -142,8 +149,7 @@ class Engine:
         self.cameras[camera].counters.dropped += 1
 
     def _tell_replaced(self, stage: Stage) -> None:
-        camera = stage.camera or next(iter(self.cameras))
-        self._failed(camera, f"{stage.problem()}: the {stage.name} thread is started again")
+        self._failed(stage.camera, f"{stage.problem()}: the {stage.name} thread is started again")
 
     def _load(self) -> bool:
         if self._reload is not None:
@@ -154,7 +160,7 @@ class Engine:
                 self._sink.error("load", f"the detector could not be loaded: {describe(error)}")
                 return False
             self._scoring.enter(None)
-            self.detector = detector
+            self.detector, self.adapted, self._adapted_s = detector, "", self._clock()
         return True
 
     def _score_next(self) -> bool:
@@ -211,33 +217,47 @@ class Engine:
         state.counters.scored += 1
         state.cas_latency.add(self._clock() - frame.received_s)
         state.detector.add(coarse_s)
+        self._detected.append((self._clock(), coarse_s))
         self._scoring.enter(None)
         wait_s = started - frame.received_s
         return Scored(number, frame, image, detection, wait_s, coarse_s, self.adapted)
 
     def _keep_up(self) -> None:
-        """Make the detector quicker if it is too slow for the cameras, for OVERLOAD_S."""
+        """Make the detector quicker if frames are dropped for OVERLOAD_S because of it."""
         detector, now = self.detector, self._clock()
+        while self._detected and self._detected[0][0] < now - OVERLOAD_S:
+            self._detected.popleft()
         overload_s = min(self._queue.overload_s(), now - self._adapted_s)
+        busy_s = sum(seconds for _, seconds in self._detected)
         if (
-            not self.settings.keep_up
+            self._closed
+            or not self.settings.keep_up
             or overload_s < OVERLOAD_S
+            or busy_s < BUSY_SHARE * OVERLOAD_S
             or not isinstance(detector, Adaptable)
-            or self._scoring.service.percentiles().p50 < self._refinement.service.percentiles().p50
         ):
             return
         self._adapted_s = now
-        if step := detector.step_down():
-            self.adapted = step
+        self._scoring.enter(DETECTOR)
+        try:
+            step = detector.step_down()
+        except Exception as error:
+            self._adapted_s = math.inf  # not again
+            step, text = None, f"the detector could not be made quicker: {describe(error)}"
+            self._sink.warn("keep_up failed", text)
+        self._scoring.enter(None)
+        if step:
+            self.adapted += f", {step}" if self.adapted else step
             self._sink.warn(
-                "keep_up",
+                f"keep_up {step}",
                 f"frames are dropped: the detector is made quicker ({step}) until the node is "
                 "activated again; detector.keep_up: false leaves it as it is",
             )
 
     def _failed(self, camera: str, text: str) -> None:
-        with self._failures:  # of both threads
-            self.cameras[camera].counters.failed += 1
+        if camera in self.cameras:  # "" if there is no frame, with cameras that have names
+            with self._failures:  # of both threads
+                self.cameras[camera].counters.failed += 1
         self.last_error = self._clock(), text
         self._sink.error(f"failed {camera}", text)
 

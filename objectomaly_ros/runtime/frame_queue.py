@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 INTERVAL_S = 0.5
-"""The queue is standing if no frame of so long a time waited briefly; of `size` frames' service
-time, if that is longer, so that a burst passes."""
+"""The queue is standing if no frame of so long a time waited briefly; or of the service time of
+all frames that fit, if that is longer, so that a burst passes."""
 
 LEAST_WAIT_S = 0.03
 """Frames that wait for less have not waited."""
@@ -118,7 +118,7 @@ class FrameQueue(Generic[T]):
 
     def _watch(self, wait_s: float, now: float) -> None:
         """Note how long the next frame waited, 0 if `get` found the queue empty."""
-        interval_s = max(INTERVAL_S, self._size * self._service_s)
+        interval_s = max(INTERVAL_S, len(self._lanes) * self._size * self._service_s)
         self._waits.append((now, wait_s))
         while self._waits[0][0] < now - interval_s:
             self._waits.popleft()

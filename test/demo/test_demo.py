@@ -90,6 +90,7 @@ def test_only_what_a_demo_wrote_is_removed(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "result").mkdir()
     (tmp_path / "result" / "old").write_text("")
+    (tmp_path / ".objectomaly_demo").touch()
     main(["--out", str(tmp_path), "--bag", str(tmp_path / "nothing")])
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert not (tmp_path / "result").exists()
@@ -100,3 +101,37 @@ def test_impossible_seconds_are_refused(wrong, capsys):
     with pytest.raises(SystemExit):
         main(["--seconds", wrong])
     assert "above 0" in capsys.readouterr().err
+
+
+def test_a_bag_that_the_demo_would_remove_is_kept(tmp_path, capsys):
+    out = tmp_path / "out"
+    bag = out / "drive" / "drive.mcap"
+    bag.parent.mkdir(parents=True)
+    bag.write_bytes(b"mine")
+    assert main(["--out", str(out), "--bag", str(bag)]) == 1
+    assert "would be removed with the earlier demo" in capsys.readouterr().err
+    assert bag.read_bytes() == b"mine"
+
+
+def test_files_that_no_demo_wrote_are_kept(tmp_path, capsys):
+    own = tmp_path / "logs" / "own.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    assert main(["--out", str(tmp_path), "--seconds", "1"]) == 1
+    assert "holds logs, and no demo wrote that" in capsys.readouterr().err
+    assert own.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--rate", "abc"], "abc makes no sense; give a number above 0"),
+        (["--rate", "1e300"], "1e300 makes no sense; give a number above 0, up to 1e6"),
+        (["--topic", "/x"], "--topic names a topic of a bag: give --bag, too"),
+    ],
+)
+def test_wrong_arguments_say_what_is_right(arguments, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err

@@ -13,7 +13,7 @@ from objectomaly_ros.models.extras import naming_extra
         (
             "torch.nn",
             "detector rpl needs torch, which is not installed: pip install "
-            "'objectomaly_ros[paper]' (in a checkout: pip install '.[paper]')",
+            "'objectomaly_ros[paper]' (in a checkout: make env PROFILE=paper)",
         ),
         (
             "rosbags",

@@ -199,7 +199,7 @@ def test_requests_that_make_no_sense_are_refused_and_the_node_goes_on(start):
     ("moment", "parameters", "sign"),
     [
         ("loading detector", {"detector.name": "simple_models:SlowToLoad"}, signal.SIGINT),
-        ("starting mask", {"masks.name": "simple_models:SlowToLoadMasks"}, signal.SIGINT),
+        ("loading mask", {"masks.name": "simple_models:SlowToLoadMasks"}, signal.SIGINT),
         ("active on", {}, signal.SIGINT),
         ("active on", {}, signal.SIGTERM),
     ],

@@ -704,6 +704,59 @@ def test_a_detector_that_is_too_slow_for_long_is_made_quicker(run, keep_up):
         assert sink.results[0].adapted == ""
     overload(engine, sink, detector, now, 10)
     assert (detector.size, len(sink.warnings)) == ((1, 2) if keep_up else (3, 0))
+    assert engine.adapted == ("size 3 -> 2, size 2 -> 1" if keep_up else "")
+    for _ in range(5):
+        detector.go.release()
+
+
+def test_a_detector_that_is_not_what_is_slow_is_left_alone(run):
+    now = [0.0]
+
+    class Quick(Heavy):
+        def detect(self, image):
+            return RednessDetector.detect(self, image)
+
+    detector = Quick()
+    engine, sink = run(detector, clock=lambda: now[0], queue_size=2)
+    decode, entered, go = sink.decode, threading.Semaphore(0), threading.Semaphore(0)
+
+    def slow(frame):
+        entered.release()
+        assert go.acquire(timeout=60)
+        return decode(frame)
+
+    sink.decode = slow
+    engine.submit(Frame("", 0.0, 0.0, picture()))
+    assert entered.acquire(timeout=60)
+    for _ in range(50):
+        for _ in range(2):
+            now[0] += 0.1
+            engine.submit(Frame("", now[0], now[0], picture()))
+        go.release()
+        assert sink.done.acquire(timeout=60)
+        assert entered.acquire(timeout=60)
+    assert engine.cameras[""].counters.dropped > 30
+    assert (detector.size, engine.adapted) == (3, "")
+    for _ in range(5):
+        go.release()
+
+
+def test_a_detector_that_fails_to_become_quicker_goes_on(run):
+    class Stubborn(Heavy):
+        def step_down(self):
+            self.size -= 1
+            raise RuntimeError("no smaller size")
+
+    now, detector = [0.0], Stubborn()
+    engine, sink = run(detector, clock=lambda: now[0], queue_size=2)
+    engine.submit(Frame("", 0.0, 0.0, picture()))
+    assert detector.entered.acquire(timeout=60)
+    overload(engine, sink, detector, now, 10)
+    assert detector.size == 2, "it is asked once"
+    assert sink.warnings == [
+        "the detector could not be made quicker: RuntimeError: no smaller size"
+    ]
+    assert engine.problem() is None
     for _ in range(5):
         detector.go.release()
 

@@ -143,6 +143,19 @@ def test_two_cameras_share_an_overloaded_detector():
     assert set(cameras) == {"left", "right"}
 
 
+@pytest.mark.parametrize(("cameras", "service_s"), [(2, 0.1), (3, 0.1), (4, 0.05), (6, 0.05)])
+def test_a_burst_of_every_camera_loses_nothing(cameras, service_s):
+    lane = Lane(4)
+    for burst in range(6):
+        lane.now = 10.0 * burst
+        for k in range(4 * cameras):
+            lane.queue.put(f"{k % cameras}", k)
+        for _ in range(4 * cameras):
+            lane.queue.get()
+            lane.now += service_s
+    assert lane.dropped == []
+
+
 def test_get_waits_for_a_frame():
     lane, taken = Lane(1), []
     reader = threading.Thread(target=lambda: taken.append(lane.queue.get()))

@@ -37,6 +37,7 @@ def served(sam, make_sam, monkeypatch, tmp_path):
     thread.start()
     ours.send(MaskGeneratorSpec("sam_vit_b", str(path), "cpu", options(PARAMETER)))
     assert ours.recv() is None, "the generator did not load"
+    assert isinstance(ours.recv(), KeyframeMasks)  # of its first picture, of noise
     yield ours
     ours.close()
     thread.join()
