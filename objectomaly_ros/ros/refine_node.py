@@ -42,6 +42,10 @@ _MAIN = ("detector.name", "detector.checkpoint", "masks.name", "device", "image_
          "min_area", "roi.mode", "points.base_frame", "points.camera_height")  # fmt: skip
 
 
+WATCHDOG_S = 10.0
+"""After a signal, the process ends by then at the latest, with the stacks of its threads."""
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the node until a signal, and end the process.
 
@@ -121,7 +125,8 @@ def _end(node: Any, executor: Any, spinning: threading.Thread, code: int) -> NoR
     import rclpy
 
     deadline = time.monotonic() + PATIENCE_S
-    faulthandler.dump_traceback_later(PATIENCE_S + 0.4, exit=True)  # if a lock is never released
+    with suppress(Exception):  # stderr may be closed
+        faulthandler.dump_traceback_later(WATCHDOG_S, exit=True)
     ended = node.stop(PATIENCE_S / 2)
     executor.shutdown(timeout_sec=0)
     spinning.join(max(0.0, deadline - time.monotonic()))
