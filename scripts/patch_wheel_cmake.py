@@ -15,7 +15,7 @@ import numpy as np
 STALE = (
     (r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+", sysconfig.get_paths()["include"]),
     (
-        r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/_?core/include",
+        r"/[^\s;\"]+/site-packages/numpy/_?core/include",
         np.get_include(),
     ),
 )
@@ -29,6 +29,7 @@ def main() -> None:
         for pattern, replacement in STALE:
             after = re.sub(pattern, replacement, after)
         if after != before:
+            path.unlink()  # uv links files to its cache, which other environments share
             path.write_text(after, encoding="utf-8")
             changed += 1
     print(f"pointed {changed} CMake files of the ROS wheels at {sys.prefix}")
