@@ -44,7 +44,7 @@ def values(status):
     ("found", "level", "told"),
     [
         (state(received=10, scored=10), DiagnosticStatus.OK, "every image is scored"),
-        (state(received=10, failed=2), DiagnosticStatus.ERROR, "2 images could not be scored"),
+        (state(received=10, failed=2), DiagnosticStatus.ERROR, "2 images failed, see the log"),
         (state(received=10, rejected=3), DiagnosticStatus.WARN, "3 images refused"),
         (state(received=10, dropped=4), DiagnosticStatus.WARN, "4 images dropped"),
         (
