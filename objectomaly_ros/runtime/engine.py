@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from objectomaly_ros.detectors import detect
 from objectomaly_ros.obstacles.stage import ObstacleStage
@@ -27,6 +28,8 @@ OVERLOAD_S = 3.0
 
 BUSY_SHARE = 0.7
 """And if it was at work for this share of that time: else something else is too slow."""
+
+T = TypeVar("T")
 
 DETECTOR, LOADING = "the detector", "loading the detector"
 
@@ -167,10 +170,9 @@ class Engine:
         if (taken := self._queue.get()) is None:
             return False
         number, frame = taken
-        scored: list[Scored] = []
-        self._attempt(self._scoring, frame, lambda: scored.append(self._score(number, frame)))
-        for one in scored:
-            self._handoff.put(one)
+        scored = self._attempt(self._scoring, frame, lambda: self._score(number, frame))
+        if scored is not None:
+            self._handoff.put(scored)
         self._keep_up()
         return True
 
@@ -182,11 +184,15 @@ class Engine:
         )
         return True
 
-    def _attempt(self, stage: Stage, frame: Frame, work: Callable[[], None]) -> None:
-        """Do the work of a stage for one frame; nothing that it does may end the others."""
+    def _attempt(self, stage: Stage, frame: Frame, work: Callable[[], T]) -> T | None:
+        """Do the work of a stage for one frame; nothing that it does may end the others.
+
+        Returns:
+            The result of `work`; None if it failed.
+        """
         began = self._clock()
         try:
-            work()
+            result = work()
         except ReplacedError:
             raise
         except BaseException as error:
@@ -197,9 +203,10 @@ class Engine:
                 self._sink.warn(f"rejected {frame.camera}", str(error))
             else:
                 self._failed(frame.camera, f"{step} failed: {describe(error)}")
-        else:
-            stage.enter(None)
-            stage.service.add(self._clock() - began)
+            return None
+        stage.enter(None)
+        stage.service.add(self._clock() - began)
+        return result
 
     def _score(self, number: int, frame: Frame) -> Scored:
         camera, started, state = frame.camera, self._clock(), self.cameras[frame.camera]
