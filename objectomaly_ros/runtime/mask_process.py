@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
@@ -83,7 +84,7 @@ class MaskProcess:
     def start(self) -> None:
         """Start the process. It loads the generator, and makes the masks of a first picture."""
         self._spawn()
-        self._ask(self._source, None)
+        self._send(self._source, "it starts")
 
     def wait(self) -> None:
         """Wait until the generator is loaded and has made its first masks.
@@ -91,7 +92,7 @@ class MaskProcess:
         Raises:
             MaskGeneratorError: it does not load; the message is the loader's.
         """
-        answer = self._ask(None, "loading the mask generator")
+        answer = self._answer("loading the mask generator")
         if isinstance(answer, Failure):
             self._end()
             raise MaskGeneratorError(answer.text)
@@ -100,7 +101,7 @@ class MaskProcess:
 
     def _warm_up(self) -> None:
         """Take the answer on the first masks, good or bad."""
-        self._ask(None, "making the first masks")
+        self._answer("making the first masks")
         self._warm = True
 
     def generate(self, image: Image, score: ScoreMap) -> KeyframeMasks:
@@ -115,7 +116,9 @@ class MaskProcess:
                 self._restart()
             if not self._warm:
                 self._warm_up()
-            answer = self._ask((image, score), "generating masks")
+            began = self._clock()
+            self._send((image, score), "generating masks")
+            answer = self._answer("generating masks", began)
             if not isinstance(answer, KeyframeMasks):
                 self._failures += 1
                 if self._failures % FAILURES_IN_A_ROW == 0:
@@ -173,24 +176,29 @@ class MaskProcess:
             ours.close()
             theirs.close()
 
-    def _ask(self, question: object | None, task: str | None) -> object:
-        """Send a question, unless it is None, and return the answer; None asks for none."""
-        connection = self._connection
-        began = self._clock()
-        try:
-            if connection is None:
-                raise EOFError
-            if question is not None:
-                connection.send(question)
-            if task is None:
-                return None
+    def _send(self, question: object, task: str) -> None:
+        with self._line(task) as connection:
+            connection.send(question)
+
+    def _answer(self, task: str, began: float | None = None) -> object:
+        """Wait for an answer; the time limit counts from `began`, by default from now."""
+        began = self._clock() if began is None else began
+        with self._line(task) as connection:
             while not connection.poll(_TICK_S):
                 self._watch(began, task)
             answer = connection.recv()
             self._watch(began, task)
             return answer
+
+    @contextmanager
+    def _line(self, task: str) -> Iterator[Connection]:
+        """Give the connection; end the process if it does not respond, and say why it ended."""
+        try:
+            if self._connection is None:
+                raise EOFError
+            yield self._connection
         except BlockingIOError:
-            self._give_up(f"the mask process does not respond while {task or 'it starts'}")
+            self._give_up(f"the mask process does not respond while {task}")
         except (EOFError, OSError):
             reason = self._obituary()
             self._end()
