@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shutil
 import signal
 import sys
@@ -84,12 +83,12 @@ def _announce(
     what: str, frames: int, seconds: float, options: argparse.Namespace, rendered: int = 0
 ) -> None:
     """Say what happens, and about how long it takes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = report.usable_cores()
     estimate = (
-        rendered * _RENDER_S / (cores or 1)
+        rendered * _RENDER_S / cores
         + _START_S
         + seconds / options.rate
-        + frames * _DRAW_S * (1 if (cores or 1) > 1 else 1.5)
+        + frames * _DRAW_S * (1 if cores > 1 else 1.5)
     )
     print(
         f"{what}, replays it through the real node at {options.rate:g} times its pace, and writes "

@@ -49,6 +49,11 @@ def summarise(
     return finite(summary)  # type: ignore[no-any-return]
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def processor() -> str:
     """Return the processor's name and the cores that this process may use."""
     name = platform.processor() or platform.machine()
@@ -57,7 +62,7 @@ def processor() -> str:
     except OSError:
         lines = []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), name)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     return f"{cores} core{'' if cores == 1 else 's'} of {name}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from objectomaly_ros.models.extras import naming_extra
 
@@ -17,7 +17,7 @@ trained ones, bfloat16 moves scores by at most 4 % of their range on average, fl
 (`test/detectors`). Both are faster than float32 on a GPU, and on a CPU with AVX-512 BF16 or AMX;
 on other CPUs a frame takes minutes instead of seconds."""
 
-_PRECISIONS = ("float32", "float16", "bfloat16")
+_PRECISIONS = get_args(Precision)
 
 
 def has_cuda() -> bool:
