@@ -11,7 +11,6 @@ its own. Run it on a quiet machine.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 
 from objectomaly_ros.demo.drive.render import RenderedDrive
 from objectomaly_ros.types import Image
+from tools.benchmarks.node_run import running_node
 from tools.command import parser, run
 
 PICTURES = 50
@@ -72,18 +72,9 @@ def node_ms(images: list[Image], rate: float, seconds: float) -> dict[str, float
     """Return milliseconds of processor time per frame of the node and of its mask process."""
     import array
 
-    import rclpy
     from objectomaly_ros.msg import ObstacleArray
-    from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image as ImageMessage
 
-    command = [sys.executable, "-m", "objectomaly_ros.ros.refine_node"]
-    node_process = subprocess.Popen([*command, "--ros-args", "-p", "device:=cpu"])
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    checker = rclpy.create_node("frame_cost", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(checker)
     received = {"score": 0, "mask": 0, "obstacles": 0}
 
     def count(topic: str) -> Any:
@@ -92,18 +83,16 @@ def node_ms(images: list[Image], rate: float, seconds: float) -> dict[str, float
 
         return take
 
-    for topic, kind in (
-        ("score", ImageMessage),
-        ("mask", ImageMessage),
-        ("obstacles", ObstacleArray),
-    ):
-        checker.create_subscription(kind, f"/objectomaly/{topic}", count(topic), 10, raw=True)
-    publisher = checker.create_publisher(ImageMessage, "image", 10)
-    try:
-        while not publisher.get_subscription_count():
-            if node_process.poll() is not None:
-                raise SystemExit("the node ended before it was ready, see above")
-            time.sleep(0.1)
+    with running_node("frame_cost", ["device:=cpu"]) as node:
+        for topic, kind in (
+            ("score", ImageMessage),
+            ("mask", ImageMessage),
+            ("obstacles", ObstacleArray),
+        ):
+            path = f"/objectomaly/{topic}"
+            node.checker.create_subscription(kind, path, count(topic), 10, raw=True)
+        publisher = node.checker.create_publisher(ImageMessage, "image", 10)
+        node.wait_until(publisher.get_subscription_count)
         messages = []
         for image in images:
             height, width = image.shape[:2]
@@ -116,29 +105,24 @@ def node_ms(images: list[Image], rate: float, seconds: float) -> dict[str, float
             began, count = time.monotonic(), round(seconds * rate)
             for k in range(count):
                 while (wait := began + k / rate - time.monotonic()) > 0:
-                    executor.spin_once(timeout_sec=wait)
+                    node.executor.spin_once(timeout_sec=wait)
                 stamp = time.time_ns()
                 message = messages[k % len(messages)]
                 message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
                 publisher.publish(message)
             end = time.monotonic() + 0.5
             while time.monotonic() < end:
-                executor.spin_once(timeout_sec=0.1)
+                node.executor.spin_once(timeout_sec=0.1)
 
         play(5.0)
-        pids = {"node": node_process.pid}
-        pids.update(("mask process", pid) for pid in children(node_process.pid))
+        pids = {"node": node.process.pid}
+        pids.update(("mask process", pid) for pid in children(node.process.pid))
         before, scores = {name: processor_s(pid) for name, pid in pids.items()}, received["score"]
         play(seconds)
         frames = received["score"] - scores
         after = {name: processor_s(pid) for name, pid in pids.items()}
         print(f"{frames} of {round(seconds * rate)} frames scored, received {received}")
-        node_process.send_signal(signal.SIGINT)
-        node_process.wait(10)
-    finally:
-        node_process.kill()
-        executor.shutdown()
-        context.try_shutdown()
+        node.interrupt()
     return {name: 1000 * (after[name] - before[name]) / frames for name in pids}
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.types import Image, Masks, ScoreMap
+from tools.benchmarks.node_run import running_node
 from tools.command import parser, run
 
 KEYFRAME_S = 2.0
@@ -170,19 +170,10 @@ def _picture(width: int, height: int, k: int) -> npt.NDArray[np.uint8]:
 
 def measure(arguments: argparse.Namespace, *parameters: str) -> Report:
     """Run node, publisher and checker once, the node with these parameters."""
-    import rclpy
     from objectomaly_ros.msg import RefinementStatus
-    from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image as ImageMessage
 
-    command = [sys.executable, "-m", "objectomaly_ros.ros.refine_node", "--ros-args"]
-    for parameter in (f"detector.name:={arguments.detector}", *parameters):
-        command += ["-p", parameter]
-    node_process = subprocess.Popen(command)
     report = Report()
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    checker = rclpy.create_node("soak_checker", context=context)
 
     def take(seen: dict[int, float], message: Any) -> None:
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
@@ -196,28 +187,18 @@ def measure(arguments: argparse.Namespace, *parameters: str) -> Report:
             report.mask_age.append(message.mask_age)
 
     base = "/objectomaly"
-    checker.create_subscription(
-        ImageMessage, f"{base}/coarse_score", lambda m: take(report.coarse, m), 10
-    )
-    checker.create_subscription(ImageMessage, f"{base}/score", lambda m: take(report.scores, m), 10)
-    checker.create_subscription(RefinementStatus, f"{base}/status", status, 10)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(checker)
-    spinning = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    spinning.start()
-    while not checker.count_publishers(f"{base}/score"):
-        if node_process.poll() is not None:
-            raise SystemExit("the node ended before it was ready, see above")
-        time.sleep(0.1)
-    try:
-        report.stamps = _watch(arguments, node_process.pid, report)
+    parameters = (f"detector.name:={arguments.detector}", *parameters)
+    with running_node("soak_checker", parameters) as run:
+        subscribe = run.checker.create_subscription
+        subscribe(ImageMessage, f"{base}/coarse_score", lambda m: take(report.coarse, m), 10)
+        subscribe(ImageMessage, f"{base}/score", lambda m: take(report.scores, m), 10)
+        subscribe(RefinementStatus, f"{base}/status", status, 10)
+        spinning = threading.Thread(target=_spin, args=(run.executor,), daemon=True)
+        spinning.start()
+        run.wait_until(lambda: run.checker.count_publishers(f"{base}/score") > 0)
+        report.stamps = _watch(arguments, run.process.pid, report)
         time.sleep(1.0)
-        node_process.send_signal(signal.SIGINT)
-        node_process.wait(10)
-    finally:
-        node_process.kill()
-    executor.shutdown()
-    context.try_shutdown()
+        run.interrupt()
     report.unknown = len((report.coarse.keys() | report.scores.keys()) - report.stamps)
     return report
 
