@@ -20,12 +20,14 @@ class CameraModel:
         fx, fy: focal lengths in pixels.
         cx, cy: principal point in pixels; (0, 0) is the centre of the upper left pixel.
         width, height: size of the calibrated image in pixels.
-        distortion: coefficients D in the order of the message; empty or zeros for none.
+        distortion: coefficients D in the order of the message. Trailing zeros do not count,
+            and missing coefficients are zero.
         distortion_model: `plumb_bob`, `rational_polynomial` (OpenCV's pinhole models), or
-            `equidistant` (also called `fisheye`; Kannala and Brandt, 4 coefficients).
+            `equidistant` (also called `fisheye`; Kannala and Brandt, 4 coefficients); any other
+            name without coefficients.
 
     Raises:
-        ValueError: numbers of no calibrated camera, or an unknown distortion model.
+        ValueError: numbers of no calibrated camera, or coefficients of an unknown model.
     """
 
     fx: float
@@ -44,17 +46,7 @@ class CameraModel:
                 f"fx, fy, cx, cy = {numbers}: the camera is not calibrated; calibrate it, or "
                 "publish a camera_info with its numbers"
             )
-        if self.distortion_model not in _PINHOLE + _FISHEYE:
-            raise ValueError(
-                f"distortion model {self.distortion_model!r} is not known; "
-                "use plumb_bob, rational_polynomial or equidistant, or rectify the image"
-            )
-        allowed = (0, 4) if self.distortion_model in _FISHEYE else (0, 4, 5, 8, 12, 14)
-        if len(self.distortion) not in allowed:
-            raise ValueError(
-                f"distortion model {self.distortion_model!r} has {len(self.distortion)} "
-                f"coefficients; it takes {' or '.join(map(str, allowed))}"
-            )
+        _coefficients(self.distortion_model, self.distortion)
 
     @classmethod
     def from_camera_info(
@@ -102,15 +94,41 @@ class CameraModel:
         """
         points = np.asarray(pixels, np.float64).reshape(-1, 1, 2)
         matrix = np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
-        if not len(points) or not any(self.distortion):
+        lens = np.array(_coefficients(self.distortion_model, self.distortion))
+        if not len(points) or not len(lens):
             plane = (points.reshape(-1, 2) - matrix[:2, 2]) / [self.fx, self.fy]
-        elif self.distortion_model in _FISHEYE:
-            found = cv2.fisheye.undistortPoints(points, matrix, np.array(self.distortion))
+        elif _spelled(self.distortion_model) in _FISHEYE:
+            found = cv2.fisheye.undistortPoints(points, matrix, lens)
             plane = found.reshape(-1, 2)
             plane = np.where(np.abs(plane) < 1e3, plane, np.nan)
         else:
-            plane = _undistort(points, matrix, np.array(self.distortion))
+            plane = _undistort(points, matrix, lens)
         return np.column_stack([plane, np.ones(len(plane))])
+
+
+def _spelled(model: str) -> str:
+    return model.strip().lower().replace(" ", "_")
+
+
+def _coefficients(model: str, given: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the coefficients in a count that OpenCV takes; () if all are zero."""
+    used = len(given)
+    while used and given[used - 1] == 0:
+        used -= 1
+    if not used:
+        return ()
+    if _spelled(model) not in _PINHOLE + _FISHEYE:
+        raise ValueError(
+            f"distortion model {model!r} is not known; "
+            "use plumb_bob, rational_polynomial or equidistant, or rectify the image"
+        )
+    counts = (4,) if _spelled(model) in _FISHEYE else (4, 5, 8, 12, 14)
+    if used > counts[-1]:
+        raise ValueError(
+            f"distortion model {model!r} has {used} coefficients; it takes at most {counts[-1]}"
+        )
+    count = next(count for count in counts if count >= used)
+    return (*given[:used], *[0.0] * (count - used))
 
 
 def _undistort(

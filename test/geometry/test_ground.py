@@ -154,8 +154,9 @@ def test_camera_info_is_read_by_its_fields():
     [
         ({"fx": 0.0}, "calibrat"),
         ({"cx": np.nan}, "calibrat"),
-        ({"distortion_model": "banana"}, "banana"),
-        ({"distortion": (0.1, 0.2)}, "2 coefficients"),
+        ({"distortion": (0.1,), "distortion_model": "banana"}, "'banana' is not known"),
+        ({"distortion": (0.1, 0.0), "distortion_model": "Brown Conrady"}, "'Brown Conrady' is not"),
+        ({"distortion": (0.1,) * 15}, "15 coefficients; it takes at most 14"),
         ({"distortion": (0.1,) * 5, "distortion_model": "equidistant"}, "5 coefficients"),
     ],
 )
@@ -163,6 +164,43 @@ def test_a_camera_that_cannot_be_is_refused(changes, message):
     numbers = {"fx": 520.0, "fy": 515.0, "cx": 322.3, "cy": 181.7, "width": 640, "height": 360}
     with pytest.raises(ValueError, match=message):
         CameraModel(**{**numbers, **changes})
+
+
+@pytest.mark.parametrize(
+    "model", ["none", "pinhole", "Brown Conrady", "", "plumb_bob", "equidistant", "ftheta"]
+)
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 6, 12, 40])
+def test_zero_distortion_is_a_pinhole_by_any_name_and_in_any_number(model, count):
+    numbers = {"fx": 520.0, "fy": 515.0, "cx": 322.3, "cy": 181.7, "width": 640, "height": 360}
+    pinhole = CameraModel(**numbers)
+    named = CameraModel(**numbers, distortion=(0.0,) * count, distortion_model=model)
+    corners = [[0.0, 0.0], [639.0, 359.0]]
+    np.testing.assert_array_equal(named.rays(corners), pinhole.rays(corners))
+    assert ground_points(corners, named.resized(320, 180), CameraPose(1.5)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "filled"),
+    [
+        ("plumb_bob", (-0.2, 0.05), (-0.2, 0.05, 0, 0)),
+        ("plumb_bob", (-0.2, 0.05, 0.001), (-0.2, 0.05, 0.001, 0)),
+        ("plumb_bob", (-0.2, 0.05, 0.001, 0.002, 0.01, 0.0), (-0.2, 0.05, 0.001, 0.002, 0.01)),
+        ("plumb_bob", (-0.2, 0.05, 0, 0, 0, 0.02), (-0.2, 0.05, 0, 0, 0, 0.02, 0, 0)),
+        ("Plumb Bob", (-0.2, 0.05, 0, 0, 0), (-0.2, 0.05, 0, 0, 0)),
+        ("equidistant", (0.03, -0.01), (0.03, -0.01, 0, 0)),
+        ("equidistant", (0.03, -0.01, 0.004, -0.001, 0.0), (0.03, -0.01, 0.004, -0.001)),
+    ],
+)
+def test_missing_coefficients_are_zero_and_zeros_too_many_do_not_count(model, given, filled):
+    numbers = {"fx": 520.0, "fy": 515.0, "cx": 322.3, "cy": 181.7, "width": 640, "height": 360}
+    corners = np.array([[[0.0, 0.0]], [[639.0, 359.0]]])
+    matrix = np.array([[520.0, 0, 322.3], [0, 515.0, 181.7], [0, 0, 1]])
+    camera = CameraModel(**numbers, distortion=given, distortion_model=model)
+    solid = camera.rays(corners.reshape(-1, 2))[:, None]
+    project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
+    still = np.zeros((1, 3))
+    pixels, _ = project(solid, still, still, matrix, np.array(filled))
+    np.testing.assert_allclose(pixels, corners, atol=1e-3)
 
 
 def test_a_pose_that_cannot_be_is_refused():

@@ -122,7 +122,7 @@ def test_without_camera_info_nothing_is_known(poses):
         ({"d": [float("inf")] * 5}, "no camera has"),
         ({"k": [float("nan")] * 9}, "no camera has"),
         ({"d": [0.1] * 100_000}, "100000 coefficients"),
-        ({"distortion_model": "unheard_of"}, "unheard_of"),
+        ({"distortion_model": "unheard_of", "d": [0.1]}, "unheard_of"),
     ],
 )
 def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
