@@ -72,7 +72,7 @@ class Camera:
         if comes_by_topic(values()):
             topic = node.resolve_topic_name(f"{prefix}score_in")
             self.scores = ScoreInput(topic, self._max_pixels, log.warn)
-        self._geometry = CameraGeometry(self._info_topic, poses, log.warn)
+        self.geometry = CameraGeometry(self._info_topic, poses, log.warn)
         self._poses = poses
         self._subscriptions: list[Any] = []
         self.lost = 0
@@ -116,7 +116,7 @@ class Camera:
         kind = CompressedImage if self._compressed else ImageMessage
         self._subscriptions = [
             self._subscription(kind, self.topic, image),
-            self._subscription(CameraInfo, self._info_topic, self._geometry.take),
+            self._subscription(CameraInfo, self._info_topic, self.geometry.take),
         ]
         if self.scores is not None:
             self._subscriptions.append(
@@ -190,7 +190,7 @@ class Camera:
         self._publish_image("score", frame, result.refined.score, "32FC1")
         contacts = None
         if result.obstacles is not None:
-            contacts = self._geometry.contacts(result.obstacles, header)
+            contacts = self.geometry.contacts(result.obstacles, header)
             self._publish_obstacles(result, result.obstacles, contacts)
         if self._wanted("overlay"):
             self._publish_image("overlay", frame, self._draw(result, contacts), "rgb8")

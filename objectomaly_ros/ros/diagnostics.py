@@ -70,6 +70,8 @@ def camera_status(
     elif dropped:
         level = DiagnosticStatus.WARN
         message = f"{dropped} images dropped: the detector is slower than the camera"
+    elif camera.geometry.blind is not None:
+        level, message = DiagnosticStatus.WARN, camera.geometry.blind
     return _status(
         level,
         name,
@@ -88,6 +90,7 @@ def camera_status(
             "images malformed": counters.rejected,
             "images failed": counters.failed,
             "images lost before the node": camera.lost,
+            "camera pose": camera.geometry.origin,
             **(scores.counts() if scores is not None else {}),
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -30,6 +31,24 @@ except ImportError:  # not on PyPI
 HUGE = 1e9  # pixels and coefficients of a calibration stay far below
 
 
+STEEP = 0.7
+"""A view direction with a larger part upwards is no road camera's, but a body frame's z axis."""
+
+
+@dataclass(frozen=True)
+class FoundPose:
+    """Pose of a camera.
+
+    Attributes:
+        origin: source of the pose, for diagnostics.
+        problem: why the pose may be wrong; None if it is as it should be.
+    """
+
+    pose: CameraPose | Transform
+    origin: str
+    problem: str | None = None
+
+
 class PoseSource:
     """Poses of cameras in the base frame: from TF, else from parameters."""
 
@@ -50,28 +69,51 @@ class PoseSource:
         """Largest distance of ground points, in metres."""
         return float(self._values()["points.max_range"])
 
-    def pose(self, frame_id: str, stamp: Any) -> CameraPose | Transform:
+    def pose(self, frame_id: str, stamp: Any) -> FoundPose:
         """Return the pose of the camera with the optical frame `frame_id` at `stamp`."""
-        if self._buffer is not None and frame_id:
-            for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
-                try:
-                    found = self._buffer.lookup_transform(self.base_frame, frame_id, time)
-                    move, turn = found.transform.translation, found.transform.rotation
-                    return transform_from_quaternion(
-                        (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
-                    )
-                except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
-                    continue
+        if self._buffer is None:
+            return self._of_parameters("tf2_ros is not installed")
+        frame, base = frame_id.lstrip("/"), self.base_frame
+        if not frame:
+            return self._of_parameters("the images have no frame_id, so TF cannot tell their pose")
+        for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
+            try:
+                found = self._buffer.lookup_transform(base, frame, time)
+                move, turn = found.transform.translation, found.transform.rotation
+                transform = transform_from_quaternion(
+                    (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+                )
+            except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
+                continue
+            problem = None
+            if frame != frame_id:
+                problem = (
+                    f"frame_id {frame_id!r} begins with a slash, which TF refuses: {frame!r} taken"
+                )
+            return FoundPose(transform, f"TF {base} <- {frame}", problem)
+        return self._of_parameters(
+            f"TF has no transform from {frame!r} to {base!r} "
+            f"(ros2 run tf2_ros tf2_echo {base} {frame} tells why)"
+        )
+
+    def _of_parameters(self, reason: str) -> FoundPose:
         values = self._values()
-        return CameraPose(
-            values["points.camera_height"],
-            values["points.camera_pitch"],
-            values["points.camera_roll"],
+        pose = CameraPose(*(values[f"points.camera_{key}"] for key in ("height", "pitch", "roll")))
+        origin = f"parameters: height {pose.height} m, pitch {pose.pitch}, roll {pose.roll} rad"
+        return FoundPose(
+            pose,
+            f"{origin} ({reason})",
+            f"{reason}: the camera's pose is that of the {origin}. Publish the transform, or set "
+            "points.camera_height, points.camera_pitch and points.camera_roll",
         )
 
 
 class CameraGeometry:
-    """Projects the contact edges of one camera's obstacles onto the ground."""
+    """Projects the contact edges of one camera's obstacles onto the ground.
+
+    Attributes:
+        blind: why the camera cannot see the ground; None if it can.
+    """
 
     def __init__(self, topic: str, poses: PoseSource, warn: Callable[[str, str], None]) -> None:
         self._topic = topic
@@ -79,6 +121,15 @@ class CameraGeometry:
         self._warn = warn
         self._info: CameraInfo | None = None
         self._model: CameraModel | None = None
+        self._found: FoundPose | None = None
+        self.blind: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Source of the newest pose, for diagnostics."""
+        if self._model is None:
+            return f"not used: no usable CameraInfo on {self._topic}"
+        return "not used yet" if self._found is None else self._found.origin
 
     def take(self, info: CameraInfo) -> None:
         """Take a CameraInfo; warn of impossible ones."""
@@ -111,16 +162,37 @@ class CameraGeometry:
         limit, contacts = self._poses.max_range, []
         try:
             model = self._model.resized(width, height)
-            pose = self._poses.pose(header.frame_id, header.stamp)
+            found = self._poses.pose(header.frame_id, header.stamp)
             for region in obstacles.regions:
-                points = ground_points(region.contact, model, pose, max_range=limit)
+                points = ground_points(region.contact, model, found.pose, max_range=limit)
                 nearest = nearest_contact(points)
                 contacts.append(Contact(points, *nearest) if nearest else Contact(points))
+            self._check(found, model, header.frame_id, any(len(c.points) for c in contacts))
         except (ValueError, ArithmeticError, cv2.error) as error:
             text = f"{self._topic} and the pose give no ranges: {error}"
             self._warn(f"contacts {self._topic}", text)
             return None
         return contacts
+
+    def _check(self, found: FoundPose, model: CameraModel, frame: str, hit: bool) -> None:
+        """Warn of a pose that is not the camera's, once for each reason."""
+        known = self._found.problem if self._found is not None else None
+        self._found = found
+        if found.problem not in (None, known):
+            self._warn(f"pose {self._topic}", f"{self._topic}: {found.problem}")
+        transform = found.pose.matrix() if isinstance(found.pose, CameraPose) else found.pose
+        *_, up = ahead = transform[:3, 2]
+        height = transform[2, 3]
+        if height > 0 and up <= STEEP and (hit or _sees_ground(model, transform)):
+            self.blind = None
+            return
+        self.blind = (
+            f"no ranges on {self._topic}: by {found.origin} the camera is {height:.2f} m "
+            f"above the ground and looks along ({ahead[0]:.1f}, {ahead[1]:.1f}, {up:.1f}) of "
+            f"{self._poses.base_frame}, z up. If {frame!r} is a body frame (x ahead), give the "
+            "images the optical frame (z ahead, often named ..._optical_frame)"
+        )
+        self._warn(f"blind {self._topic}", self.blind)
 
     @staticmethod
     def _same(a: CameraInfo, b: CameraInfo) -> bool:
@@ -129,3 +201,9 @@ class CameraGeometry:
             and np.array_equal(a.k, b.k, equal_nan=True)
             and np.array_equal(a.d, b.d, equal_nan=True)
         )
+
+
+def _sees_ground(model: CameraModel, transform: Transform) -> bool:
+    x, y = np.meshgrid(np.linspace(0, model.width - 1, 3), np.linspace(0, model.height - 1, 3))
+    pixels = np.column_stack([x.ravel(), y.ravel()])
+    return len(ground_points(pixels, model, transform, max_range=np.inf)) > 0

@@ -23,9 +23,13 @@ pytestmark = pytest.mark.ros
 NOW = 100.0
 
 
-def camera(publishers=1, lost=0):
+def camera(publishers=1, lost=0, blind=None):
     return SimpleNamespace(
-        topic="/front/image", scores=None, lost=lost, publishers_of_image=lambda: publishers
+        topic="/front/image",
+        scores=None,
+        lost=lost,
+        publishers_of_image=lambda: publishers,
+        geometry=SimpleNamespace(origin="TF base_link <- front_optical", blind=blind),
     )
 
 
@@ -72,6 +76,14 @@ def test_a_topic_that_nobody_publishes_asks_for_a_remap():
     assert "remap" in status.message
     status = camera_status("c", camera(publishers=0), state(NOW - 30), Seen(), now=NOW)
     assert status.message.endswith("until 30 s ago; publishers on /front/image now: 0")
+
+
+def test_the_source_of_the_pose_is_told_and_a_camera_that_sees_no_ground_is_a_warning():
+    status = camera_status("c", camera(), state(), Seen(), now=NOW)
+    assert values(status)["camera pose"] == "TF base_link <- front_optical"
+    assert status.level == DiagnosticStatus.OK
+    status = camera_status("c", camera(blind="it looks up"), state(), Seen(), now=NOW)
+    assert (status.level, status.message) == (DiagnosticStatus.WARN, "it looks up")
 
 
 def test_old_trouble_is_told_once():

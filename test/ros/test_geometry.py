@@ -81,8 +81,9 @@ def obstacles(shape=(360, 640), rows=(200, 280), columns=(300, 340)):
 
 def test_without_tf_the_parameters_say_where_the_camera_is(monkeypatch):
     monkeypatch.setattr(geometry, "tf2_ros", None)
-    pose = PoseSource(None, lambda: VALUES).pose("camera_optical", header().stamp)
-    assert pose == CameraPose(1.5, 0.05, 0.0)
+    found = PoseSource(None, lambda: VALUES).pose("camera_optical", header().stamp)
+    assert found.pose == CameraPose(1.5, 0.05, 0.0)
+    assert "tf2_ros is not installed" in found.problem
 
 
 @pytest.mark.parametrize("stamp_ns", [12 * 10**9, 0], ids=["of the image", "the latest"])
@@ -99,14 +100,77 @@ def test_tf_says_where_the_camera_is(poses, stamp_ns):
     assert z == 0.0
     assert contact.range_m == pytest.approx(np.hypot(x, y), rel=1e-5)
     assert not warnings
+    assert camera.origin == "TF base_link <- camera_optical"
+    assert camera.blind is None
 
 
 def test_an_unknown_or_empty_transform_falls_back_to_the_parameters(poses):
     stamp = header().stamp
-    assert poses.pose("camera_optical", stamp) == CameraPose(1.5, 0.05, 0.0)
+    assert poses.pose("camera_optical", stamp).pose == CameraPose(1.5, 0.05, 0.0)
     poses._buffer.known["base_link", "camera_optical", 0] = ((1.0, 0, 1), (0.0, 0.0, 0.0, 0.0))
-    assert poses.pose("camera_optical", stamp) == CameraPose(1.5, 0.05, 0.0)
-    assert poses.pose("", stamp) == CameraPose(1.5, 0.05, 0.0)
+    assert poses.pose("camera_optical", stamp).pose == CameraPose(1.5, 0.05, 0.0)
+    assert poses.pose("", stamp).pose == CameraPose(1.5, 0.05, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("frame_id", "told", "origin"),
+    [
+        ("unheard_of", "no transform from 'unheard_of' to 'base_link'", "parameters: height 1.5"),
+        ("", "the images have no frame_id", "parameters: height 1.5"),
+        ("/", "the images have no frame_id", "parameters: height 1.5"),
+        ("/camera_optical", "'/camera_optical' begins with a slash", "TF base_link <- camera_opt"),
+    ],
+)
+def test_a_pose_that_tf_does_not_give_is_told_once_with_its_reason(poses, frame_id, told, origin):
+    poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    warnings = []
+    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    assert camera.origin == "not used: no usable CameraInfo on camera_info"
+    camera.take(info())
+    assert camera.origin == "not used yet"
+    for seconds in (12, 13, 14):
+        odd = header(seconds)
+        odd.frame_id = frame_id
+        (contact,) = camera.contacts(obstacles(), odd)
+        assert len(contact.points)
+    (text,) = warnings
+    assert told in text
+    assert camera.origin.startswith(origin)
+    camera.contacts(obstacles(), header())
+    camera.contacts(obstacles(), odd)
+    assert len(warnings) == 2  # TF was there in between
+
+
+# The body frame of the same camera: x ahead, z up.
+BODY = ((2.0, 0.3, 1.2), (0.0, 0.0, 0.0, 1.0))
+PITCHED_BODY = ((2.0, 0.3, 1.2), (0.0, np.sin(0.3), 0.0, np.cos(0.3)))
+UNDER_THE_ROAD = ((2.0, 0.3, -0.2), LEVEL[1])
+
+
+@pytest.mark.parametrize("pose", [BODY, PITCHED_BODY, UNDER_THE_ROAD])
+def test_a_camera_that_cannot_see_the_ground_is_told_until_it_can(poses, pose):
+    poses._buffer.known["base_link", "camera_optical", 0] = pose
+    warnings = []
+    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    camera.take(info())
+    camera.contacts(obstacles(), header())
+    (text,) = warnings
+    assert f"the camera is {pose[0][2]:.2f} m above the ground and looks along" in text
+    assert "If 'camera_optical' is a body frame (x ahead)" in text
+    assert camera.blind == text
+    poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    camera.contacts(obstacles(), header())
+    assert camera.blind is None
+    assert len(warnings) == 1
+
+
+def test_an_obstacle_above_the_horizon_is_no_fault_of_the_pose(poses):
+    poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    camera = CameraGeometry("camera_info", poses, lambda *text: pytest.fail(str(text)))
+    camera.take(info())
+    (contact,) = camera.contacts(obstacles(rows=(20, 60)), header())
+    assert not len(contact.points)
+    assert camera.blind is None
 
 
 def test_without_camera_info_nothing_is_known(poses):
@@ -163,7 +227,7 @@ def test_a_stamp_before_1970_costs_the_ranges(poses):
 
 def test_a_scaled_image_has_scaled_intrinsics(poses):
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
-    camera = CameraGeometry("camera_info", poses, pytest.fail)
+    camera = CameraGeometry("camera_info", poses, lambda *text: pytest.fail(str(text)))
     camera.take(info())
     (large,) = camera.contacts(obstacles(), header())
     (small,) = camera.contacts(obstacles((180, 320), (100, 140), (150, 170)), header())
