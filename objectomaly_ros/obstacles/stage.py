@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.obstacles.extraction import Region, find_regions, obstacle_mask
 from objectomaly_ros.obstacles.roi import polygon_roi, road_roi
-from objectomaly_ros.obstacles.tracking import ObstacleTracker
+from objectomaly_ros.obstacles.tracking import ObstacleTracker, obstacle_ids
 from objectomaly_ros.types import Detection, Mask, ScoreMap
 
 MOST_REGIONS = 256
@@ -68,15 +69,26 @@ class Obstacles:
 
 
 class ObstacleStage:
-    """Finds and tracks the obstacles of one camera."""
+    """Finds and tracks the obstacles of one camera.
 
-    def __init__(self) -> None:
+    Args:
+        ids: the ids of new obstacles.
+    """
+
+    def __init__(self, ids: Iterator[int] | None = None) -> None:
+        self._ids = obstacle_ids() if ids is None else ids
         self._tracker: ObstacleTracker | None = None
         self._tracker_settings: tuple[float, int] | None = None
         self._shape: tuple[int, ...] | None = None
 
     def find(
-        self, detection: Detection, score: ScoreMap, time_s: float, settings: ObstacleSettings
+        self,
+        detection: Detection,
+        score: ScoreMap,
+        time_s: float,
+        settings: ObstacleSettings,
+        *,
+        late: bool = False,
     ) -> Obstacles:
         """Find the obstacles of the next frame.
 
@@ -85,18 +97,22 @@ class ObstacleStage:
             score: the best score known, (H, W) float32.
             time_s: time of the image in seconds.
             settings: of this frame.
+            late: whether the image is older than the one before it; its obstacles move no track.
         """
         roi = self._roi(detection, settings, (score.shape[0], score.shape[1]))
         mask = obstacle_mask(
             score, settings.high, low=settings.low, min_area=settings.min_area, roi=roi
         )
         regions = find_regions(mask, score, limit=MOST_REGIONS)
+        if late:
+            tracker = self._tracker or ObstacleTracker(ids=self._ids)
+            return Obstacles(mask, roi, regions, *tracker.look_up(regions, time_s))
         tracker = self._tracker_for(settings, score.shape)
         ids = tracker.update(regions, time_s)
         return Obstacles(mask, roi, regions, ids, [tracker.age(track_id) for track_id in ids])
 
     def reset(self) -> None:
-        """Forget the obstacles, after a clock jump or for a new recording."""
+        """Forget the obstacles, after a clock jump or for a new recording; their ids stay used."""
         self._tracker = None
 
     def _roi(
@@ -111,6 +127,6 @@ class ObstacleStage:
     def _tracker_for(self, settings: ObstacleSettings, shape: tuple[int, ...]) -> ObstacleTracker:
         wanted = (settings.min_iou, settings.max_missed)
         if self._tracker is None or self._tracker_settings != wanted or self._shape != shape:
-            self._tracker = ObstacleTracker(*wanted)
+            self._tracker = ObstacleTracker(*wanted, self._ids)
             self._tracker_settings, self._shape = wanted, shape
         return self._tracker

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,15 @@ _GAIN = 0.5
 _MIN_SIDE_PX = 12.0
 """Smaller boxes are enlarged to this for comparison: distant ones move by more than their size."""
 
+_MOST_IDS = 2**32 - 1  # a message has room for 32 bits
+
 Boxes = npt.NDArray[np.float64]
+
+
+def obstacle_ids() -> Iterator[int]:
+    """Return ids of obstacles: 1, 2, and so on. Trackers and threads may share them."""
+    # A generator may not be asked by two threads at once.
+    return map(lambda number: number % _MOST_IDS + 1, itertools.count())  # noqa: C417
 
 
 @dataclass(eq=False)
@@ -52,27 +61,29 @@ class ObstacleTracker:
     """Tracks boxes with constant velocity, matched by overlap (Hungarian assignment).
 
     Each box (centre and size) is predicted to the time of the frame. The assignment with the
-    largest sum of intersections over union gives the ids. Ids start at 1 and are not used twice
-    until `reset`.
+    largest sum of intersections over union gives the ids, each of which is used for one obstacle.
 
     Args:
         min_iou: least intersection over union of a match, 0 to 1.
         max_missed: an obstacle unseen for more frames is forgotten, and its id with it.
+        ids: the ids of new obstacles; from 1 on by default.
     """
 
-    def __init__(self, min_iou: float = 0.2, max_missed: int = 5) -> None:
+    def __init__(
+        self, min_iou: float = 0.2, max_missed: int = 5, ids: Iterator[int] | None = None
+    ) -> None:
         if not 0.0 < min_iou <= 1.0:
             raise ValueError(f"min_iou is {min_iou}; it must lie above 0 and not above 1")
         if max_missed < 0:
             raise ValueError(f"max_missed is {max_missed}; it must be 0 or more")
         self._min_iou = min_iou
         self._max_missed = max_missed
+        self._ids = obstacle_ids() if ids is None else ids
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything; ids start at 1 again."""
+        """Forget all obstacles; later ones get other ids."""
         self._tracks: list[_Track] = []
-        self._next_id = 1
         self._frame = -1
 
     def update(self, regions: Sequence[Region], time_s: float) -> list[int]:
@@ -83,16 +94,7 @@ class ObstacleTracker:
             time_s: time of the frame in seconds. It must not go back: reset after a clock jump.
         """
         self._frame += 1
-        boxes = np.array([_centred(region.box) for region in regions]).reshape(-1, 4)
-        predicted = np.array([t.predict(time_s) for t in self._tracks]).reshape(-1, 4)
-        overlap = _iou(predicted, boxes)
-        # Pairs below min_iou count nothing, or they could outweigh a good pair in the sum.
-        worth = np.where(overlap >= self._min_iou, overlap, 0.0)
-        matched = {
-            column: self._tracks[row]
-            for row, column in _best_pairs(worth)
-            if overlap[row, column] >= self._min_iou
-        }
+        boxes, matched = self._match(regions, time_s)
         ids = []
         for index, box in enumerate(boxes):
             track = matched.get(index)
@@ -105,6 +107,30 @@ class ObstacleTracker:
         if len(self._tracks) > _MOST_TRACKS:  # noise; forget those unseen for longest
             self._tracks = sorted(self._tracks, key=lambda t: t.seen)[-_MOST_TRACKS:]
         return ids
+
+    def look_up(self, regions: Sequence[Region], time_s: float) -> tuple[list[int], list[int]]:
+        """Return ids and ages of obstacles in a frame that is out of order; no track changes.
+
+        An obstacle that is not tracked gets an id that no other will get, and age 0.
+        """
+        boxes, matched = self._match(regions, time_s)
+        tracks = [matched.get(index) for index in range(len(boxes))]
+        ids = [next(self._ids) if track is None else track.id for track in tracks]
+        return ids, [0 if track is None else self._frame - track.born for track in tracks]
+
+    def _match(self, regions: Sequence[Region], time_s: float) -> tuple[Boxes, dict[int, _Track]]:
+        """Return the boxes of regions, and the tracks that they belong to by index."""
+        boxes = np.array([_centred(region.box) for region in regions]).reshape(-1, 4)
+        predicted = np.array([t.predict(time_s) for t in self._tracks]).reshape(-1, 4)
+        overlap = _iou(predicted, boxes)
+        # Pairs below min_iou count nothing, or they could outweigh a good pair in the sum.
+        worth = np.where(overlap >= self._min_iou, overlap, 0.0)
+        matched = {
+            column: self._tracks[row]
+            for row, column in _best_pairs(worth)
+            if overlap[row, column] >= self._min_iou
+        }
+        return boxes, matched
 
     def age(self, track_id: int) -> int:
         """Return the number of frames since the obstacle was first seen.
@@ -122,8 +148,8 @@ class ObstacleTracker:
         return len(self._tracks)
 
     def _start(self, box: npt.NDArray[np.float64], stamp: float) -> _Track:
-        track = _Track(self._next_id, box, np.zeros(4), stamp, born=self._frame, seen=self._frame)
-        self._next_id += 1
+        now = self._frame
+        track = _Track(next(self._ids), box, np.zeros(4), stamp, born=now, seen=now)
         self._tracks.append(track)
         return track
 

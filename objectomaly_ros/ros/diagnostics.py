@@ -89,6 +89,7 @@ def camera_status(
             "images dropped": counters.dropped,
             "images malformed": counters.rejected,
             "images failed": counters.failed,
+            "images out of order": counters.late,
             "images lost before the node": camera.lost,
             "camera pose": camera.geometry.origin,
             **(scores.counts() if scores is not None else {}),

@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
+from objectomaly_ros.obstacles.tracking import obstacle_ids
 from objectomaly_ros.ros import diagnostics, parameters
 from objectomaly_ros.ros import loading as models
 from objectomaly_ros.ros.camera import Camera
@@ -48,6 +49,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._cameras: dict[str, Camera] = {}
         self._engine: Engine | None = None
         self._outputs: Outputs | None = None
+        self._ids = obstacle_ids()  # never used twice while the node lives
         self._seen: dict[str, diagnostics.Seen] = {}
         self._stopping = False
         self._faults: deque[tuple[float, str]] = deque(maxlen=diagnostics.REPEATED)
@@ -132,6 +134,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             cameras=tuple(self._cameras),
             queue_size=values["queue_size"],
             reload=lambda: models.load_detector(values, self._device),
+            ids=self._ids,
         )
         self._seen = {name: diagnostics.Seen() for name in (*self._cameras, "engine")}
         for camera in self._cameras.values():

@@ -98,6 +98,6 @@ class ScoreInput:
             raise BadImageError(f"a score map on {self.topic} is skipped: {error}") from error
 
 
-def _stamp(message: Any) -> tuple[int, int]:
+def _stamp(message: Any) -> int:
     stamp = message.header.stamp
-    return stamp.sec, stamp.nanosec
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -20,7 +20,7 @@ class CadenceSettings:
 
 
 class Cadence:
-    """The cadence of one camera, in image time (`CameraState.time_s`).
+    """The cadence of one camera, in image time (`ImageClock.time_s`).
 
     A drive replayed at another speed gets the same keyframes. The first frame is always one, unless
     `settings` ask for masks on request only.

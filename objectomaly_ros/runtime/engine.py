@@ -6,11 +6,12 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from objectomaly_ros.detectors import detect
 from objectomaly_ros.obstacles.stage import ObstacleStage
+from objectomaly_ros.obstacles.tracking import obstacle_ids
 from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.frame_queue import FrameQueue
 from objectomaly_ros.runtime.frame_refinement import FrameRefinement, Scored
@@ -50,6 +51,7 @@ class Engine:
         queue_size: frames of one camera that may wait.
         clock: seconds, for latencies.
         reload: loads the detector once more, for when it hangs; None to leave it hanging.
+        ids: the ids of new obstacles, of all cameras, also of a later engine.
 
     Attributes:
         masks: their generation, None if there is no generator.
@@ -67,6 +69,7 @@ class Engine:
         queue_size: int = 4,
         clock: Callable[[], float] = time.monotonic,
         reload: Callable[[], Detector] | None = None,
+        ids: Iterator[int] | None = None,
     ) -> None:
         self.detector = detector
         self.settings = settings
@@ -81,7 +84,10 @@ class Engine:
         self._detected: deque[tuple[float, float]] = deque()  # when, and seconds that it took
         self._failures = threading.Lock()
         self.masks = MaskGeneration(generate, self._masks_failed, clock) if generate else None
-        self.cameras = {name: CameraState(self._refiner(name)) for name in cameras}
+        self._ids = obstacle_ids() if ids is None else ids
+        self.cameras = {
+            name: CameraState(self._refiner(name), ObstacleStage(self._ids)) for name in cameras
+        }
         self._closed = False
         self._refine = FrameRefinement(self.cameras, lambda: self.settings, sink, clock).refine
         self._scoring = Stage("scoring", self._score_next, clock)
@@ -128,7 +134,8 @@ class Engine:
         if self._refinement.must_be_replaced():
             self._tell_replaced(self._refinement)
             for name, state in self.cameras.items():
-                state.obstacles, state.refiner = ObstacleStage(), self._refiner(name)
+                state.obstacles = ObstacleStage(self._ids)
+                state.refiner = self._refiner(name)
             self._refinement.replace()
 
     def close(self, timeout: float = 1.0) -> bool:

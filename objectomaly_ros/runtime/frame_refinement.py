@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from objectomaly_ros.obstacles.stage import MOST_REGIONS
 from objectomaly_ros.runtime.camera_state import CameraState
+from objectomaly_ros.runtime.image_clock import Order
 from objectomaly_ros.runtime.interface import Frame, Result, Settings, Sink, Timings
 from objectomaly_ros.runtime.refiner import Refined, Refiner
 from objectomaly_ros.types import Detection, Image
@@ -58,7 +59,8 @@ class FrameRefinement:
         frame, image, detection = scored.frame, scored.image, scored.detection
         camera, state = frame.camera, self._cameras[frame.camera]
         enter("refinement", camera)
-        self._watch_clock(state, frame)
+        late = self._watch_clock(state, frame) is Order.LATE
+        time_s = state.clock.time_s
         settings, demand = self._settings(), self._sink.demand(camera)
         refined = Refined(detection.score)
         if state.refiner is not None:
@@ -66,9 +68,11 @@ class FrameRefinement:
             state.refiner.propagator.mode = settings.propagation
             state.refiner.max_age_s = settings.max_age_s
             if demand.score:
-                refined = state.refiner.refine(image, detection.score, scored.number, state.time_s)
+                refined = state.refiner.refine(
+                    image, detection.score, scored.number, time_s, late=late
+                )
                 self._watch_masks(camera, state.refiner)
-            else:
+            elif not late:
                 state.refiner.skip_frame()
         if refined.mask_count is not None:
             state.counters.refined += 1
@@ -77,7 +81,7 @@ class FrameRefinement:
         obstacles = None
         if demand.obstacles and settings.obstacles is not None:
             obstacles = state.obstacles.find(
-                detection, refined.score, state.time_s, settings.obstacles
+                detection, refined.score, time_s, settings.obstacles, late=late
             )
             if len(obstacles.regions) == MOST_REGIONS:
                 self._sink.warn(
@@ -111,15 +115,20 @@ class FrameRefinement:
         state.latency.add(self._clock() - frame.received_s)
         state.rate_out.add()
 
-    def _watch_clock(self, state: CameraState, frame: Frame) -> None:
-        last = state.last_stamp_s
-        if state.advance(frame.stamp_s, frame.received_s):
+    def _watch_clock(self, state: CameraState, frame: Frame) -> Order:
+        last = state.clock.newest_s
+        order = state.clock.take(frame.stamp_s, frame.received_s)
+        if order is Order.LATE:
+            state.counters.late += 1
+        if order is Order.JUMP:
+            state.reset()
             camera = f"camera {frame.camera!r}: " if frame.camera else ""
             self._sink.warn(
                 f"clock {frame.camera}",
                 f"{camera}image stamps went back from {last:.3f} s to {frame.stamp_s:.3f} s "
                 "(a bag that loops, or a clock that was set): masks and obstacles are forgotten",
             )
+        return order
 
     def _watch_masks(self, camera: str, refiner: Refiner) -> None:
         if refiner.late_s is not None:

@@ -18,7 +18,7 @@ class Keyframe:
         camera: name of the camera.
         epoch: the refiner's memory that the masks belong to; masks of an earlier one are dropped.
         number: of the image since the camera's first, images that were dropped included.
-        time_s: image time in seconds (`CameraState.time_s`).
+        time_s: image time in seconds (`ImageClock.time_s`).
         image: (H, W, 3) uint8 RGB.
         score: coarse score, (H, W) float32.
         track: return value of `MaskPropagator.start`.

@@ -93,6 +93,16 @@ class MaskPropagator:
             cells = cells.with_ids(self._flow.warp(track, cells.ids))
         return Current(keyframe, masks, cells, image)
 
+    def peek(self, image: Image) -> Current | None:
+        """Return the masks of the newest frame for an older one, (H, W, 3); change nothing."""
+        if self._in_use is None or self.mode == "none":
+            return None
+        keyframe, masks = self._in_use
+        usable = self.mode == "hold" or keyframe.track is None or keyframe.track in self._flow
+        if not usable or masks.cells.ids.shape != image.shape[:2]:
+            return None
+        return self.current(image)
+
     def reset(self) -> None:
         """Forget all masks, after a clock jump or for a new recording."""
         self._flow.reset()

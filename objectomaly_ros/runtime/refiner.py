@@ -59,21 +59,29 @@ class Refiner:
         self._epoch = next(_EPOCHS)
         self._idle = True
 
-    def refine(self, image: Image, coarse: ScoreMap, number: int, time_s: float) -> Refined:
+    def refine(
+        self, image: Image, coarse: ScoreMap, number: int, time_s: float, *, late: bool = False
+    ) -> Refined:
         """Refine the next frame.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             coarse: its coarse score, (H, W) float32.
             number: of the image since the camera's first, images that were dropped included.
-            time_s: its image time in seconds (`CameraState.time_s`).
+            time_s: its image time in seconds (`ImageClock.time_s`).
+            late: whether it is older than the frame before it. It is refined with the masks of
+                the newest frame, and changes nothing.
         """
-        self._idle = False
+        self.late_s = None
         began = self._clock()
-        self.propagator.step(image)
-        self._take_masks(time_s)
-        current = self.propagator.current(image)
-        if self.cadence.due(number, time_s):
+        if late:
+            current = self.propagator.peek(image)
+        else:
+            self._idle = False
+            self.propagator.step(image)
+            self._take_masks(time_s)
+            current = self.propagator.current(image)
+        if not late and self.cadence.due(number, time_s):
             track = self.propagator.start()
             self._worker.submit(
                 Keyframe(self._camera, self._epoch, number, time_s, image, coarse, track)
@@ -110,7 +118,6 @@ class Refiner:
         self.propagator.reset()
 
     def _take_masks(self, time_s: float) -> None:
-        self.late_s = None
         for outcome in self._worker.poll(self._camera):
             keyframe, masks = outcome.keyframe, outcome.masks
             if keyframe.epoch != self._epoch:

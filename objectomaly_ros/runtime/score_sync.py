@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import itertools
 from typing import Generic, TypeVar
+
+from objectomaly_ros.runtime.image_clock import DISORDER_S
 
 I = TypeVar("I")  # noqa: E741  # an image
 S = TypeVar("S")  # a score map
@@ -13,8 +15,8 @@ T = TypeVar("T")
 class ScoreSynchronizer(Generic[I, S]):
     """Pairs images and score maps of the same stamp, whichever comes first. Not thread-safe.
 
-    A pair drops everything that arrived before it. So pairs come out in the order of arrival, and
-    a bag that loops meets no leftovers of the last round.
+    A pair drops what arrived before it, except what is newer by disorder. So a bag that loops meets
+    no leftovers of the last round. Stamps are in nanoseconds.
 
     Args:
         size: how many images, and how many maps, may wait; the oldest are dropped beyond it.
@@ -30,18 +32,18 @@ class ScoreSynchronizer(Generic[I, S]):
         self.images_alone = 0
         self.scores_alone = 0
         self._size = size
-        self._images: dict[Hashable, I] = {}
-        self._scores: dict[Hashable, S] = {}
+        self._images: dict[int, I] = {}
+        self._scores: dict[int, S] = {}
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def image(self, stamp: Hashable, image: I) -> tuple[I, S] | None:
+    def image(self, stamp: int, image: I) -> tuple[I, S] | None:
         """Take an image; return it with its map if that has come."""
         self.images_alone += _add(self._images, stamp, image, self._size)
         return self._pair(stamp)
 
-    def score(self, stamp: Hashable, score: S) -> tuple[I, S] | None:
+    def score(self, stamp: int, score: S) -> tuple[I, S] | None:
         """Take a map; return its image with it if that has come."""
         self.scores_alone += _add(self._scores, stamp, score, self._size)
         return self._pair(stamp)
@@ -51,7 +53,7 @@ class ScoreSynchronizer(Generic[I, S]):
         self._images.clear()
         self._scores.clear()
 
-    def _pair(self, stamp: Hashable) -> tuple[I, S] | None:
+    def _pair(self, stamp: int) -> tuple[I, S] | None:
         if stamp not in self._images or stamp not in self._scores:
             return None
         image, images_before = _take(self._images, stamp)
@@ -61,7 +63,7 @@ class ScoreSynchronizer(Generic[I, S]):
         return image, score
 
 
-def _add(waiting: dict[Hashable, T], stamp: Hashable, item: T, size: int) -> int:
+def _add(waiting: dict[int, T], stamp: int, item: T, size: int) -> int:
     """Add an item as the newest; return how many were dropped for it."""
     dropped = int(waiting.pop(stamp, None) is not None)
     if len(waiting) >= size:
@@ -71,9 +73,10 @@ def _add(waiting: dict[Hashable, T], stamp: Hashable, item: T, size: int) -> int
     return dropped
 
 
-def _take(waiting: dict[Hashable, T], stamp: Hashable) -> tuple[T, int]:
-    """Remove an item and all older ones; return it and the number of the others."""
-    before = list(waiting).index(stamp)
-    for key in list(waiting)[:before]:
+def _take(waiting: dict[int, T], stamp: int) -> tuple[T, int]:
+    """Remove an item and what it drops; return it and the number of the others."""
+    before = itertools.takewhile(lambda key: key != stamp, waiting)
+    dropped = [key for key in before if not 0 < key - stamp < DISORDER_S * 1e9]
+    for key in dropped:
         del waiting[key]
-    return waiting.pop(stamp), before
+    return waiting.pop(stamp), len(dropped)

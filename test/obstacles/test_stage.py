@@ -71,12 +71,12 @@ def test_the_road_is_the_detectors_and_anywhere_where_it_knows_none():
     assert len(find(ObstacleStage(), detection(*boxes), settings).regions) == 2
 
 
-def test_reset_starts_ids_anew():
+def test_no_id_is_used_again_after_a_reset():
     stage, settings = ObstacleStage(), ObstacleSettings(high=0.5)
     for x in (10, 60):
         find(stage, detection((x, 40, 1.0)), settings)
     stage.reset()
-    assert find(stage, detection((10, 40, 1.0)), settings).ids == [1]
+    assert find(stage, detection((10, 40, 1.0)), settings).ids == [3]
 
 
 def test_tracking_settings_and_image_size_may_change():
@@ -86,4 +86,4 @@ def test_tracking_settings_and_image_size_may_change():
         0
     ]
     large = Detection(np.ones((100, 100), np.float32))
-    assert find(stage, large, ObstacleSettings(high=0.5)).ids == [1]
+    assert find(stage, large, ObstacleSettings(high=0.5)).ids == [3]

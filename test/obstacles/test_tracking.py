@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from objectomaly_ros.obstacles.extraction import Region
-from objectomaly_ros.obstacles.tracking import ObstacleTracker, _best_pairs
+from objectomaly_ros.obstacles.tracking import ObstacleTracker, _best_pairs, obstacle_ids
 
 
 def region(x, y, w=20, h=20):
@@ -49,13 +49,34 @@ def test_after_too_many_missed_frames_the_id_is_never_used_again():
         tracker.age(1)
 
 
-def test_reset_starts_over():
+def test_reset_forgets_obstacles_and_uses_no_id_again():
     tracker = ObstacleTracker()
     tracker.update([region(10, 10), region(80, 80)], 5.0)
     tracker.reset()
     assert len(tracker) == 0
-    assert tracker.update([region(80, 80)], 0.0) == [1]
-    assert tracker.age(1) == 0
+    assert tracker.update([region(80, 80)], 0.0) == [3]
+    assert tracker.age(3) == 0
+
+
+def test_a_frame_out_of_order_gets_ids_and_moves_no_track():
+    plain, disturbed = ObstacleTracker(), ObstacleTracker()
+    for k in range(10):
+        boxes, time_s = [region(10 + 6 * k, 50), region(150, 20)], k * 0.1
+        assert plain.update(boxes, time_s) == disturbed.update(boxes, time_s) == [1, 2]
+        older = [region(4 + 6 * k, 50), region(150, 20), region(60, 200)]
+        ids, ages = disturbed.look_up(older, time_s)
+        assert ids[:2] == [1, 2]
+        assert ids[2] == 3 + k  # tracked by nobody, and no id of another
+        assert ages == [k, k, 0]
+    assert len(disturbed) == 2
+
+
+def test_trackers_may_share_ids():
+    ids = obstacle_ids()
+    first, second = ObstacleTracker(ids=ids), ObstacleTracker(ids=ids)
+    assert first.update([region(10, 10)], 0.0) == [1]
+    assert second.update([region(10, 10)], 0.0) == [2]
+    assert first.update([region(10, 10), region(80, 80)], 0.1) == [1, 3]
 
 
 def test_small_distant_obstacles_that_jitter_keep_their_ids():

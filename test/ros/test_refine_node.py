@@ -278,7 +278,7 @@ def test_a_bag_that_loops_is_survived_with_one_line(plain, graph):
     publisher = graph.publisher("/image")
     before = plain.log.count("went back")
     start = next(CLOCK)
-    sent = [g.image_message(start + k / 10) for _ in range(2) for k in range(5)]
+    sent = [g.image_message(start + k / 2) for _ in range(2) for k in range(5)]
     for index, message in enumerate(sent):
         publisher.publish(message)
         g.wait_for(lambda index=index: len(coarse) == index + 1, f"picture {index}")

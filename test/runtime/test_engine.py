@@ -10,6 +10,7 @@ from simple_models import BandMasks, MoodyDetector, RednessDetector
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import PAPER, calibrate
 from objectomaly_ros.obstacles.stage import ObstacleSettings
+from objectomaly_ros.obstacles.tracking import obstacle_ids
 from objectomaly_ros.runtime.cadence import CadenceSettings
 from objectomaly_ros.runtime.engine import Engine
 from objectomaly_ros.runtime.interface import BadImageError, Demand, Frame, Settings
@@ -782,17 +783,92 @@ def test_when_stamps_go_back_masks_and_obstacles_are_forgotten(run):
     settings = Settings(CadenceSettings(every_n=100), "hold", ObstacleSettings(high=0.5))
     engine, sink = run(masks=masks, settings=settings)
     for k in range(3):
-        feed(engine, sink, 100 + k / 10)
+        feed(engine, sink, 100 + k / 2)
         settle(masks, 1)
     assert sink.results[-1].refined.mask_count == 4
+    ids = sink.results[-1].obstacles.ids
     feed(engine, sink, 100.0)  # the bag starts over
+    assert not set(ids) & set(sink.results[-1].obstacles.ids)
     assert sink.results[-1].refined.mask_count is None
     assert len(sink.warnings) == 1
-    assert "went back from 100.200 s to 100.000 s" in sink.warnings[0]
+    assert "went back from 101.000 s to 100.000 s" in sink.warnings[0]
     settle(masks, 2)  # the first frame of the new round is a keyframe
     feed(engine, sink, 100.1)
     assert sink.results[-1].refined.age_frames == 1
     assert len(sink.warnings) == 1
+
+
+def disordered():
+    """300 stamps, 11 pairs of them swapped."""
+    stamps = [k / 10 for k in range(300)]
+    for first in range(20, 300, 25)[:11]:
+        stamps[first], stamps[first + 1] = stamps[first + 1], stamps[first]
+    return stamps
+
+
+def jittered():
+    """300 stamps of 60 frames a second that jitter by 20 ms."""
+    jitter = np.random.default_rng(3).uniform(-0.02, 0.02, 300)
+    return (10 + np.arange(300) / 60 + jitter).tolist()
+
+
+@pytest.mark.parametrize("stamps", [disordered(), jittered()], ids=["swapped", "jitter"])
+def test_frames_out_of_order_are_scored_and_reset_nothing(run, stamps):
+    masks = Masks()
+    settings = Settings(CadenceSettings(every_n=1000), "hold", ObstacleSettings(high=0.1), 100.0)
+    engine, sink = run(masks=masks, settings=settings)
+    feed(engine, sink, stamps[0])
+    settle(masks, 1)
+    for stamp in stamps[1:]:
+        feed(engine, sink, stamp)
+    assert [result.frame.stamp_s for result in sink.results] == stamps
+    assert sink.warnings == []
+    assert len(masks.images) == 1
+    assert len({tuple(result.obstacles.ids) for result in sink.results[1:]}) == 1
+    assert all(result.refined.mask_count == 4 for result in sink.results[1:])
+    late = sum(stamp < max(stamps[: k + 1]) for k, stamp in enumerate(stamps))
+    assert engine.cameras[""].counters.late == late >= 11
+
+
+@pytest.mark.parametrize("propagation", ["flow", "hold", "none"])
+def test_a_late_frame_moves_no_masks_and_is_no_keyframe(run, propagation):
+    masks = Masks()
+    settings = Settings(CadenceSettings(every_n=2), propagation, max_age_s=100.0)
+    engine, sink = run(masks=masks, settings=settings)
+    feed(engine, sink, 10.0)
+    settle(masks, 1)
+    late = picture(x=40)
+    for stamp in (9.5, 9.6, 9.7):
+        feed(engine, sink, stamp, late)
+    engine.request_refinement()
+    feed(engine, sink, 9.8, late)
+    assert len(masks.images) == 1
+    feed(engine, sink, 10.1)
+    settle(masks, 2)
+    assert sink.results[-1].refined.mask_count == 4
+    np.testing.assert_array_equal(masks.images[1], picture())
+
+
+def test_a_late_frame_of_another_size_changes_nothing(run):
+    masks = Masks()
+    engine, sink = run(masks=masks, settings=Settings(CadenceSettings(every_n=100)))
+    feed(engine, sink, 10.0)
+    settle(masks, 1)
+    feed(engine, sink, 10.1)
+    feed(engine, sink, 10.0, np.zeros((20, 30, 3), np.uint8))
+    assert sink.results[-1].refined.mask_count is None
+    feed(engine, sink, 10.2)
+    assert sink.results[-1].refined.mask_count == 4
+
+
+def test_a_later_engine_and_other_cameras_use_no_id_again(run):
+    ids, seen = obstacle_ids(), []
+    for _ in range(2):  # the node is activated again
+        engine, sink = run(ids=ids, cameras=("left", "right"))
+        for camera in ("left", "right"):
+            feed(engine, sink, 1.0, camera=camera)
+            seen += sink.results[-1].obstacles.ids
+    assert seen == [1, 2, 3, 4]
 
 
 def test_masks_of_before_a_clock_jump_are_discarded_when_they_come_late(run):
