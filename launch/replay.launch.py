@@ -49,6 +49,7 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for name in ("rate", "start_offset"):
         _check_number(name, values[name])
     command = ["ros2", "bag", "play", str(bag), "--clock", CLOCK_HZ]
+    command += ["--exclude-topics", "/clock"]  # a recorded one would be a second clock
     command += ["--rate", values["rate"], "--start-offset", values["start_offset"]]
     if values["loop"] == "true":
         command.append("--loop")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
+from objectomaly_ros.bags.compact import header_stamp_ns
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.reader import IMAGE_TYPES, Bag
 from objectomaly_ros.bags.storage import Topic
+
+_MOST_UNSTAMPED = 100  # messages in which a stamp is looked for
 
 
 class Pacer:
@@ -102,6 +108,22 @@ def select_topics(bag: Bag, wanted: Sequence[str], remap: dict[str, str]) -> lis
             raise BagError(f"topics {targets[target]} and {topic.name} would both be {target}")
         targets[target] = topic.name
     return chosen
+
+
+def stamp_lead(bag: Bag, topics: Iterable[str]) -> int | None:
+    """Return how far (ns) stamps are ahead of log times; None if no message has a stamp.
+
+    The first stamped message tells, of an image topic if there is one: maps and static transforms
+    may have been stamped long before.
+    """
+    found = [bag.topic(name) for name in topics]
+    stamped = [topic for topic in found if topic.count and bag.is_stamped(topic.msgtype)]
+    images = [topic for topic in stamped if topic.msgtype in IMAGE_TYPES]
+    for message in islice(bag.messages(t.name for t in images or stamped), _MOST_UNSTAMPED):
+        with suppress(struct.error, IndexError):  # too short
+            if stamp := header_stamp_ns(message.data):
+                return stamp - message.log_time
+    return None
 
 
 def names_below(topics: Iterable[str], namespace: str) -> list[str]:

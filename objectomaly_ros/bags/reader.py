@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from objectomaly_ros.bags.compact import begins_with_header
 from objectomaly_ros.bags.errors import BagError, list_names
 from objectomaly_ros.bags.mcap import McapFile
 from objectomaly_ros.bags.sqlite import SqliteFile
@@ -134,6 +135,13 @@ class Bag:
         """
         wanted = self.topics if topics is None else {self.topic(name).name for name in topics}
         yield from merge_by_time((file.start, self._read(file, wanted)) for file in self._files)
+
+    def is_stamped(self, msgtype: str) -> bool:
+        """Return whether messages of a type begin with a std_msgs/Header, as far as is known."""
+        try:
+            return begins_with_header(self._store(msgtype), msgtype)
+        except Exception:  # of definitions that are damaged, or not known
+            return False
 
     def decode(self, message: RawMessage) -> Any:
         """Turn CDR bytes into a message object, by the bag's definition or else the usual one.

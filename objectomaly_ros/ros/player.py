@@ -20,13 +20,22 @@ from rosgraph_msgs.msg import Clock
 
 from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.playback import Pacer, Wait, parse_remap, parse_wait, select_topics
+from objectomaly_ros.bags.playback import (
+    Pacer,
+    Wait,
+    parse_remap,
+    parse_wait,
+    select_topics,
+    stamp_lead,
+)
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.storage import Topic
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
 from objectomaly_ros.runtime.environment import keep_freed_memory
 
 FOREVER = 0
+CLOCK, CLOCK_HZ = "/clock", 40.0
+DAY_NS = 24 * 3600 * 1_000_000_000
 _SETTLE_S = 0.3  # a subscriber knows of its publisher a little later than the other way round
 
 
@@ -38,6 +47,7 @@ class PlayOptions:
         rate: seconds of recording per second.
         loop: number of replays, 0 for no end.
         clock_hz: /clock messages per second, 0 for none.
+        clock_from_stamps: /clock follows the stamps of the messages instead of their log times.
         delay: seconds before the first message.
         topics: topics to play; empty for all.
         remap: topic in the bag -> topic in the graph.
@@ -48,6 +58,7 @@ class PlayOptions:
     rate: float = 1.0
     loop: int = 1
     clock_hz: float = 0.0
+    clock_from_stamps: bool = False
     delay: float = 0.0
     topics: tuple[str, ...] = ()
     remap: dict[str, str] = field(default_factory=dict)
@@ -107,8 +118,10 @@ class BagPlayer:
             raise BagError(f"nothing to play in {bag.path}: no message type of it is installed")
         self._clock: Publisher | None = None
         self._next_tick = 0.0
+        self._clock_lead = 0  # ns that /clock is ahead of the log times
         if self.options.clock_hz > 0:
-            self._clock = node.create_publisher(Clock, "/clock", 10)
+            self._clock = node.create_publisher(Clock, CLOCK, 10)
+            self._choose_clock()
 
     def play(self) -> PlayReport:
         """Play to the end, or until `stop` is set.
@@ -120,6 +133,11 @@ class BagPlayer:
         self._wait_for_subscribers()
         self.stop.wait(self.options.delay)
         self._node.get_logger().info(f"playing {self._bag.path}")
+        if self._clock is not None and self._node.count_publishers(CLOCK) > 1:
+            self._node.get_logger().warning(
+                "another node publishes /clock, too: time will jump back and forth; end it, or "
+                "play without --clock"
+            )
         while not self.stop.is_set() and self._play_once(report):
             report.loops += not self.stop.is_set()
             if report.loops == self.options.loop:
@@ -162,7 +180,8 @@ class BagPlayer:
         """Publish /clock if it is due; return the seconds until the next time."""
         now = time.monotonic()
         if now >= self._next_tick:
-            seconds, nanoseconds = divmod(self._pacer.now(), 1_000_000_000)
+            time_ns = max(0, self._pacer.now() + self._clock_lead)
+            seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
             shown = Clock()
             shown.clock.sec, shown.clock.nanosec = seconds, nanoseconds
             assert self._clock is not None
@@ -170,13 +189,30 @@ class BagPlayer:
             self._next_tick = now + 1.0 / self.options.clock_hz
         return self._next_tick - now
 
+    def _choose_clock(self) -> None:
+        log = self._node.get_logger()
+        lead = stamp_lead(self._bag, self._publishers)
+        if self.options.clock_from_stamps:
+            if lead is None:
+                log.warning("no message has a stamp: /clock follows the log times")
+            self._clock_lead = lead or 0
+        elif lead is not None and abs(lead) > DAY_NS:
+            side = "behind" if lead < 0 else "ahead of"
+            log.warning(
+                f"the stamps are {abs(lead) / DAY_NS:.1f} days {side} the log times, and /clock follows the log times; --clock-from-stamps makes it "
+                "follow the stamps"
+            )
+
     def _publish_topic(self, topic: Topic) -> None:
+        name = self.options.remap.get(topic.name, topic.name)
+        if name == CLOCK and self.options.clock_hz > 0:
+            self._node.get_logger().info(f"topic {topic.name} is left out: --clock replaces it")
+            return
         try:
             msgtype = load_message_type(topic.msgtype)
         except BagError as error:
             self._node.get_logger().warning(f"topic {topic.name} is left out: {error}")
             return
-        name = self.options.remap.get(topic.name, topic.name)
         self._publishers[topic.name] = self._node.create_publisher(
             msgtype, name, offered_profile(topic.qos)
         )
@@ -228,8 +264,10 @@ def _parser() -> argparse.ArgumentParser:
     add("-r", "--rate", type=float, default=1.0, help="speed (default: %(default)s)")
     add("-l", "--loop", type=_loops, nargs="?", const=FOREVER, default=1, metavar="N|forever",
         help="number of replays (default: 1; without a number: forever); stamps repeat")
-    add("--clock", type=float, nargs="?", const=40.0, default=0.0, metavar="HZ", dest="clock_hz",
-        help="publish /clock (default: not; without a number: 40 Hz)")
+    add("--clock", type=float, nargs="?", const=CLOCK_HZ, default=0.0, metavar="HZ",
+        dest="clock_hz", help="publish /clock, and no recorded one (without a number: 40 Hz)")
+    add("--clock-from-stamps", action="store_true",
+        help="/clock follows the stamps of the messages instead of their log times")
     add("-d", "--delay", type=float, default=0.0, metavar="S", help="wait before the start")
     add("--topics", nargs="+", default=[], metavar="TOPIC", help="only these")
     add("-m", "--remap", nargs="+", default=[], metavar="OLD:=NEW", help="rename topics")
@@ -257,6 +295,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     rclpy.init(args=arguments[own:], signal_handler_options=SignalHandlerOptions.NO)
     try:
+        if given["clock_from_stamps"] and not given["clock_hz"]:
+            given["clock_hz"] = CLOCK_HZ
         with Bag(given.pop("bag")) as bag:
             options = PlayOptions(
                 **given

@@ -27,7 +27,7 @@ from objectomaly_ros.bags.messages import image_message
 from objectomaly_ros.bags.playback import Wait
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter, offered_qos
-from objectomaly_ros.ros.player import BagPlayer, PlayOptions
+from objectomaly_ros.ros.player import DAY_NS, BagPlayer, PlayOptions
 
 pytestmark = pytest.mark.ros
 
@@ -158,6 +158,76 @@ def test_the_clock_runs_with_the_recording(context, bag):
     assert times[0] >= START
     late = int((report.latest + 1.0) * 1e9)
     assert START + 25 * STEP <= times[-1] <= START + 29 * STEP + late
+
+
+@pytest.fixture
+def drive_with_clock(tmp_path):
+    """10 images at 50 Hz, stamped 400 days before their log times, beside a recorded /clock."""
+    early = START - 400 * DAY_NS
+    with BagWriter(tmp_path / "simulated") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        writer.add_topic("/clock", "rosgraph_msgs/msg/Clock")
+        for index in range(10):
+            log_time, stamp = START + index * STEP, early + index * STEP
+            pixels = np.zeros((4, 6, 3), np.uint8)
+            writer.write("/image", image_message(writer.store, pixels, stamp, "camera"), log_time)
+            types = writer.store.types
+            time_of = types["builtin_interfaces/msg/Time"](sec=index, nanosec=0)
+            writer.write("/clock", types["rosgraph_msgs/msg/Clock"](clock=time_of), log_time)
+    return tmp_path / "simulated"
+
+
+def clock_times(listener):
+    return [message.clock.sec * 10**9 + message.clock.nanosec for message in listener.of("clock")]
+
+
+@pytest.mark.parametrize("from_stamps", [False, True])
+def test_a_recorded_clock_is_left_out_and_there_is_one_clock(
+    context, drive_with_clock, from_stamps
+):
+    listener = Listener(context, clock=(Clock, "/clock"), image=(Image, "/image"))
+    report, _ = play(
+        context,
+        drive_with_clock,
+        clock_hz=50.0,
+        clock_from_stamps=from_stamps,
+        delay=0.3,
+        waits=(Wait(1, "/image"),),
+    )
+    listener.wait_for("image", 10)
+    listener.wait_for("clock", 5)
+    times = clock_times(listener)
+    assert report.counts == {"/image": 10}
+    assert times == sorted(times)
+    begin = START - 400 * DAY_NS if from_stamps else START
+    assert begin <= times[0] <= times[-1] <= begin + DAY_NS
+
+
+def test_without_a_clock_of_its_own_the_recorded_one_is_played(context, drive_with_clock):
+    report, _ = play(context, drive_with_clock)
+    assert report.counts == {"/image": 10, "/clock": 10}
+
+
+def test_the_executable_says_which_clock_it_follows(context, drive_with_clock):
+    process = start(context, drive_with_clock, "--clock")
+    _, log = process.communicate(timeout=60)
+    assert "topic /clock is left out: --clock replaces it" in log
+    assert "400.0 days behind the log times, and /clock follows the log times" in log
+    assert "--clock-from-stamps" in log
+    process = start(context, drive_with_clock, "--clock-from-stamps")
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "days" not in log
+
+
+def test_a_second_clock_in_the_graph_is_told(context, bag):
+    other = rclpy.create_node("simulator", context=context)
+    other.create_publisher(Clock, "/clock", 10)
+    listener = Listener(context, image=(Image, "/image"))
+    process = start(context, bag, "--clock", "--wait-for-subscribers", "1/image")
+    _, log = process.communicate(timeout=60)
+    assert listener.of("image")
+    assert "another node publishes /clock, too" in log
 
 
 def test_topics_are_chosen_and_renamed(context, bag):
