@@ -199,8 +199,8 @@ class BagPlayer:
         elif lead is not None and abs(lead) > DAY_NS:
             side = "behind" if lead < 0 else "ahead of"
             log.warning(
-                f"the stamps are {abs(lead) / DAY_NS:.1f} days {side} the log times, and /clock follows the log times; --clock-from-stamps makes it "
-                "follow the stamps"
+                f"the stamps are {abs(lead) / DAY_NS:.1f} days {side} the log times, and "
+                "/clock follows the log times; --clock-from-stamps makes it follow the stamps"
             )
 
     def _publish_topic(self, topic: Topic) -> None:
