@@ -1,4 +1,4 @@
-"""Makes serialised messages smaller before they are recorded."""
+"""Reads and changes serialised messages: their stamps, and their size before recording."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 HEADER = "std_msgs/msg/Header"
 IMAGE = "sensor_msgs/msg/Image"
+HEADER_BYTES = 16  # of CDR, up to the name of the frame
 
 
 def begins_with_header(store: Any, msgtype: str) -> bool:
@@ -22,6 +23,13 @@ def header_stamp_ns(data: bytes) -> int:
     order = "<" if data[1] & 1 else ">"
     seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def with_stamp(data: bytes, stamp_ns: int) -> bytes:
+    """Return a message that begins with a std_msgs/Header with another stamp, as CDR bytes."""
+    order = "<" if data[1] & 1 else ">"
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    return data[:4] + struct.pack(f"{order}iI", seconds, nanoseconds) + data[12:]
 
 
 def only_header(data: bytes) -> bytes:

@@ -15,7 +15,7 @@ from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import IMAGE_TYPES, Bag
 from objectomaly_ros.bags.storage import Topic
 
-_MOST_UNSTAMPED = 100  # messages in which a stamp is looked for
+_LOOKED_AT = 100  # messages at the beginning of which the stamps are read
 
 
 class Pacer:
@@ -119,11 +119,23 @@ def stamp_lead(bag: Bag, topics: Iterable[str]) -> int | None:
     found = [bag.topic(name) for name in topics]
     stamped = [topic for topic in found if topic.count and bag.is_stamped(topic.msgtype)]
     images = [topic for topic in stamped if topic.msgtype in IMAGE_TYPES]
-    for message in islice(bag.messages(t.name for t in images or stamped), _MOST_UNSTAMPED):
+    for message in islice(bag.messages(t.name for t in images or stamped), _LOOKED_AT):
         with suppress(struct.error, IndexError):  # too short
             if stamp := header_stamp_ns(message.data):
                 return stamp - message.log_time
     return None
+
+
+def stamps_differ(bag: Bag, topic: str) -> bool:
+    """Return whether stamps tell most of a topic's messages apart: they may be 0, or stand still.
+
+    The first messages of the topic decide.
+    """
+    stamps = []
+    for message in islice(bag.messages([topic]), _LOOKED_AT):
+        with suppress(struct.error, IndexError):  # too short
+            stamps.append(header_stamp_ns(message.data))
+    return len(stamps) < 2 or len(set(stamps)) > len(stamps) / 2
 
 
 def names_below(topics: Iterable[str], namespace: str) -> list[str]:

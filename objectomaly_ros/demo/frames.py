@@ -74,10 +74,17 @@ def _decode(result: Bag, stamp: int, parts: dict[str, RawMessage]) -> Iterator[R
 
 
 class SourceImages:
-    """The images of a recording by their stamps, asked for in about the order of the bag."""
+    """The images of a recording by their stamps, asked for in about the order of the bag.
 
-    def __init__(self, bag: Bag, topic: str) -> None:
+    Args:
+        bag: the recording.
+        topic: its image topic.
+        from_log: whether log times are the stamps.
+    """
+
+    def __init__(self, bag: Bag, topic: str, *, from_log: bool = False) -> None:
         self._bag = bag
+        self._from_log = from_log
         self._messages = bag.messages([topic])
         self._read: dict[int, RawMessage] = {}
 
@@ -88,7 +95,7 @@ class SourceImages:
             if raw is None:
                 return None
             try:
-                self._read[header_stamp_ns(raw.data)] = raw
+                self._read[raw.log_time if self._from_log else header_stamp_ns(raw.data)] = raw
             except (struct.error, IndexError):  # too short
                 continue
             if len(self._read) > _WINDOW:

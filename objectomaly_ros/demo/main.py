@@ -135,7 +135,7 @@ def _draw(
     stamps = _telling_frames(source, [frame.stamp_ns for frame in timing.frames])
     sheet = pictures.ContactSheet(stamps, source.truth, limits)
     with Bag(source.bag) as drive, pictures.Video(folder / "overlay", _rate_hz(timing)) as video:
-        images = SourceImages(drive, source.image_topic)
+        images = SourceImages(drive, source.image_topic, from_log=source.stamps_from_log)
         for frame in read_frames(result):
             if meter is not None:
                 meter.add(frame)

@@ -97,6 +97,7 @@ def _player_arguments(source: Source, rate: float) -> list[str]:
     rules = [("-r", f"{old}:={new}") for old, new in names.items() if old != new]
     return [
         *(str(source.bag), "--rate", str(rate), "--clock", "20", "--topics", *names),
+        *(["--stamps-from-log"] if source.stamps_from_log else ()),
         # Two subscribers: node and recorder.
         *("--wait-for-subscribers", f"2{image_topic(source)}", "--wait-timeout", str(_START_S)),
         *("--ros-args", *chain(*rules)),

@@ -29,6 +29,7 @@ def summarise(
         "recording": str(source.bag),
         "image_topic": source.image_topic,
         "images_in_recording": source.frames,
+        "stamps_from_log": source.stamps_from_log,
         "seconds": source.duration_s,
         "replay_rate": rate,
         "processor": processor(),
@@ -92,6 +93,17 @@ def advice(summary: dict[str, Any]) -> str | None:
     )
 
 
+def warnings(summary: dict[str, Any]) -> list[str]:
+    """Return what a reader must know of the recording and of this machine, if anything."""
+    told = []
+    if summary["stamps_from_log"]:
+        told.append(
+            "The images' stamps are zero or stand still. Their log times stand in for the stamps: "
+            "times and rates are those of recording."
+        )
+    return [*told, *filter(None, [advice(summary)])]
+
+
 def write_page(summary: dict[str, Any], folder: Path, video: Path | None, plot: str) -> Path:
     """Write `folder`/index.html; pictures are inside it, only the video lies beside it.
 
@@ -109,8 +121,7 @@ def write_page(summary: dict[str, Any], folder: Path, video: Path | None, plot: 
         f"{summary['seconds']:.1f} s, replayed through <code>refine_node</code> at "
         f"{summary['replay_rate']:g} times its pace, on {escape(summary['processor'])}.</p>",
     ]
-    if words := advice(summary):
-        parts.append(f"<p class=warning>{escape(words)}</p>")
+    parts += [f"<p class=warning>{escape(words)}</p>" for words in warnings(summary)]
     if video is not None:
         parts.append(
             f"<video controls loop muted autoplay src='{escape(video.name)}'></video>"
@@ -158,8 +169,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
         f"          (detector p50 {_number(times['coarse']['p50'])} ms; masks, generated beside, "
         f"p50 {_number(times['mask_generation']['p50'])} ms; {summary['processor']})",
     ]
-    if words := advice(summary):
-        lines.append(f"warning   {words}")
+    lines += [f"warning   {words}" for words in warnings(summary)]
     if accuracy := summary.get("accuracy"):
         coarse, refined = accuracy["coarse"], accuracy["refined"]
         found = sum(result["first_found_m"] is not None for result in accuracy["objects"])

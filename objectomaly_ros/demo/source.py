@@ -18,6 +18,7 @@ import numpy as np
 
 from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.playback import stamps_differ
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.drive.render import DriveFrame, RenderedDrive, Truth
@@ -42,6 +43,7 @@ class Source:
         frames: images in the bag.
         duration_s: seconds to play.
         partial: whether the recording is longer.
+        stamps_from_log: the images' stamps do not tell them apart; log times replace them.
         pose: of the camera over the ground, if known.
         truth: by the images' stamps in nanoseconds, if known.
     """
@@ -53,6 +55,7 @@ class Source:
     frames: int
     duration_s: float
     partial: bool = False
+    stamps_from_log: bool = False
     pose: CameraPose | None = None
     truth: Truth | None = None
 
@@ -114,6 +117,7 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
         beside = [name for name in infos if name.rpartition("/")[0] in image.name]
         chosen = max(beside, key=len, default=infos[0] if len(infos) == 1 else None)
         whole = bag.duration
+        from_log = not stamps_differ(bag, image.name)
     return Source(
         bag=path,
         image_topic=image.name,
@@ -122,6 +126,7 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
         frames=image.count,
         duration_s=whole if seconds is None else min(whole, seconds),
         partial=seconds is not None and seconds < whole,
+        stamps_from_log=from_log,
     )
 
 

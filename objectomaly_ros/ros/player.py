@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from objectomaly_ros import __version__
+from objectomaly_ros.bags.compact import HEADER_BYTES, with_stamp
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.playback import (
     Pacer,
@@ -29,7 +30,7 @@ from objectomaly_ros.bags.playback import (
     stamp_lead,
 )
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.bags.storage import Topic
+from objectomaly_ros.bags.storage import RawMessage, Topic
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
 from objectomaly_ros.runtime.environment import keep_freed_memory
 
@@ -48,6 +49,7 @@ class PlayOptions:
         loop: number of replays, 0 for no end.
         clock_hz: /clock messages per second, 0 for none.
         clock_from_stamps: /clock follows the stamps of the messages instead of their log times.
+        stamps_from_log: log times replace the stamps of the messages.
         delay: seconds before the first message.
         topics: topics to play; empty for all.
         remap: topic in the bag -> topic in the graph.
@@ -59,6 +61,7 @@ class PlayOptions:
     loop: int = 1
     clock_hz: float = 0.0
     clock_from_stamps: bool = False
+    stamps_from_log: bool = False
     delay: float = 0.0
     topics: tuple[str, ...] = ()
     remap: dict[str, str] = field(default_factory=dict)
@@ -116,6 +119,11 @@ class BagPlayer:
             self._publish_topic(topic)
         if not self._publishers:
             raise BagError(f"nothing to play in {bag.path}: no message type of it is installed")
+        self._restamped = {
+            name
+            for name in self._publishers
+            if self.options.stamps_from_log and bag.is_stamped(bag.topic(name).msgtype)
+        }
         self._clock: Publisher | None = None
         self._next_tick = 0.0
         self._clock_lead = 0  # ns that /clock is ahead of the log times
@@ -160,10 +168,15 @@ class BagPlayer:
             if not self._wait_until(message.log_time):
                 break
             publisher = self._publishers[message.topic]
-            publisher.publish(message.data)
+            publisher.publish(self._data(message))
             report.counts[publisher.topic_name] += 1
             report.latest = max(report.latest, -self._pacer.remaining(message.log_time))
         return started
+
+    def _data(self, message: RawMessage) -> bytes:
+        if message.topic in self._restamped and len(message.data) >= HEADER_BYTES:
+            return with_stamp(message.data, message.log_time)
+        return message.data
 
     def _wait_until(self, log_time: int) -> bool:
         """Sleep until the message is due, publishing /clock meanwhile; False if stopped."""
@@ -268,6 +281,8 @@ def _parser() -> argparse.ArgumentParser:
         dest="clock_hz", help="publish /clock, and no recorded one (without a number: 40 Hz)")
     add("--clock-from-stamps", action="store_true",
         help="/clock follows the stamps of the messages instead of their log times")
+    add("--stamps-from-log", action="store_true",
+        help="stamp the messages with their log times, if their own stamps are zero or wrong")
     add("-d", "--delay", type=float, default=0.0, metavar="S", help="wait before the start")
     add("--topics", nargs="+", default=[], metavar="TOPIC", help="only these")
     add("-m", "--remap", nargs="+", default=[], metavar="OLD:=NEW", help="rename topics")

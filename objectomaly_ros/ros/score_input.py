@@ -47,17 +47,41 @@ class ScoreInput:
         self._warn = warn
         self._matcher: ScoreSynchronizer[Frame, Any] = ScoreSynchronizer(WAITING)
         self._reported = 0
+        self._newest: dict[str, int] = {}  # stamps of the newest image and of the newest map
         self._submit: Callable[[Frame], None] = lambda frame: None
 
     def start(self, submit: Callable[[Frame], None]) -> Callable[[Frame], None]:
         """Start to hand frames with scores to `submit`; return a function that takes frames."""
         self._matcher.clear()
+        self._newest = {}
         self._submit = submit
-        return lambda frame: self._go(self._matcher.image(_stamp(frame.message), frame))
+        return self._take_image
+
+    def _take_image(self, frame: Frame) -> None:
+        if self._tells_apart("an image", stamp := _stamp(frame.message)):
+            self._go(self._matcher.image(stamp, frame))
+        else:
+            self._matcher.images_alone += 1
 
     def take_score(self, message: Any) -> None:
         """Take a score map."""
-        self._go(self._matcher.score(_stamp(message), message))
+        if self._tells_apart("a score map", stamp := _stamp(message)):
+            self._go(self._matcher.score(stamp, message))
+        else:
+            self._matcher.scores_alone += 1
+
+    def _tells_apart(self, what: str, stamp: int) -> bool:
+        """Return whether a stamp is one; of two with the same stamp a wrong pair could be made."""
+        newest, self._newest[what] = self._newest.get(what), stamp
+        if stamp and stamp != newest:
+            return True
+        why = "the stamp of the one before it" if stamp else "no stamp (0)"
+        self._warn(
+            f"stamp of {what} {self.topic}",
+            f"{what} is skipped, since it has {why}: image and map on {self.topic} are paired by "
+            "their stamps, so the camera must stamp each image and the other node copy its stamp",
+        )
+        return False
 
     def problem(self) -> str | None:
         """Log and return the number of images without a map since the last call; None for 0."""

@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.playback import Pacer, Wait, parse_remap, parse_wait, select_topics
+from objectomaly_ros.bags.messages import header, image_message
+from objectomaly_ros.bags.playback import (
+    Pacer,
+    Wait,
+    parse_remap,
+    parse_wait,
+    select_topics,
+    stamp_lead,
+    stamps_differ,
+)
 from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import BagWriter
 
 SECOND = 1_000_000_000
 
@@ -88,3 +99,47 @@ def test_topics_are_chosen_checked_and_may_not_collide(make_bag):
             select_topics(bag, [], {"/nothing": "/image"})
         with pytest.raises(BagError, match="/image and /words would both be /image"):
             select_topics(bag, [], {"/words": "/image"})
+
+
+def write_image(writer, topic, stamp, log_time):
+    array = np.zeros((2, 2), np.uint8)
+    image = image_message(writer.store, array, stamp, "camera", "mono8")
+    writer.write(topic, image, log_time)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "differ"),
+    [
+        (range(1, 21), True),
+        ([0] * 20, False),
+        ([5 * SECOND] * 20, False),
+        ([k // 10 * SECOND for k in range(20)], False),  # whole seconds
+        ([1, 1, 2, 3, 4, 4, 5], True),
+        ([0], True),
+    ],
+)
+def test_stamps_that_do_not_tell_images_apart_are_noticed(tmp_path, stamps, differ):
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        for index, stamp in enumerate(stamps):
+            write_image(writer, "/image", stamp, index)
+    with Bag(tmp_path / "bag") as bag:
+        assert stamps_differ(bag, "/image") is differ
+
+
+def test_the_lead_of_the_stamps_is_that_of_images_not_of_what_was_stamped_long_before(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        writer.add_topic("/latched", "geometry_msgs/msg/PointStamped")
+        writer.add_topic("/words", "std_msgs/msg/String")
+        types = writer.store.types
+        writer.write("/words", types["std_msgs/msg/String"](data="x"), 1)
+        point = types["geometry_msgs/msg/Point"](x=0.0, y=0.0, z=0.0)
+        stamped = types["geometry_msgs/msg/PointStamped"]
+        writer.write("/latched", stamped(header=header(writer.store, 7, "map"), point=point), 100)
+        for stamp in (0, 70):
+            write_image(writer, "/image", stamp, 100)
+    with Bag(tmp_path / "bag") as bag:
+        assert stamp_lead(bag, ["/image", "/latched", "/words"]) == -30
+        assert stamp_lead(bag, ["/latched", "/words"]) == -93
+        assert stamp_lead(bag, ["/words"]) is None

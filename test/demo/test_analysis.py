@@ -13,14 +13,16 @@ import cv2
 import numpy as np
 import pytest
 
+from objectomaly_ros.bags.messages import IMAGE, image_message
 from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.accuracy import AccuracyMeter
 from objectomaly_ros.demo.frames import SourceImages, read_frames
 from objectomaly_ros.demo.main import show
 from objectomaly_ros.demo.pictures import Video
 from objectomaly_ros.demo.plot import latency_svg
 from objectomaly_ros.demo.report import advice
-from objectomaly_ros.demo.source import Source, save_truth
+from objectomaly_ros.demo.source import Source, open_recording, save_truth
 from objectomaly_ros.demo.timing import read_timing
 
 
@@ -131,6 +133,7 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     assert summary["milliseconds"]["coarse"]["p50"] == pytest.approx(20)
     assert ("accuracy" in summary) == known
     assert ("AuPRC" in text) == known
+    assert ("green outline" in text) == known
     printed = capsys.readouterr().out
     assert "6 of 6 scored, 4 refined, 0 dropped" in printed
     assert ("AuPRC" in printed) == known
@@ -153,6 +156,27 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     while reader.read()[0]:
         count += 1
     assert count == 6
+
+
+def test_log_times_that_stand_in_for_stamps_are_said(result_path, tmp_path, capsys):
+    (tmp_path / "result").symlink_to(result_path)
+    page = show(replace(source_of(result_path, None), stamps_from_log=True), tmp_path)
+    for shown in (page.read_text(), capsys.readouterr().out):
+        assert "Their log times stand in for the stamps" in shown
+
+
+def test_images_without_stamps_are_found_by_their_log_times(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_topic("/image", IMAGE)
+        for index in range(5):
+            array = np.full((4, 4, 3), index, np.uint8)
+            image = image_message(writer.store, array, 0, "camera")
+            writer.write("/image", image, 1000 + index)
+    source = open_recording(tmp_path / "bag", None, None)
+    assert source.stamps_from_log
+    with Bag(source.bag) as bag:
+        images = SourceImages(bag, "/image", from_log=True)
+        assert [images.get(1000 + index)[0, 0, 0] for index in range(5)] == [0, 1, 2, 3, 4]
 
 
 def test_a_machine_that_was_too_slow_is_told_with_the_remedy(result_path, tmp_path, capsys):

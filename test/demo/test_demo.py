@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from objectomaly_ros.bags.messages import IMAGE
+from objectomaly_ros.bags.messages import IMAGE, image_message
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.main import main
 
@@ -49,6 +50,30 @@ def test_a_short_drive_goes_through_the_node(tmp_path):
     assert 0 < summary["accuracy"]["refined"]["auprc"] <= 1
     for name in ("contact_sheet.jpg", "latency.svg", "latency.csv", "result/metadata.yaml"):
         assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(600)
+def test_a_recording_without_stamps_is_shown_frame_by_frame(tmp_path):
+    pytest.importorskip("rclpy", reason="needs ROS: run it with scripts/env")
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_topic("/image", IMAGE)
+        for index in range(8):
+            array = np.full((96, 128, 3), 20 * index, np.uint8)
+            image = image_message(writer.store, array, 0, "camera")
+            writer.write("/image", image, 10**18 + index * 500_000_000)
+    command = [sys.executable, "-m", "objectomaly_ros.demo", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [*command, "--bag", str(tmp_path / "bag")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = summary_of(tmp_path)
+    assert summary["scores_out"] == 8
+    assert summary["rate_in_hz"] == pytest.approx(2.0)
+    assert summary["rate_out_hz"] > 0
+    rows = (tmp_path / "out" / "latency.csv").read_text().splitlines()[1:]
+    assert len({row.split(",")[0] for row in rows}) == 8
+    assert "log times stand in" in (tmp_path / "out" / "index.html").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

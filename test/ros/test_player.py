@@ -220,6 +220,16 @@ def test_the_executable_says_which_clock_it_follows(context, drive_with_clock):
     assert "days" not in log
 
 
+def test_log_times_may_replace_stamps(context, bag, drive_with_clock):
+    listener = Listener(context, image=(Image, "/image"))
+    play(context, drive_with_clock, stamps_from_log=True, waits=(Wait(1, "/image"),))
+    images = listener.wait_for("image", 10)
+    assert [stamp_of(image) for image in images] == [START + k * STEP for k in range(10)]
+    assert {(image.header.frame_id, image.width, image.height) for image in images} == {
+        ("camera", 6, 4)
+    }
+
+
 def test_a_second_clock_in_the_graph_is_told(context, bag):
     other = rclpy.create_node("simulator", context=context)
     other.create_publisher(Clock, "/clock", 10)

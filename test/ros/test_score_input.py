@@ -149,6 +149,29 @@ def test_a_map_of_another_size_costs_its_image_only(node, graph, publish):
     assert node.process.poll() is None
 
 
+@pytest.mark.parametrize(
+    ("stamps", "told"),
+    [([0.0, 0.0, 0.0], "no stamp (0)"), ([7.5, 7.5, 7.5], "the stamp of the one before it")],
+)
+def test_images_and_maps_without_a_stamp_of_their_own_are_refused(stamps, told):
+    frames, warnings = [], []
+    scores = ScoreInput("/theirs", 10_000, lambda key, text: warnings.append(text))
+    take = scores.start(frames.append)
+    for number, stamp in enumerate(stamps):  # all images come before the first map
+        take(Frame("", stamp, number, g.image_message(stamp)))
+    for number, stamp in enumerate(stamps):
+        scores.take_score(score_message(stamp, score_map(number)))
+    paired = [(frame.received_s, frame.score(g.picture())[0, 0]) for frame in frames]
+    assert paired == ([] if not stamps[0] else [(0, score_map(0)[0, 0])])  # never a wrong pair
+    refused = 3 - len(paired)
+    assert (scores.counts()["images without score map"], len(warnings)) == (refused, 2 * refused)
+    for what in ("an image", "a score map"):
+        assert any(text.startswith(f"{what} is skipped, since it has {told}") for text in warnings)
+    take(Frame("", 9.0, 9.0, g.image_message(9.0)))
+    scores.take_score(score_message(9.0, score_map()))
+    assert frames[-1].received_s == 9.0
+
+
 def test_a_map_that_is_not_finite_is_no_score():
     frames = []
     scores = ScoreInput("/theirs", 10_000, lambda key, text: None)
