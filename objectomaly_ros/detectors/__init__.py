@@ -9,7 +9,7 @@ import numpy as np
 
 from objectomaly_ros.arrays.checks import MAX_SCORE
 from objectomaly_ros.models.extras import naming_extra
-from objectomaly_ros.models.registry import check_options, find_constructor
+from objectomaly_ros.models.registry import construct, find_constructor
 from objectomaly_ros.types import Detection, Detector, Image, ScoreMap, SeesRoad
 
 # Name -> "module:constructor". Modules are imported when asked for, so that one detector's
@@ -38,7 +38,8 @@ def load_detector(
 
     Args:
         name: one of `DETECTORS`, or "module:Class" for a detector of the user's own; its class
-            is called as `Class(checkpoint=..., device=..., **options)`.
+            is called as `Class(checkpoint=..., device=..., **options)`, without checkpoint and
+            device if it does not take them.
         checkpoint: path of the weights; None for the detector's default where it has one.
         device: a torch device, e.g. "cpu" or "cuda:0".
         **options: passed on to the detector.
@@ -47,13 +48,12 @@ def load_detector(
         ValueError: the name is unknown.
         ImportError: the module does not import, or has no such class; or a package of an extra is
             missing.
-        TypeError: the detector has no `score` method, does not know an option, or needs one that
-            is not given.
+        TypeError: the detector has no `score` method, does not know an option or the checkpoint,
+            wants another type, or needs an option that is not given.
     """
     with naming_extra(f"detector {name}"):
         constructor = find_constructor("detector", name, DETECTORS)
-        check_options(name, options, constructor)
-        detector: Detector = constructor(checkpoint=checkpoint, device=device, **options)
+        detector: Detector = construct(name, constructor, checkpoint, device, options)
     if not callable(getattr(detector, "score", None)):
         raise TypeError(
             f"detector {name!r} gave a {type(detector).__name__} without a `score(image)` method"

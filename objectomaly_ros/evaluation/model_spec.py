@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from objectomaly_ros import __version__
 from objectomaly_ros.detectors import load_detector
 from objectomaly_ros.masks import load_mask_generator
+from objectomaly_ros.models.options import parse_option
 from objectomaly_ros.types import Detector, HasCheckpoint, MaskGenerator
 
 _Model = TypeVar("_Model")
@@ -36,24 +37,14 @@ class ModelSpec:
     def parse(cls, text: str) -> ModelSpec:
         """Read `NAME[=CHECKPOINT][,OPTION=VALUE]...`, e.g. "semantic=net.onnx,rule=entropy".
 
-        Values are JSON (360, true, [50, 100]) or else text.
-
         Raises:
-            ValueError: an option has no value, or the name is empty.
+            ValueError: an option is none of `parse_option`, or the name is empty.
         """
         head, *rest = _split(text)
         name, _, checkpoint = head.partition("=")
         if not name:
             raise ValueError(f"{text!r} names no model; want NAME[=CHECKPOINT][,OPTION=VALUE]")
-        options = {}
-        for item in rest:
-            key, equals, value = item.partition("=")
-            if not equals or not key.isidentifier():
-                raise ValueError(f"{item!r} in {text!r} is no OPTION=VALUE")
-            try:
-                options[key] = json.loads(value)
-            except json.JSONDecodeError:
-                options[key] = value
+        options = dict(parse_option(item) for item in rest)
         return cls(name, checkpoint or None, options)
 
     @property

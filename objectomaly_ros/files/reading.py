@@ -22,6 +22,17 @@ _KINDS = {
 }
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads 8e-1 as a number, as YAML 1.2 and JSON do."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
 def regular_file(path: str | os.PathLike[str]) -> Path:
     """Return the path if it is that of a file: opening a named pipe or a device may hang.
 
@@ -61,11 +72,10 @@ def parse_yaml(text: str, limit: int) -> Any:
     """
     if len(text) > limit:
         raise ValueError(f"the YAML has {len(text)} characters; the limit is {limit}")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     depth = 0
     try:
         # Constructing recurses: deep nesting would overflow the stack, and merged aliases multiply.
-        for number, event in enumerate(yaml.parse(text, Loader=loader)):
+        for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
             if number > _MAX_EVENTS:
                 raise ValueError(f"the YAML has more than {_MAX_EVENTS} parts")
             depth += isinstance(event, yaml.CollectionStartEvent)
@@ -77,7 +87,7 @@ def parse_yaml(text: str, limit: int) -> Any:
             # Numbers may be to base 60 (1:00:00); long ones take hours.
             if isinstance(event, yaml.ScalarEvent) and _LONG_NUMBER.fullmatch(event.value):
                 raise ValueError(f"the YAML has a number of {len(event.value)} digits")
-        return yaml.load(text, Loader=loader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"no YAML: {error}") from error
     except (ArithmeticError, AttributeError, LookupError) as error:  # of `!!bool x` and others

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import Any
 
 from objectomaly_ros.models.extras import naming_extra
-from objectomaly_ros.models.registry import check_options, find_constructor
+from objectomaly_ros.models.registry import construct, find_constructor
 from objectomaly_ros.types import MaskGenerator
 
 # Name -> "module:constructor". Modules are imported when asked for, so that one generator's
@@ -32,7 +32,8 @@ def load_mask_generator(
 
     Args:
         name: one of `MASK_GENERATORS`, or "module:Class" for a generator of the user's own; its
-            class is called as `Class(checkpoint=..., device=..., **options)`.
+            class is called as `Class(checkpoint=..., device=..., **options)`, without checkpoint
+            and device if it does not take them.
         checkpoint: path of the weights, for those that have any.
         device: a torch device, e.g. "cpu" or "cuda:0".
         **options: passed on to the generator.
@@ -41,13 +42,12 @@ def load_mask_generator(
         ValueError: the name is unknown.
         ImportError: the module does not import, or has no such class; or a package of an extra is
             missing.
-        TypeError: the generator has no `generate` method, does not know an option, or needs one
-            that is not given.
+        TypeError: the generator has no `generate` method, does not know an option or the
+            checkpoint, wants another type, or needs an option that is not given.
     """
     with naming_extra(f"mask generator {name}"):
         constructor = find_constructor("mask generator", name, MASK_GENERATORS)
-        check_options(name, options, constructor)
-        generator: MaskGenerator = constructor(checkpoint=checkpoint, device=device, **options)
+        generator: MaskGenerator = construct(name, constructor, checkpoint, device, options)
     if not callable(getattr(generator, "generate", None)):
         raise TypeError(
             f"mask generator {name!r} gave a {type(generator).__name__} "

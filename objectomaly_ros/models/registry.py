@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from os import PathLike
 from typing import Any
+
+from objectomaly_ros.models.options import check_types
 
 _GIVEN = {"checkpoint", "device"}  # by the loaders, never as an option
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -37,6 +40,44 @@ def find_constructor(kind: str, name: str, known: Mapping[str, str]) -> Callable
     return constructor
 
 
+def construct(
+    name: str,
+    constructor: Callable[..., Any],
+    checkpoint: str | PathLike[str] | None,
+    device: str,
+    options: Mapping[str, Any],
+) -> Any:
+    """Call a constructor with its options, and of checkpoint and device with those it takes.
+
+    Raises:
+        TypeError: it does not know an option or the checkpoint that is given, needs another option,
+            or takes another type.
+    """
+    check_options(name, options, constructor)
+    check_types(name, options, constructor)
+    given = {"checkpoint": checkpoint, "device": device}
+    parameters = _parameters(constructor)
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        taken = {parameter.name for parameter in parameters if parameter.kind in _BY_NAME}
+        if checkpoint is not None and "checkpoint" not in taken:
+            raise TypeError(f"{name} takes no checkpoint, but {checkpoint} is given as one")
+        given = {key: value for key, value in given.items() if key in taken}
+    try:
+        return constructor(**given, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        shown = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise TypeError(f"{name} with the options {shown}: {error}") from error
+
+
+def _parameters(constructor: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(constructor).parameters.values())
+    except (TypeError, ValueError):  # written in C, or not callable: the call will tell
+        return [inspect.Parameter("anything", inspect.Parameter.VAR_KEYWORD)]
+
+
 def check_options(name: str, given: Iterable[str], constructor: Callable[..., Any]) -> None:
     """Raise a TypeError if a constructor does not know an option, or needs another one.
 
@@ -46,10 +87,7 @@ def check_options(name: str, given: Iterable[str], constructor: Callable[..., An
         constructor: takes (checkpoint, device, **options). If it passes options on, their receiver
             must refuse unknown ones (`refuse_unknown`).
     """
-    try:
-        parameters = inspect.signature(constructor).parameters.values()
-    except (TypeError, ValueError):  # written in C, or not callable: the call will tell
-        return
+    parameters = _parameters(constructor)
     given = set(given)
     options = [p for p in parameters if p.kind in _BY_NAME and p.name not in _GIVEN]
     if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from objectomaly_ros.files.picture_size import MAX_PIXELS
-from objectomaly_ros.files.reading import parse_yaml
+from objectomaly_ros.models.options import parse_option
 from objectomaly_ros.obstacles.roi import polygon_roi
 from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.runtime.cadence import CadenceSettings
@@ -114,7 +114,6 @@ SPECS: tuple[Spec, ...] = (
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
 
 _MAX_CAMERAS = 256
-_MAX_OPTION = 2**16  # characters of a value
 
 REMOVED = ("masks.residual", "masks.fade_s", "masks.memory_s")
 
@@ -213,24 +212,13 @@ def _check_camera_names(names: Sequence[str]) -> None:
 
 
 def options(entries: object) -> dict[str, Any]:
-    """Make keyword arguments of 'key=value' texts with YAML values.
+    """Make keyword arguments of 'key=value' texts; see `parse_option`.
 
     Raises:
         ValueError: an entry has another form.
     """
     assert isinstance(entries, list)
-    result: dict[str, Any] = {}
-    for entry in entries:
-        if not entry:
-            continue
-        key, equals, text = entry.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise ValueError(f"option {entry!r} is not of the form key=value")
-        try:
-            result[key.strip()] = parse_yaml(text, _MAX_OPTION)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"option {entry!r}: {text!r} cannot be read") from error
-    return result
+    return dict(parse_option(entry) for entry in entries if entry)
 
 
 def high_threshold(values: Mapping[str, Any], detector_threshold: float | None) -> float | None:

@@ -59,6 +59,45 @@ def test_users_own_detector_gets_checkpoint_device_and_options(importable: str) 
     np.testing.assert_array_equal(detector.score(IMAGE), 20)
 
 
+class OnlyScore:
+    def score(self, image: Image) -> ScoreMap:
+        return image[..., 0].astype(np.float32)
+
+
+class OnlyDevice(OnlyScore):
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+
+class OnlyCheckpoint(OnlyScore):
+    def __init__(self, checkpoint: str | None = None, *, gain: float = 1.0) -> None:
+        self.checkpoint, self.gain = checkpoint, gain
+
+
+class AnyArguments(OnlyScore):
+    def __init__(self, *arguments: object) -> None:
+        assert not arguments
+
+
+@pytest.mark.parametrize("kind", [OnlyScore, OnlyDevice, OnlyCheckpoint, AnyArguments])
+def test_a_class_is_constructed_with_what_it_takes(
+    importable: str, monkeypatch: pytest.MonkeyPatch, kind: type
+) -> None:
+    monkeypatch.setattr(f"{importable}.Own", kind, raising=False)
+    detector = load_detector(f"{importable}:Own", device="cuda:1")
+    assert isinstance(detector, kind)
+    assert getattr(detector, "device", "cuda:1") == "cuda:1"
+    if kind is not OnlyCheckpoint:
+        with pytest.raises(
+            TypeError, match=r"Own takes no checkpoint, but net\.pt is given as one"
+        ):
+            load_detector(f"{importable}:Own", "net.pt")
+        with pytest.raises(TypeError, match=r"Own has no option gain"):
+            load_detector(f"{importable}:Own", gain=2.0)
+    else:
+        assert load_detector(f"{importable}:Own", "net.pt", gain=2.0).checkpoint == "net.pt"
+
+
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"'embeded'.*known: .*embedded.*module:Class"):
         load_detector("embeded")

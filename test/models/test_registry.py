@@ -4,6 +4,7 @@ import pytest
 
 from objectomaly_ros.models.registry import (
     check_options,
+    construct,
     find_constructor,
     keyword_options,
     refuse_unknown,
@@ -44,6 +45,14 @@ def test_a_users_class_may_have_its_options_in_any_form():
 def test_what_has_no_signature_is_left_to_the_call():
     check_options("own", {"anything"}, type)
     check_options("own", {"anything"}, 7)
+
+
+def test_a_type_error_of_a_constructor_names_the_options():
+    def fails(checkpoint, device, size):
+        raise TypeError("bad operand")
+
+    with pytest.raises(TypeError, match=r"^own with the options size=\[3\]: bad operand"):
+        construct("own", fails, None, "cpu", {"size": [3]})
 
 
 def test_a_model_without_options():

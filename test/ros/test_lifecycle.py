@@ -59,6 +59,8 @@ def start():
         ({"detector.name": "no_such_module:Net"}, "No module named 'no_such_module'"),
         ({"masks.name": "sam_vit_x"}, "unknown mask generator 'sam_vit_x'"),
         ({"masks.options": "['colour=red']"}, "BandMasks has no option colour"),
+        ({"masks.options": "['bands=four']"}, "BandMasks: option bands is 'four'; want a number"),
+        ({"detector.options": "['seconds=']"}, "option seconds is None; want a number"),
         ({"threshold.low": "0.9"}, "threshold.low is 0.9; it must not be above threshold.high"),
         ({"device": "cuda:99"}, "cuda"),
         ({"detector.name": "simple_models:Exits"}, "SystemExit: wrong arguments"),
@@ -117,6 +119,15 @@ def test_parameters_without_effect_are_warned_of(start, tmp_path):
     assert len(warned) == 2
     assert "masks.residual has no effect, it was removed" in node.log
     assert "refine.evry_n has no effect, the node has no such parameter; did you mean" in node.log
+
+
+def test_classes_with_nothing_but_score_and_generate_work(start):
+    """As the README promises; options in any spelling of a number."""
+    node = start(
+        **{"detector.name": "simple_models:OnlyScore", "masks.name": "simple_models:OnlyMasks"}
+    )
+    node.wait_log("active on")
+    assert "failed" not in node.log
 
 
 def test_a_missing_checkpoint_leaves_the_node_unconfigured_with_an_error_in_diagnostics(start):

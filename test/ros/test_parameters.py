@@ -152,9 +152,7 @@ def test_options_become_typed_keyword_arguments():
     assert options([""]) == {}
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 20_000, "[&a [1], *a]", "2001-99-99", "{[1]: 2}", "x" * 70_000]
-)
+@pytest.mark.parametrize("text", ["[" * 20_000, "[&a [1], *a]", "{[1]: 2}", "x" * 70_000])
 def test_an_option_that_is_no_plain_value_is_refused_by_its_name(text):
     with pytest.raises(ValueError, match=r"option 'sizes="):
         options([f"sizes={text}"])

@@ -36,6 +36,18 @@ class NoThresholdDetector:
         return image[..., 0].astype(np.float32)
 
 
+class OnlyScore:
+    """A detector as the README promises that it may be, with nothing else."""
+
+    def score(self, image):
+        return image[..., 0].astype(np.float32) / 255
+
+
+class OnlyMasks:
+    def generate(self, image, score=None):
+        return np.ones((1, *image.shape[:2]), bool)
+
+
 class Exits(RednessDetector):
     """Ends the process, as a script with a command line of its own would."""
 

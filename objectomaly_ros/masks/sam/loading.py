@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -18,6 +18,7 @@ from objectomaly_ros.masks.sam.encoder import Compiled, compile_encoder, fuse_at
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.prompts import GuidedPoints, Prompting
 from objectomaly_ros.models.devices import device_of
+from objectomaly_ros.models.options import check_types
 from objectomaly_ros.models.registry import keyword_options, refuse_unknown
 
 _MOBILE_CLASSIFIER = ("image_encoder.norm_head.", "image_encoder.head.")  # of its training alone
@@ -80,16 +81,17 @@ def mask_generator(
     return SamMasks(network, point_source=guided, **options)
 
 
-def check_generator_options(name: str, given: Iterable[str], own: Iterable[str] = ()) -> None:
-    """Raise a TypeError for an option that a generator does not know, before weights are read.
+def check_generator_options(name: str, given: Mapping[str, Any], own: Iterable[str] = ()) -> None:
+    """Raise a TypeError for a wrong option of a generator, before weights are read.
 
     Args:
         name: the generator's, for the message.
-        given: names of options for `mask_generator`.
+        given: options for `mask_generator`.
         own: further options of the generator.
     """
     known = {*keyword_options(mask_generator), *keyword_options(SamMasks), *own}
     refuse_unknown(name, given, known - {"point_source"})  # which `prompting` chooses
+    check_types(name, given, mask_generator, SamMasks)
 
 
 def load_sam(
