@@ -1,4 +1,4 @@
-"""Reads MCAP files of ROS 2: by their index, or from the start if it is missing or damaged."""
+"""Reads ROS 2 messages of MCAP files: by the index, or from the start if that is damaged."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 0x01, 0x02, 0x03, 0x04, 
 _CHUNK_INDEX, _STATISTICS, _SUMMARY_OFFSET, _DATA_END, _PRIVATE = 0x08, 0x0B, 0x0E, 0x0F, 0x80
 
 
+_FOREIGN = {
+    "json": "JSON",
+    "protobuf": "protobuf",
+    "ros1": "ROS 1 messages",
+    "flatbuffer": "flatbuffers",
+    "cdr": "CDR without a schema",
+}
+
+
 @dataclass(frozen=True)
 class _Chunk:
     """A chunk, or a region of records outside chunks; `start` and `end` are log times in ns."""
@@ -42,6 +51,7 @@ class McapFile:
 
     Attributes:
         topics: by channel id.
+        left_out: topics whose messages are not of ROS 2, and what they are.
         damage: what is wrong with a file of which only the beginning can be read, else None.
         start, end: log times (ns) of the first and the last message; end < start if there is none.
     """
@@ -51,7 +61,7 @@ class McapFile:
 
         Raises:
             OSError: `path` is no regular file, or cannot be read.
-            ValueError: it does not begin like an MCAP file of ROS 2.
+            ValueError: it is no MCAP file, or none of ROS 2.
         """
         self.path = path
         self.damage: str | None = None
@@ -68,6 +78,8 @@ class McapFile:
             if not indexed:
                 self._clear()
                 self._scan()
+            if self._profile not in ("", "ros2") and not self.topics and not self.left_out:
+                raise ValueError(f"its profile is {self._profile!r}, not 'ros2'")
         except BaseException:
             self._file.close()
             raise
@@ -136,8 +148,10 @@ class McapFile:
 
     def _clear(self) -> None:
         self.topics: dict[int, Topic] = {}
+        self.left_out: dict[str, str] = {}
         self.start, self.end = 2**64, -1
         self._schemas: dict[int, tuple[str, str]] = {}
+        self._channels: set[int] = set()
         self._chunks: list[_Chunk] = []
         self._definition_bytes = 0
 
@@ -145,9 +159,10 @@ class McapFile:
         if self._file.read(len(_MAGIC)) != _MAGIC:
             raise ValueError("it does not begin with the MCAP magic bytes")
         opcode, at, length = next(self._records(len(_MAGIC)), (0, 0, 0))
-        profile = _string(self._content(at, length), 0)[0] if opcode == _HEADER else ""
-        if profile != "ros2":
-            raise ValueError(f"its profile is {profile!r}, not 'ros2'")
+        if opcode != _HEADER:
+            raise ValueError("its header is missing")
+        # Some writers leave the profile empty. The channels tell of what kind the messages are.
+        self._profile = _string(self._content(at, length), 0)[0]
 
     def _read_index(self) -> bool:
         """Read the summary section; False if it is missing or incomplete."""
@@ -231,7 +246,7 @@ class McapFile:
     def _define(self, opcode: int, content: bytes) -> None:
         """Take a schema or a channel record, unless its id is known."""
         (key,) = struct.unpack_from("<H", content)
-        if key in (self._schemas if opcode == _SCHEMA else self.topics):
+        if key in (self._schemas if opcode == _SCHEMA else self._channels):
             return
         self._definition_bytes += len(content)
         if self._definition_bytes > _MAX_DEFINITION_BYTES:
@@ -242,10 +257,14 @@ class McapFile:
             text, _ = _string(content, at)
             self._schemas[key] = (name, text if encoding == storage.MSG_FORM else "")
         else:
+            self._channels.add(key)
             (schema,) = struct.unpack_from("<H", content, 2)
             msgtype, definition = self._schemas.get(schema, ("", ""))
             topic, at = _string(content, 4)
-            _, at = _string(content, at)  # of messages
+            encoding, at = _string(content, at)
+            if encoding != "cdr" or not msgtype:
+                self.left_out[topic] = _FOREIGN.get(encoding, f"{encoding[:40]!r} messages")
+                return
             metadata, stop = {}, at + 4 + struct.unpack_from("<I", content, at)[0]
             at += 4
             while at < stop:

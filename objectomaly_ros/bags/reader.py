@@ -1,4 +1,4 @@
-"""Opens rosbag2 recordings, MCAP and SQLite, folder or single file, also damaged ones."""
+"""Opens recordings, MCAP, SQLite and ROS 1, folder or single file, compressed or damaged."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from typing import Any
 from objectomaly_ros.bags.compact import begins_with_header
 from objectomaly_ros.bags.errors import BagError, list_names
 from objectomaly_ros.bags.mcap import McapFile
+from objectomaly_ros.bags.ros1 import Ros1File
 from objectomaly_ros.bags.sqlite import SqliteFile
-from objectomaly_ros.bags.storage import RawMessage, Topic, inflate, inflate_file, merge_by_time
+from objectomaly_ros.bags.storage import (
+    RawMessage,
+    Topic,
+    inflate_file,
+    inflate_message,
+    merge_by_time,
+)
 from objectomaly_ros.bags.typestore import make_typestore, store_from_definition
 from objectomaly_ros.files.reading import parse_yaml, printable, read_bytes
 
@@ -23,8 +30,11 @@ IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 MAX_METADATA_BYTES = 16 * 2**20
 _NEWEST_VERSION = 9
 _SHOWN = 20  # topics in a message
-_OPENERS: dict[str, Callable[[Path], McapFile | SqliteFile]]
-_OPENERS = {".mcap": McapFile, ".db3": SqliteFile}
+_File = McapFile | SqliteFile | Ros1File
+_OPENERS: dict[str, Callable[[Path], _File]]
+_OPENERS = {".mcap": McapFile, ".db3": SqliteFile, ".bag": Ros1File}
+_ZSTD = (".zstd", ".zst")
+_UNPACKERS = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".lz4": "unlz4", ".zip": "unzip"}
 _DAMAGE = Exception  # damaged bytes cause errors of struct, zstd, lz4, SQLite and others
 
 logger = logging.getLogger(__name__)
@@ -43,7 +53,8 @@ class Bag:
         """Open a bag.
 
         Args:
-            path: a bag folder, with or without its metadata.yaml, or one .mcap or .db3 file.
+            path: a bag folder, with or without its metadata.yaml, or one .mcap, .db3 or (ROS 1)
+                .bag file. Files may be compressed as a whole (.mcap.zstd) or message by message.
 
         Raises:
             BagError: there is no bag, or nothing of it can be read.
@@ -52,8 +63,7 @@ class Bag:
         self.damage: str | None = None
         self._stack = ExitStack()
         self._stores: dict[str, Any] = {}
-        self._files: list[McapFile | SqliteFile] = []
-        self._compressed_messages = False
+        self._files: list[_File] = []
         try:
             self._open()
         except BaseException:
@@ -167,12 +177,12 @@ class Bag:
             )
         return self._stores[msgtype]
 
-    def _read(self, file: McapFile | SqliteFile, topics: Collection[str]) -> Iterator[RawMessage]:
+    def _read(self, file: _File, topics: Collection[str]) -> Iterator[RawMessage]:
         good = 0
         try:
             for message in file.messages(topics):
-                if self._compressed_messages:
-                    message = replace(message, data=inflate(message.data, "zstd"))
+                if message.data[:1] != b"\0":
+                    message = replace(message, data=inflate_message(message.data))
                 good += 1
                 yield message
         except _DAMAGE as error:
@@ -215,30 +225,28 @@ class Bag:
         if information["version"] > _NEWEST_VERSION:
             raise ValueError(f"version {information['version']} is not known")
         names = (PurePath(name).name for name in information["relative_file_paths"])
-        files = [self.path / name for name in dict.fromkeys(names)]
+        files = [_present(self.path / name) for name in dict.fromkeys(names)]
         if missing := [file.name for file in files if not file.exists()]:
             raise ValueError(f"files are missing: {', '.join(missing)}")
         mode = str(information.get("compression_mode") or "none").lower()
         if mode != "none" and information["compression_format"] != "zstd":
             raise ValueError(f"compression {information['compression_format']!r} is not supported")
-        self._compressed_messages = mode == "message"
-        if mode == "file":
-            folder = Path(self._stack.enter_context(TemporaryDirectory()))
-            files = [self._inflate(file, folder / file.stem) for file in files]
         return files
 
-    def _inflate(self, source: Path, target: Path) -> Path:
+    def _inflate(self, source: Path) -> Path:
+        target = Path(self._stack.enter_context(TemporaryDirectory())) / source.stem
         try:
             return inflate_file(source, target)
-        except (OSError, ValueError):  # no room, or no end
-            raise
+        except (OSError, ValueError) as error:  # no room, or no end
+            raise BagError(f"{source} cannot be decompressed: {error}") from error
         except _DAMAGE as error:  # the part before it is in `target`
             self._note_damage(f"{source} cannot be decompressed ({error})")
             return target
 
     def _find_files(self, trouble: str) -> list[Path]:
         held = sorted(self.path.iterdir())
-        files = [file for file in held if file.suffix in _OPENERS]
+        # Where a recorder was compressing, the file that it had not removed yet is the whole one.
+        files = list(dict.fromkeys(_present(file) for file in held if _suffix(file) in _OPENERS))
         if not files:
             raise BagError(
                 f"{self.path} {trouble} and no .mcap or .db3 file: it is no bag; "
@@ -248,22 +256,56 @@ class Bag:
         return files
 
     def _open_file(self, path: Path) -> None:
-        if path.suffix not in _OPENERS:
-            hint = "; convert a ROS 1 bag first: rosbags-convert --src IN.bag --dst OUT"
+        suffix = _suffix(path)
+        if suffix not in _OPENERS:
+            unpack = _UNPACKERS.get(path.suffix)
+            hint = f"; decompress it first: {unpack} {path}" if unpack else ""
             raise BagError(
                 f"{path} is no bag that can be read: its name ends in {path.suffix!r}, expected a "
-                f"bag folder, .mcap or .db3{hint if path.suffix == '.bag' else ''}"
+                f"bag folder, .mcap or .db3, or .bag of ROS 1{hint}"
             )
         try:
-            file = _OPENERS[path.suffix](path)
+            file = _OPENERS[suffix](self._inflate(path) if path.suffix in _ZSTD else path)
+        except BagError:
+            raise
         except _DAMAGE as error:
-            raise BagError(f"{path} cannot be read as a {path.suffix} bag: {error}") from error
+            raise BagError(f"{path} cannot be read as a {suffix} bag: {error}") from error
         self._stack.callback(file.close)
+        self._note_left_out(path, file)
         self._files.append(file)
         if file.damage:
             if not file.topics:
                 raise BagError(f"{path} is damaged and holds no readable message: {file.damage}")
             self._note_damage(f"{path} is damaged ({file.damage})")
+
+    def _note_left_out(self, path: Path, file: _File) -> None:
+        """Tell of topics that are not of ROS 2.
+
+        Raises:
+            BagError: no other topic is in the file.
+        """
+        if not file.left_out:
+            return
+        found = [f"{topic} ({what})" for topic, what in file.left_out.items()]
+        shown = printable(", ".join(found[:_SHOWN]))
+        if not file.topics:
+            raise BagError(
+                f"{path} holds no messages of ROS 2 (CDR), only: {shown}; convert it, or record "
+                "it with ROS 2"
+            )
+        logger.warning("%s: left out, since they are not of ROS 2: %s", path, shown)
+
+
+def _suffix(path: Path) -> str:
+    """Return the ending that tells the storage: .mcap of a.mcap.zstd."""
+    return Path(path.stem).suffix if path.suffix in _ZSTD else path.suffix
+
+
+def _present(path: Path) -> Path:
+    """Return the file of a bag that is there: a recording may not be compressed to its end."""
+    plain = path.with_suffix("") if path.suffix in _ZSTD else path
+    packed = [plain.with_name(plain.name + end) for end in _ZSTD]
+    return next((file for file in (plain, *packed) if file.exists()), path)
 
 
 def _listed(topics: Iterable[Topic]) -> str:

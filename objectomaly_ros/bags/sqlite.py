@@ -35,6 +35,7 @@ class SqliteFile:
 
     Attributes:
         topics: by topic id.
+        left_out: topics whose messages are not in CDR, and what they are in.
         damage: what is wrong with a file of which only some rows can be read, else None.
         start, end: log times (ns) of the first and the last message; end < start if there is none.
     """
@@ -49,6 +50,7 @@ class SqliteFile:
         self.path = regular_file(path)
         self.damage: str | None = None
         self.topics: dict[int, Topic] = {}
+        self.left_out: dict[str, str] = {}
         self.start, self.end = 2**63, -1
         # (timestamp, rowid, topic id) of a damaged file's readable rows
         self._rows: list[tuple[int, int, int]] = []
@@ -187,13 +189,16 @@ class SqliteFile:
                 if encoding == MSG_FORM and isinstance(text, str)
             }
         qos = "offered_qos_profiles" if "offered_qos_profiles" in self._columns["topics"] else "''"
-        for key, topic, msgtype, profiles in self._query(
-            f"SELECT id, name, type, {qos} FROM topics ORDER BY id"
+        for key, topic, msgtype, encoding, profiles in self._query(
+            f"SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id"
         ):
             if not (isinstance(key, int) and isinstance(topic, str) and isinstance(msgtype, str)):
                 raise sqlite3.DatabaseError(
                     f"its topic {topic!r} has a name or type that is no text"
                 )
+            if encoding != "cdr":
+                self.left_out[topic] = f"{str(encoding)[:40]!r} messages"
+                continue
             count, definition = counts.get(key, 0), definitions.get(msgtype, "")
             self.topics[key] = Topic(topic, msgtype, count, (profiles,), definition)
 

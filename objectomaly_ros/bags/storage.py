@@ -25,6 +25,7 @@ MSG_FORM = "ros2msg"
 MAX_BYTES = 512 * 2**20  # of one record, chunk or message, also when decompressed
 _SMALL_BYTES, _RATIO = 2**30, 100  # a compressed file may hold the larger of 1 GiB, 100 x its size
 _MAX_QOS_BYTES = 2**16
+_COMPRESSED = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,19 @@ def inflate(data: bytes, compression: str, limit: int = MAX_BYTES) -> bytes:
     if not decompressor.eof:
         raise ValueError(f"{len(data)} bytes of {compression} end too early")
     return result
+
+
+def inflate_message(data: bytes, limit: int = MAX_BYTES) -> bytes:
+    """Return the CDR bytes of a message, which may be compressed on its own; CDR begins with 0.
+
+    Raises:
+        ValueError: as of `inflate`, or it is no CDR.
+    """
+    if data[:1] == b"\0":
+        return data
+    if data[:4] not in _COMPRESSED:
+        raise ValueError(f"a message begins with {data[:4].hex(' ')}, which is no CDR")
+    return inflate(data, _COMPRESSED[data[:4]], limit)
 
 
 def inflate_file(source: Path, target: Path) -> Path:

@@ -273,7 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     # fmt: off
     add = parser.add_argument
     add("--version", action="version", version=f"%(prog)s {__version__}")
-    add("bag", type=Path, help="bag folder, or one .mcap or .db3 file")
+    add("bag", type=Path, help="bag folder, or one .mcap, .db3 or (ROS 1) .bag file")
     add("-r", "--rate", type=float, default=1.0, help="speed (default: %(default)s)")
     add("-l", "--loop", type=_loops, nargs="?", const=FOREVER, default=1, metavar="N|forever",
         help="number of replays (default: 1; without a number: forever); stamps repeat")

@@ -74,7 +74,7 @@ def unknown_suffix(folder, make_bag):
 
 def ros1_bag(folder, make_bag):
     (folder / "drive.bag").write_text("#ROSBAG V2.0\n")
-    return lambda: Bag(folder / "drive.bag"), ["'.bag'", "rosbags-convert"]
+    return lambda: Bag(folder / "drive.bag"), ["drive.bag", "rosbag reindex"]
 
 
 def metadata_is_no_yaml_and_nothing_else(folder, make_bag):

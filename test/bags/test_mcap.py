@@ -33,13 +33,13 @@ HEADER = record(1, string("ros2"), string("test"))
 SCHEMA = record(3, struct.pack("<H", 1), string("std_msgs/msg/String"), string(""), string(""))
 
 
-def channel(key=1, topic="/words", qos=""):
+def channel(key=1, topic="/words", qos="", encoding="cdr", schema=1):
     metadata = string("offered_qos_profiles") + string(qos)
     return record(
         4,
-        struct.pack("<HH", key, 1),
+        struct.pack("<HH", key, schema),
         string(topic),
-        string("cdr"),
+        string(encoding),
         struct.pack("<I", len(metadata)) + metadata,
     )
 
@@ -179,6 +179,45 @@ def test_a_file_of_another_profile(tmp_path):
     path = tmp_path / "ros1.mcap"
     path.write_bytes(MAGIC + record(1, string("ros1"), string("")))
     with pytest.raises(BagError, match="its profile is 'ros1', not 'ros2'"):
+        Bag(path)
+
+
+def profiled(path, profile):
+    path.write_bytes(path.read_bytes().replace(HEADER, record(1, string(profile), string("x"))))
+    return path
+
+
+@pytest.mark.parametrize("profile", ["", "ros2", "a viewer's own"])
+def test_the_channels_tell_of_what_kind_the_messages_are_not_the_profile(tmp_path, profile):
+    path = profiled(write(tmp_path, SCHEMA, channel(), message("a", 1)), profile)
+    assert words(path) == (["a"], None)
+
+
+@pytest.mark.parametrize("profile", ["", "ros1", "ros2"])
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [
+        ("json", "JSON"),
+        ("protobuf", "protobuf"),
+        ("ros1", "ROS 1 messages"),
+        ("xml", "'xml' messages"),
+    ],
+)
+def test_messages_that_are_not_of_ros_2_are_named_as_what_they_are(
+    tmp_path, caplog, profile, encoding, named
+):
+    odd = channel(key=2, topic="/odd", encoding=encoding)
+    records = SCHEMA, odd, message("x", 1, key=2)
+    with pytest.raises(BagError, match=rf"no messages of ROS 2 \(CDR\), only: /odd \({named}\)"):
+        Bag(profiled(write(tmp_path, *records), profile))
+    mixed = profiled(write(tmp_path, *records, channel(), message("a", 2)), profile)
+    assert words(mixed) == (["a"], None)
+    assert f"not of ROS 2: /odd ({named})" in caplog.text
+
+
+def test_a_channel_without_a_schema_is_left_out(tmp_path):
+    path = write(tmp_path, channel(schema=0), message("x", 1))
+    with pytest.raises(BagError, match=r"/words \(CDR without a schema\)"):
         Bag(path)
 
 

@@ -96,6 +96,12 @@ def test_a_schema_of_more_than_plain_tables_is_refused_and_runs_nothing(file, ca
     assert not target.exists()
 
 
+def test_messages_in_another_serialization_are_named(file):
+    change(file, "UPDATE topics SET serialization_format = 'protobuf'")
+    with pytest.raises(BagError, match=r"no messages of ROS 2 \(CDR\), only: /words \('protobuf'"):
+        Bag(file)
+
+
 def hot_journal(file, name):
     """A journal that undoes nothing and names another one: SQLite deletes that at its end."""
     page = struct.unpack(">H", file.read_bytes()[16:18])[0]

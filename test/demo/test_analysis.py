@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from rosbags.rosbag1 import Writer
+from rosbags.typesys import Stores, get_typestore
 
 from objectomaly_ros.bags.messages import IMAGE, image_message
 from objectomaly_ros.bags.reader import Bag
@@ -177,6 +179,22 @@ def test_images_without_stamps_are_found_by_their_log_times(tmp_path):
     with Bag(source.bag) as bag:
         images = SourceImages(bag, "/image", from_log=True)
         assert [images.get(1000 + index)[0, 0, 0] for index in range(5)] == [0, 1, 2, 3, 4]
+
+
+def test_a_ros_1_bag_is_a_recording(tmp_path):
+    store = get_typestore(Stores.ROS1_NOETIC)
+    with Writer(tmp_path / "drive.bag") as writer:
+        connection = writer.add_connection("/image", IMAGE, typestore=store)
+        for index in range(3):
+            stamp = store.types["builtin_interfaces/msg/Time"](5, index)
+            header = store.types["std_msgs/msg/Header"](index, stamp, "camera")
+            data = np.full(12, index, np.uint8)
+            image = store.types[IMAGE](header, 2, 2, "rgb8", 0, 6, data)
+            writer.write(connection, index, store.serialize_ros1(image, IMAGE))
+    source = open_recording(tmp_path / "drive.bag", None, None)
+    assert (source.image_topic, source.frames) == ("/image", 3)
+    with Bag(source.bag) as bag:
+        assert SourceImages(bag, "/image").get(5 * 10**9 + 2)[0, 0, 0] == 2
 
 
 def test_a_machine_that_was_too_slow_is_told_with_the_remedy(result_path, tmp_path, capsys):

@@ -18,6 +18,9 @@ pytest.importorskip("rclpy", reason="playing bags needs rclpy: run under scripts
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -33,6 +36,7 @@ pytestmark = pytest.mark.ros
 
 START = 1_700_000_000_000_000_000
 STEP = 20_000_000
+STRING = "std_msgs/msg/String"
 DOMAINS = itertools.count(os.getpid())
 
 
@@ -116,6 +120,39 @@ def test_every_message_arrives_as_recorded_in_order_and_at_its_pace(context, bag
     assert images[0].header.frame_id == "camera"
     assert report.counts == {"/image": 30, "/words": 30}
     assert (report.loops, report.stopped, report.damage) == (1, False, None)
+
+
+def ros_1_bag(folder, words):
+    store = get_typestore(Stores.ROS1_NOETIC)
+    with Ros1Writer(folder / "drive.bag") as writer:
+        connection = writer.add_connection("/words", STRING, typestore=store)
+        for index, word in enumerate(words):
+            data = store.serialize_ros1(store.types[STRING](data=word), STRING)
+            writer.write(connection, START + index * STEP, data)
+    return folder / "drive.bag"
+
+
+def file_of_compressed_messages(folder, words):
+    writer = Writer(folder / "drive", version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+    store = get_typestore(Stores.LATEST)
+    with writer:
+        connection = writer.add_connection("/words", STRING, typestore=store)
+        for index, word in enumerate(words):
+            data = store.serialize_cdr(store.types[STRING](data=word), STRING)
+            writer.write(connection, START + index * STEP, data)
+    (file,) = (folder / "drive").glob("*.mcap")
+    return file
+
+
+@pytest.mark.parametrize("make", [ros_1_bag, file_of_compressed_messages])
+def test_what_is_published_is_cdr_whatever_the_bag(context, tmp_path, make):
+    words = ["one", "two", "three"]
+    path = make(tmp_path, words)
+    listener = Listener(context, words=(String, "/words"))
+    play(context, path, waits=(Wait(1, "/words"),))
+    heard = listener.wait_for("words", 3)
+    assert [message.data for message in heard] == words
 
 
 def test_the_recorded_qos_is_offered(context, bag):
