@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,22 @@ OUTPUTS = {
     "status": RefinementStatus,
 }
 OBSTACLES = ("mask", "overlay", "obstacles", "points")
+
+
+@dataclass
+class ScoreRange:
+    """Range of the scores seen, from every fourth row and column."""
+
+    frames: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+
+    def add(self, score: ScoreMap) -> None:
+        """Take a score map in."""
+        some = score[::4, ::4]
+        self.frames += 1
+        self.low = min(self.low, float(some.min()))
+        self.high = max(self.high, float(some.max()))
 
 
 class Camera:
@@ -76,6 +94,7 @@ class Camera:
         self._poses = poses
         self._subscriptions: list[Any] = []
         self.lost = 0
+        self.seen = ScoreRange()
         self._publishers = {
             output: self._publisher(kind, f"~/{prefix}{output}") for output, kind in OUTPUTS.items()
         }
@@ -106,6 +125,7 @@ class Camera:
 
     def subscribe(self, submit: Callable[[Frame], None]) -> None:
         """Hand every image to `submit` from now on."""
+        self.seen = ScoreRange()
         take = submit if self.scores is None else self.scores.start(submit)
 
         def image(message: Any) -> None:
@@ -186,6 +206,7 @@ class Camera:
 
     def publish(self, result: Result) -> None:
         """Publish everything else."""
+        self.seen.add(result.refined.score)
         frame, header = result.frame, result.frame.message.header
         self._publish_image("score", frame, result.refined.score, "32FC1")
         contacts = None

@@ -91,6 +91,7 @@ def camera_status(
             "images failed": counters.failed,
             "images out of order": counters.late,
             "images lost before the node": camera.lost,
+            "scores seen": f"{camera.seen.low:.4g} to {camera.seen.high:.4g}",
             "camera pose": camera.geometry.origin,
             **(scores.counts() if scores is not None else {}),
         },

@@ -26,6 +26,7 @@ from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.runtime.mask_process import MaskProcess
 from objectomaly_ros.types import Adaptable, Detector, HasThreshold
 
+ENOUGH = 10  # frames to know the range of scores
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands still
 
@@ -51,6 +52,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._outputs: Outputs | None = None
         self._ids = obstacle_ids()  # never used twice while the node lives
         self._seen: dict[str, diagnostics.Seen] = {}
+        self._far: str | None = None  # threshold that was warned of
         self._stopping = False
         self._faults: deque[tuple[float, str]] = deque(maxlen=diagnostics.REPEATED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -250,10 +252,23 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         else:
             statuses = self._active_statuses(name, engine)
             engine.supervise()
+            self._check_thresholds()
         diagnostics.add_faults(statuses[0], self._faults, now=time.monotonic())
         array = DiagnosticArray(status=statuses)
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+    def _check_thresholds(self) -> None:
+        for camera in self._cameras.values():
+            seen = camera.seen
+            if seen.frames < ENOUGH:
+                continue
+            limits = (seen.low, seen.high)
+            text = parameters.far_threshold(self._params.values, limits, self._threshold())
+            key = text and text.partition(",")[0]
+            if text is not None and key != self._far:
+                self._log.warn("far threshold", text)
+            self._far = key
 
     def _active_statuses(self, name: str, engine: Engine) -> list[Any]:
         now = time.monotonic()

@@ -35,13 +35,16 @@ class ParameterServer:
         self._on_change = on_change
         for spec in SPECS:
             self.values[spec.name] = self._declare(node, spec)
+        node.add_pre_set_parameters_callback(lambda wanted: [*map(_converted, wanted)])
         node.add_on_set_parameters_callback(self._set)
         for name in node._parameter_overrides:  # rclpy offers them nowhere else
             if not (node.has_parameter(name) or name.startswith("qos_overrides.")):
                 node.get_logger().warning(unknown(name))
 
     def _declare(self, node: Node, spec: Spec) -> Value:
-        descriptor = _descriptor(spec)
+        descriptor, overrides = _descriptor(spec), node._parameter_overrides
+        if spec.name in overrides:
+            overrides[spec.name] = _converted(overrides[spec.name])
         try:
             given = node.declare_parameter(spec.name, spec.default, descriptor).value
             return checked(spec, given)
@@ -67,12 +70,34 @@ class ParameterServer:
         return SetParametersResult(successful=True)
 
 
+_TYPES = {
+    bool: (Parameter.Type.BOOL, Parameter.Type.BOOL_ARRAY),
+    int: (Parameter.Type.INTEGER, Parameter.Type.INTEGER_ARRAY),
+    float: (Parameter.Type.DOUBLE, Parameter.Type.DOUBLE_ARRAY),
+    str: (Parameter.Type.STRING, Parameter.Type.STRING_ARRAY),
+}
+
+
+def _converted(parameter: Parameter) -> Parameter:
+    """Return a parameter in the type of its default: 7 as 7.0; a wrong value as it is."""
+    spec = BY_NAME.get(parameter.name)
+    if spec is None:
+        return parameter
+    try:
+        value = checked(spec, parameter.value)
+    except ValueError:
+        return parameter  # to be refused
+    several = isinstance(spec.default, list)
+    kind = type(spec.default[0]) if isinstance(spec.default, list) else type(spec.default)
+    return Parameter(parameter.name, _TYPES[kind][several], value)
+
+
 def _descriptor(spec: Spec) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         name=spec.name,
         description=spec.description,
         read_only=spec.read_only,
-        # `checked` takes 1 for 1.0; rclpy alone would refuse `threshold.high: 1`.
+        # `_converted` keeps the type; rclpy alone would refuse `threshold.high: 1`.
         dynamic_typing=True,
         additional_constraints=f"one of: {', '.join(spec.choices)}" if spec.choices else "",
     )

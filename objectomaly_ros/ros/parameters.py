@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from objectomaly_ros.files.picture_size import MAX_PIXELS
+from objectomaly_ros.files.reading import parse_yaml
 from objectomaly_ros.models.options import parse_option
 from objectomaly_ros.obstacles.roi import polygon_roi
 from objectomaly_ros.obstacles.stage import ObstacleSettings
@@ -114,6 +115,10 @@ SPECS: tuple[Spec, ...] = (
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
 
 _MAX_CAMERAS = 256
+_MAX_FILE = 2**20  # characters of a parameter file
+
+FAR = 3.0
+"""A threshold is far outside the scores seen by so many times their range."""
 
 REMOVED = ("masks.residual", "masks.fade_s", "masks.memory_s")
 
@@ -135,14 +140,43 @@ def unknown(name: str) -> str:
     )
 
 
+def without_effect(text: str, node: str) -> str | None:
+    """Describe a parameter file that has no section for a node; None if it has one.
+
+    Args:
+        text: of the file, which ROS has accepted.
+        node: fully qualified name.
+    """
+    sections = [*_sections(parse_yaml(text, _MAX_FILE), "")]
+    if any(re.fullmatch(_pattern(section), node) for section in sections):
+        return None
+    found = ", ".join(sections) or "none"
+    return f"sets no parameter of {node}: its sections are {found}; name one {node} or /**"
+
+
+def _sections(tree: Any, above: str) -> Iterator[str]:
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if key == "ros__parameters":
+            yield above or "/"
+        else:
+            yield from _sections(value, f"{above}/{str(key).lstrip('/')}")
+
+
+def _pattern(section: str) -> str:
+    """Make a regular expression of a section: * is one part of a name, ** are any."""
+    parts = {"**": r"(/[^/]+)*", "*": r"/[^/]+"}
+    return "".join(parts.get(part, "/" + re.escape(part)) for part in section.split("/")[1:])
+
+
 def checked(spec: Spec, value: object) -> Value:
     """Return `value` as the parameter's type.
 
     Raises:
         ValueError: its type is wrong or it is not allowed; the message says what is allowed.
     """
-    if value is None and spec.default == UNSET:
-        return UNSET  # ROS gives an empty list no type
+    # An empty list is none given. ROS gives it any type, or none.
+    if isinstance(spec.default, list) and (value is None or (_is_list(value) and not value)):
+        return spec.default
     value = _typed(spec, value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = spec.low, spec.high
@@ -164,18 +198,22 @@ def checked(spec: Spec, value: object) -> Value:
     return value
 
 
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
 def _typed(spec: Spec, value: Any) -> Value:
     default: Any = spec.default
     if isinstance(default, list):
         kind, (_, wanted) = type(default[0]), _KINDS[type(default[0])]
-        listed = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-        if listed and all(_is(kind, item) for item in value):
+        if _is_list(value) and all(_is(kind, item) for item in value):
             return [kind(item) for item in value]
     else:
         kind, (wanted, _) = type(default), _KINDS[type(default)]
         if _is(kind, value):
             return kind(value)  # type: ignore[no-any-return]
-    raise ValueError(f"{spec.name} is {value!r}; it must be {wanted}")
+    given = "has no value" if value is None else f"is {value!r}"
+    raise ValueError(f"{spec.name} {given}; it must be {wanted}")
 
 
 def _is(kind: type, value: Any) -> bool:
@@ -225,6 +263,29 @@ def high_threshold(values: Mapping[str, Any], detector_threshold: float | None) 
     """Return the threshold of obstacles; None if neither the parameter nor the detector has one."""
     high: float = values["threshold.high"]
     return detector_threshold if math.isnan(high) else high
+
+
+def far_threshold(
+    values: Mapping[str, Any], seen: tuple[float, float], detector_threshold: float | None
+) -> str | None:
+    """Describe a threshold far outside the scores seen; None if there is none.
+
+    Args:
+        values: by parameter name.
+        seen: smallest and largest score so far.
+        detector_threshold: of the detector itself; it counts as seen.
+    """
+    known = (*seen, *(() if detector_threshold is None else (detector_threshold,)))
+    low, high = min(known), max(known)
+    for name in ("threshold.high", "threshold.low"):
+        value = values[name]
+        if max(value - high, low - value) > FAR * (high - low) > 0:
+            share = "no pixel" if value > high else "every pixel"
+            return (
+                f"{name} is {value:g}, but scores so far were {seen[0]:.3g} to {seen[1]:.3g}: "
+                f"{share} is above it"
+            )
+    return None
 
 
 def settings(values: Mapping[str, Any], detector_threshold: float | None) -> Settings:

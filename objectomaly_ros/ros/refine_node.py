@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import itertools
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from objectomaly_ros import __version__
@@ -72,6 +74,7 @@ def main(args: list[str] | None = None) -> int:
         return 2
     if warning is not None:
         node.get_logger().warning(warning)
+    _check_parameter_files(sys.argv if args is None else args, node)
     executor = ResilientExecutor(node.report_fault)
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
@@ -103,6 +106,20 @@ def _check_arguments(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.parse_args(own)
+
+
+def _check_parameter_files(arguments: Sequence[str], node: Any) -> None:
+    """Warn of files whose sections are all of other nodes; ROS says nothing."""
+    from objectomaly_ros.ros.parameters import without_effect
+
+    for option, path in itertools.pairwise(arguments):
+        if option == "--params-file":
+            with suppress(OSError, ValueError):  # ROS has read it
+                told = without_effect(
+                    Path(path).read_text("utf-8"), node.get_fully_qualified_name()
+                )
+                if told is not None:
+                    node.get_logger().warning(f"parameter file {path} {told}")
 
 
 def _main_parameters() -> str:

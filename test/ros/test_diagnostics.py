@@ -28,6 +28,7 @@ def camera(publishers=1, lost=0, blind=None):
         topic="/front/image",
         scores=None,
         lost=lost,
+        seen=SimpleNamespace(low=0.1, high=0.9),
         publishers_of_image=lambda: publishers,
         geometry=SimpleNamespace(origin="TF base_link <- front_optical", blind=blind),
     )
@@ -100,6 +101,7 @@ def test_the_figures_are_there_and_unknown_ones_are_no_nan():
     found = state(received=12, scored=11, refined=5)
     shown = values(camera_status("c", camera(lost=3), found, Seen(), now=NOW))
     assert shown["images received"] == "12"
+    assert shown["scores seen"] == "0.1 to 0.9"
     assert shown["images refined"] == "5"
     assert shown["images lost before the node"] == "3"
     assert shown["total latency p95 (ms)"] == "-"

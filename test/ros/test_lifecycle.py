@@ -16,6 +16,7 @@ pytest.importorskip(
 import graph as g
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -119,6 +120,40 @@ def test_parameters_without_effect_are_warned_of(start, tmp_path):
     assert len(warned) == 2
     assert "masks.residual has no effect, it was removed" in node.log
     assert "refine.evry_n has no effect, the node has no such parameter; did you mean" in node.log
+
+
+def test_empty_lists_and_whole_numbers_of_a_parameter_file_keep_their_types(start, tmp_path):
+    file = tmp_path / "empty.yaml"
+    file.write_text(
+        "/**:\n  ros__parameters:\n    camera_names: []\n    detector: {options: []}\n"
+        "    masks: {options: []}\n    roi: {polygon: []}\n    threshold: {high: 1}\n"
+    )
+    node, graph = start.both("--params-file", str(file))
+    node.wait_log("active on")
+    names = ("camera_names", "detector.options", "masks.options", "roi.polygon", "threshold.high")
+    assert [value.type for value in graph.get(*names)] == [
+        *[ParameterType.PARAMETER_STRING_ARRAY] * 3,
+        ParameterType.PARAMETER_DOUBLE_ARRAY,
+        ParameterType.PARAMETER_DOUBLE,
+    ]
+    g.wait_for(lambda: graph.node.count_subscribers("/image") == 1, "the only camera")
+
+
+@pytest.mark.parametrize(
+    ("key", "arguments", "applies"),
+    [
+        ("objectomaly", ["-r", "__ns:=/car"], False),
+        ("/objectomaly", ["-r", "__node:=watcher"], False),
+        ("car: {objectomaly", ["-r", "__ns:=/car"], True),
+        ("/*/objectomaly", ["-r", "__ns:=/car"], True),
+    ],
+)
+def test_a_parameter_file_of_another_node_is_told(start, tmp_path, key, arguments, applies):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{key}: {{ros__parameters: {{min_area: 7}}}}{'}' * key.count('{')}\n")
+    node = start(*arguments, "--params-file", str(file), **{"masks.name": "none"})
+    node.wait_log("active on")
+    assert (f"{file} sets no parameter of /" in node.log) is not applies
 
 
 def test_classes_with_nothing_but_score_and_generate_work(start):

@@ -1,3 +1,4 @@
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,15 @@ pytest.importorskip("rclpy", reason="the node's parameters are tested with rclpy
 
 from objectomaly_ros.ros.parameters import (
     BY_NAME,
+    NAN,
     SPECS,
     cameras,
     checked,
+    far_threshold,
     options,
     settings,
     unknown,
+    without_effect,
 )
 from objectomaly_ros.runtime.cadence import CadenceSettings
 
@@ -187,9 +191,36 @@ def test_a_threshold_of_zero_is_a_threshold():
     assert settings(DEFAULTS, np.float32(0.0)).obstacles.high == 0.0
 
 
-@pytest.mark.parametrize("name", ["camera_names", "detector.options", "masks.options"])
-def test_an_empty_list_of_a_parameter_file_is_none_given(name):
-    assert checked(BY_NAME[name], None) == [""]
+@pytest.mark.parametrize("empty", [None, [], (), array("d"), array("b")])
+def test_an_empty_list_of_a_parameter_file_is_none_given(empty):
+    for name in ("camera_names", "detector.options", "masks.options", "roi.polygon"):
+        assert checked(BY_NAME[name], empty) == DEFAULTS[name]
+
+
+def test_a_parameter_without_a_value_is_told_so():
+    with pytest.raises(ValueError, match=r"min_area has no value; it must be a whole number"):
+        checked(BY_NAME["min_area"], None)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "seen", "own", "told"),
+    [
+        ("threshold.high", 7.0, (0.01, 0.98), 0.5, "no pixel is above it"),
+        ("threshold.high", 7.0, (0.01, 0.98), None, "no pixel is above it"),
+        ("threshold.low", -40.0, (-3.0, 2.0), None, "every pixel is above it"),
+        ("threshold.high", 0.9, (0.0, 0.05), 0.5, None),
+        ("threshold.high", 7.0, (-3.0, 2.0), None, None),
+        ("threshold.high", NAN, (0.0, 1.0), 0.5, None),
+        ("threshold.high", 7.0, (0.0, 0.0), None, None),
+    ],
+)
+def test_a_threshold_far_outside_the_scores_is_told(parameter, value, seen, own, told):
+    text = far_threshold({**DEFAULTS, parameter: value}, seen, own)
+    if told is None:
+        assert text is None
+    else:
+        assert text.startswith(f"{parameter} is {value:g}, but scores so far were {seen[0]:.3g} to")
+        assert text.endswith(told)
 
 
 @pytest.mark.parametrize("frame", ["", "/base", "base link", "a\nb", "\x1b[2J", "base\u202e"])
@@ -197,6 +228,37 @@ def test_a_frame_that_tf_cannot_have_is_refused(frame):
     with pytest.raises(ValueError, match=r"points\.base_frame is "):
         checked(BY_NAME["points.base_frame"], frame)
     assert checked(BY_NAME["points.base_frame"], "robot/base_link") == "robot/base_link"
+
+
+@pytest.mark.parametrize(
+    ("sections", "applies"),
+    [
+        (["/**"], True),
+        (["/car/objectomaly"], True),
+        (["car/objectomaly"], True),
+        (["/**/objectomaly"], True),
+        (["/*/objectomaly"], True),
+        (["/car/*"], True),
+        (["other", "/**"], True),
+        (["objectomaly"], False),
+        (["/*"], False),
+        (["/car/objectomaly_2", "/bus/objectomaly"], False),
+        ([], False),
+    ],
+)
+def test_a_file_without_a_section_for_the_node_is_told(sections, applies):
+    text = yaml.safe_dump({name: {"ros__parameters": {"min_area": 7}} for name in sections})
+    told = without_effect(text, "/car/objectomaly")
+    assert (told is None) == applies
+    if not applies:
+        assert told.startswith("sets no parameter of /car/objectomaly: its sections are ")
+        assert told.endswith("name one /car/objectomaly or /**")
+
+
+def test_nested_sections_are_namespaces():
+    text = "car: {objectomaly: {ros__parameters: {min_area: 7}}}"
+    assert without_effect(text, "/car/objectomaly") is None
+    assert "its sections are /car/objectomaly;" in without_effect(text, "/objectomaly")
 
 
 def test_more_cameras_than_a_process_can_serve_are_refused():

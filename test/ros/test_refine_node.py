@@ -15,6 +15,7 @@ import graph as g
 from diagnostic_msgs.msg import DiagnosticStatus
 from malformed import MALFORMED, jpeg, smooth
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
+from rcl_interfaces.msg import ParameterType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 pytestmark = pytest.mark.ros
@@ -214,6 +215,7 @@ def test_malformed_images_are_logged_with_their_topic_throttled_and_counted(plai
         ("roi.mode", "lane", "allowed are none, road, polygon"),
         ("threshold.low", 0.9, "must not be above threshold.high, which is 0.5"),
         ("tracking.min_iou", 7.0, ""),
+        ("min_area", None, "has no value"),
         ("detector.name", "rba", "read-only"),
         ("device", "cuda", "read-only"),
         ("masks.checkpoint", "/x", "read-only"),
@@ -238,6 +240,19 @@ def test_parameters_are_described_with_their_ranges(plain, graph):
     assert "none, road, polygon" in mode.additional_constraints
     assert detector.read_only
     assert not high.read_only
+
+
+def test_a_whole_number_keeps_the_type_and_a_far_threshold_is_warned_of(plain, graph):
+    publish(graph, 12, graph.listen(RefinementStatus, f"{g.NODE}/status"))
+    assert graph.set("threshold.high", 7).successful
+    (value,) = graph.get("threshold.high")
+    assert (value.type, value.double_value) == (ParameterType.PARAMETER_DOUBLE, 7.0)
+    plain.wait_log("threshold.high is 7, but scores so far were 0 to 0.")
+    assert graph.set("threshold.high", float("nan")).successful
+    assert graph.set("roi.polygon", [0, 1, 0, 0, 1, 0]).successful
+    (value,) = graph.get("roi.polygon")
+    assert value.type == ParameterType.PARAMETER_DOUBLE_ARRAY
+    assert graph.set("roi.polygon", []).successful  # the default
 
 
 def test_thresholds_and_mask_value_change_at_once(plain, graph):
