@@ -1,4 +1,7 @@
-"""Turns image messages into arrays; any object with the fields of sensor_msgs will do."""
+"""Turns image messages into arrays; any object with the fields of sensor_msgs will do.
+
+The node, the bag tools and the command all decode here.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.files.jpeg import Jpeg
 from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, check_work, picture_size
 from objectomaly_ros.types import Image, ScoreMap
 
@@ -26,6 +30,7 @@ PACKED = dict.fromkeys(("uyvy", "yuv422"), (2, cv2.COLOR_YUV2RGB_UYVY)) | dict.f
 PLANAR = {"nv12": (1, cv2.COLOR_YUV2RGB_NV12), "nv21": (1, cv2.COLOR_YUV2RGB_NV21)}
 ENCODINGS |= PACKED | PLANAR
 ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC3": "bgr16"}  # OpenCV's names
+_FILLED = 128  # libjpeg's value of pixels without data
 DEPTH = ("16UC1", "32FC1", "16SC1", "64FC1")
 
 
@@ -149,31 +154,54 @@ def decode_picture(
     """
     if not data:
         raise ValueError("it is empty: compressed data of 0 bytes")
-    # OpenCV fills missing rows with grey, which a detector would take for a scene.
-    if (data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data) or (
-        data.startswith(b"\x89PNG") and b"IEND" not in data
-    ):
-        raise ValueError(f"its data is cut short at {len(data)} bytes")
     how = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
     picture = imdecode(data, how | cv2.IMREAD_IGNORE_ORIENTATION, max_pixels)
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if colour else picture, np.uint8)
 
 
 def imdecode(data: bytes, flags: int, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
-    """Decode as `cv2.imdecode` does, after a look at the size in the header.
+    """Decode as `cv2.imdecode` does, if the size in the header is right and nothing is missing.
+
+    A JPEG is whole without its end marker, too; bytes behind it do not count.
 
     Raises:
-        ValueError: it is damaged, in no known format, or larger than `max_pixels`.
+        ValueError: it is damaged, cut short, in no known format, or larger than `max_pixels`.
     """
     size = picture_size(data)
-    picture = None
-    if size is not None:
-        check_pixels(*size, max_pixels)
-        check_work(data, *size)
-        try:
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error as error:
-            raise ValueError(f"its {len(data)} bytes do not decode: {error}") from error
+    if size is None:
+        raise ValueError(f"its {len(data)} bytes are damaged or in no known image format")
+    check_pixels(*size, max_pixels)
+    check_work(data, *size)
+    if data.startswith(b"\xff\xd8"):
+        jpeg = Jpeg(data)
+        picture = _imdecode(jpeg.data, flags)
+        if _may_lack_data(jpeg, picture) and any(
+            not np.array_equal(_imdecode(more, flags), picture) for more in jpeg.extended()
+        ):
+            raise jpeg.cut_short()
+        return picture
+    if data.startswith(b"\x89PNG") and b"IEND" not in data:
+        raise ValueError(f"its data is cut short: {len(data)} bytes lack the end of the PNG")
+    return _imdecode(data, flags)
+
+
+def _may_lack_data(jpeg: Jpeg, picture: npt.NDArray[Any]) -> bool:
+    """Return whether the ends of restart intervals show what decoders fill in, or cannot tell."""
+    blocks = jpeg.last_blocks()
+    if blocks is None:
+        return True
+    pixels = picture[blocks].reshape(len(blocks[0]), -1)
+    if jpeg.thin and pixels.shape[1] == 3:  # mixed with the colour, not with the brightness before
+        luma = pixels @ np.array((0.114, 0.587, 0.299), np.float32)
+        return bool((np.abs(luma - _FILLED) < 2).any())
+    return bool((pixels == _FILLED).all(axis=1).any())
+
+
+def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any]:
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ValueError(f"its {len(data)} bytes do not decode: {error}") from error
     if picture is None:
         raise ValueError(f"its {len(data)} bytes are damaged or in no known image format")
     return picture

@@ -51,8 +51,11 @@ MALFORMED = {
     "compressed: nothing": (compressed_message(1, b""), "it is empty: compressed data of 0 bytes"),
     "compressed: garbage": (compressed_message(1, b"\0" * 500), "its 500 bytes are damaged"),
     "compressed: text": (compressed_message(1, b"<html>"), "damaged or in no known image format"),
-    "compressed: JPEG cut": (compressed_message(1, jpeg(smooth())[:600]), "cut short at 600"),
-    "compressed: PNG cut": (compressed_message(1, png(smooth())[:-30], "png"), "cut short at"),
+    "compressed: JPEG cut": (
+        compressed_message(1, jpeg(smooth())[:600]),
+        "cut short: 600 bytes",
+    ),
+    "compressed: PNG cut": (compressed_message(1, png(smooth())[:-30], "png"), "cut short"),
     "compressed: JPEG header only": (
         compressed_message(1, jpeg(smooth())[:30] + b"\xff\xd9"),
         "damaged or in no known image format",
