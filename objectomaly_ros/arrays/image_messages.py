@@ -5,12 +5,14 @@ The node, the bag tools and the command all decode here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.arrays.bit_depth import BitDepth
 from objectomaly_ros.files.jpeg import Jpeg
 from objectomaly_ros.files.picture_size import MAX_PIXELS, check_pixels, check_work, picture_size
 from objectomaly_ros.types import Image, ScoreMap
@@ -34,29 +36,78 @@ _FILLED = 128  # libjpeg's value of pixels without data
 DEPTH = ("16UC1", "32FC1", "16SC1", "64FC1")
 
 
-def decode_image(message: Any, max_pixels: int = MAX_PIXELS) -> Image:
-    """Return the image of a message, (H, W, 3) uint8 RGB; it may share the message's memory.
+class ImageDecoder:
+    """Decodes the images of one camera.
 
-    16-bit images lose their lower bits; grey ones get three equal channels. Rows may be padded.
-    Nothing is allocated for an image of more than `max_pixels` pixels.
-
-    Raises:
-        ValueError: the message holds no usable image.
+    Args:
+        max_pixels: nothing is allocated for an image of more pixels.
+        warn: takes what is remarkable about the images, once.
     """
-    if hasattr(message, "format"):  # a CompressedImage
-        return _decompress(message, max_pixels)
-    pixels = view_pixels(message, max_pixels)
-    try:
-        return _rgb(pixels, ALIASES.get(message.encoding, message.encoding))
-    except cv2.error as error:
-        raise ValueError(f"its {message.encoding} data does not convert: {error}") from error
+
+    def __init__(
+        self, max_pixels: int = MAX_PIXELS, warn: Callable[[str], None] | None = None
+    ) -> None:
+        self._max_pixels = max_pixels
+        self._depth = BitDepth(warn)
+
+    def decode(self, message: Any) -> Image:
+        """Return the image of a message, (H, W, 3) uint8 RGB; it may share the message's memory.
+
+        Of 16-bit images the upper bits in use count; grey ones get three equal channels. Rows may
+        be padded.
+
+        Raises:
+            ValueError: the message holds no usable image.
+        """
+        if hasattr(message, "format"):  # a CompressedImage
+            return self._decompress(message)
+        pixels = view_pixels(message, self._max_pixels)
+        try:
+            return self._rgb(pixels, ALIASES.get(message.encoding, message.encoding))
+        except cv2.error as error:
+            raise ValueError(f"its {message.encoding} data does not convert: {error}") from error
+
+    def decode_picture(self, data: bytes) -> Image:
+        """Decode a PNG, JPEG, WebP, BMP or TIFF to (H, W, 3) uint8 RGB.
+
+        It is not turned as EXIF says: cameras are mounted as their intrinsics tell.
+
+        Raises:
+            ValueError: it is none of these, damaged, cut short, or too large.
+        """
+        picture = self._unpack(data, cv2.IMREAD_COLOR)
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+    def _decompress(self, message: Any) -> Image:
+        if "compressedDepth" in message.format:
+            raise ValueError("it is a compressed depth image; give a colour or mono image")
+        data, original = bytes(message.data), message.format.split(";")[0].strip()
+        if original.startswith("bayer_") and original in ENCODINGS:
+            return self._rgb(self._unpack(data, cv2.IMREAD_GRAYSCALE), original)
+        return self.decode_picture(data)
+
+    def _unpack(self, data: bytes, flags: int) -> npt.NDArray[np.uint8]:
+        if not data:
+            raise ValueError("it is empty: compressed data of 0 bytes")
+        how = flags | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        return self._eight_bits(imdecode(data, how, self._max_pixels))
+
+    def _eight_bits(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        if pixels.dtype == np.uint16:
+            return self._depth.to_eight_bits(pixels)
+        if pixels.dtype != np.uint8:
+            raise ValueError(f"its pixels are {pixels.dtype}; an image has 8 or 16 bits")
+        return pixels
+
+    def _rgb(self, pixels: npt.NDArray[Any], encoding: str) -> Image:
+        pixels = np.ascontiguousarray(self._eight_bits(pixels))
+        code = ENCODINGS[encoding][1]
+        return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
 
 
-def _rgb(pixels: npt.NDArray[Any], encoding: str) -> Image:
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    pixels, code = np.ascontiguousarray(pixels), ENCODINGS[encoding][1]
-    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
+def decode_image(message: Any, max_pixels: int = MAX_PIXELS) -> Image:
+    """Decode a single image as `ImageDecoder.decode` does."""
+    return ImageDecoder(max_pixels).decode(message)
 
 
 def view_pixels(message: Any, max_pixels: int) -> npt.NDArray[Any]:
@@ -133,32 +184,6 @@ def _rows(message: Any, rows: int, channels: int, dtype: np.dtype[Any]) -> npt.N
     return pixels.astype(dtype, copy=False)
 
 
-def _decompress(message: Any, max_pixels: int) -> Image:
-    if "compressedDepth" in message.format:
-        raise ValueError("it is a compressed depth image; give a colour or mono image")
-    original = message.format.split(";")[0].strip()
-    if original.startswith("bayer_") and original in ENCODINGS:
-        return _rgb(decode_picture(bytes(message.data), max_pixels, colour=False), original)
-    return decode_picture(bytes(message.data), max_pixels)
-
-
-def decode_picture(
-    data: bytes, max_pixels: int = MAX_PIXELS, *, colour: bool = True
-) -> npt.NDArray[np.uint8]:
-    """Decode a PNG, JPEG, WebP, BMP or TIFF to (H, W, 3) RGB, or to (H, W) grey.
-
-    It is not turned as EXIF says: cameras are mounted as their intrinsics tell.
-
-    Raises:
-        ValueError: it is none of these, damaged, cut short, or larger than `max_pixels`.
-    """
-    if not data:
-        raise ValueError("it is empty: compressed data of 0 bytes")
-    how = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
-    picture = imdecode(data, how | cv2.IMREAD_IGNORE_ORIENTATION, max_pixels)
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if colour else picture, np.uint8)
-
-
 def imdecode(data: bytes, flags: int, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
     """Decode as `cv2.imdecode` does, if the size in the header is right and nothing is missing.
 
@@ -180,8 +205,6 @@ def imdecode(data: bytes, flags: int, max_pixels: int = MAX_PIXELS) -> npt.NDArr
         ):
             raise jpeg.cut_short()
         return picture
-    if data.startswith(b"\x89PNG") and b"IEND" not in data:
-        raise ValueError(f"its data is cut short: {len(data)} bytes lack the end of the PNG")
     return _imdecode(data, flags)
 
 

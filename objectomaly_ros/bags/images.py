@@ -6,17 +6,20 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.arrays.image_messages import decode_image, decode_plane
+from objectomaly_ros.arrays.image_messages import ImageDecoder, decode_plane
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.files.reading import printable
 from objectomaly_ros.types import Image, ScoreMap
+
+_TRIED = 20
 
 ArrayT = TypeVar("ArrayT", bound=npt.NDArray[Any])
 
@@ -48,7 +51,7 @@ def read_images(bag: Bag | Path | str, topic: str | None = None) -> Iterator[Sta
     Raises:
         BagError: no such bag or topic, or it has no readable frame.
     """
-    yield from _read(bag, topic, decode_image)
+    yield from _read(bag, topic, ImageDecoder(warn=_warn).decode)
 
 
 def read_scores(bag: Bag | Path | str, topic: str) -> Iterator[Stamped[ScoreMap]]:
@@ -59,6 +62,28 @@ def read_scores(bag: Bag | Path | str, topic: str) -> Iterator[Stamped[ScoreMap]
 def read_masks(bag: Bag | Path | str, topic: str) -> Iterator[Stamped[npt.NDArray[np.uint8]]]:
     """Yield the masks of a mono8 topic, (H,W) uint8, otherwise as `read_images`."""
     yield from _read(bag, topic, partial(decode_plane, encoding="mono8"))
+
+
+def check_images(bag: Bag, topic: str | None = None) -> None:
+    """Check that the images of a topic can be decoded.
+
+    Raises:
+        BagError: no such topic, or none of its first images can be decoded.
+    """
+    name = bag.image_topic(topic).name
+    first = ""
+    for raw in islice(bag.messages([name]), _TRIED):
+        try:
+            ImageDecoder().decode(bag.decode(raw))
+            return
+        except (BagError, ValueError) as error:
+            first = first or str(error)
+    why = f"its first images are unreadable, the first because {first}" if first else "it is empty"
+    raise BagError(f"no image on topic {name} of {bag.path}: {why}")
+
+
+def _warn(text: str) -> None:
+    logger.warning("%s", text)
 
 
 def _read(

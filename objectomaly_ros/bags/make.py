@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from objectomaly_ros import __version__
-from objectomaly_ros.arrays.image_messages import decode_picture
+from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.bags import frames as folder_frames
 from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.errors import BagError
@@ -21,6 +22,8 @@ from objectomaly_ros.bags.writer import STORAGES, BagWriter
 from objectomaly_ros.files.reading import read_bytes
 from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.types import Image
+
+logger = logging.getLogger(__name__)
 
 JPEG_START = b"\xff\xd8\xff"
 _TOPIC = re.compile(r"(/[A-Za-z_]\w*)+", re.ASCII)
@@ -78,6 +81,7 @@ def write_frames_bag(
         raise BagError(f"{len(files)} frames but {len(stamps)} stamps")
     base = topic.removesuffix("/compressed")
     info_topic = f"{base.rpartition('/')[0]}/camera_info"
+    decoder = ImageDecoder(warn=logger.warning)
     name = f"{base}/compressed" if encoding == "jpeg" else topic
     with BagWriter(bag, storage=storage, whole=True) as writer:
         writer.add_topic(name, messages.COMPRESSED_IMAGE if encoding == "jpeg" else messages.IMAGE)
@@ -87,7 +91,7 @@ def write_frames_bag(
         for file, stamp in tqdm(
             pairs, total=len(files), unit="frame", disable=None if progress else True
         ):
-            data, image = _read_frame(file)
+            data, image = _read_frame(file, decoder)
             if camera is not None and image.shape[:2] != (camera.height, camera.width):
                 raise BagError(
                     f"{file} has {image.shape[1]} x {image.shape[0]} pixels, "
@@ -105,11 +109,11 @@ def write_frames_bag(
     return len(files)
 
 
-def _read_frame(file: Path) -> tuple[bytes, Image]:
+def _read_frame(file: Path, decoder: ImageDecoder) -> tuple[bytes, Image]:
     """Return a frame as it is in its file, and decoded."""
     try:
         data = read_bytes(file, MAX_BYTES)
-        return data, decode_picture(data)
+        return data, decoder.decode_picture(data)
     except (OSError, ValueError) as error:
         raise BagError(f"the frame {file} cannot be read: {error}") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.arrays.image_messages import decode_image, decode_plane, decode_score
+from objectomaly_ros.arrays.image_messages import ImageDecoder, decode_plane, decode_score
 from objectomaly_ros.bags.compact import header_stamp_ns
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
@@ -87,6 +87,7 @@ class SourceImages:
         self._from_log = from_log
         self._messages = bag.messages([topic])
         self._read: dict[int, RawMessage] = {}
+        self._decoder = ImageDecoder()
 
     def get(self, stamp_ns: int) -> Image | None:
         """Return (H, W, 3) uint8 RGB; None if there is no such image, or it is damaged."""
@@ -101,6 +102,6 @@ class SourceImages:
             if len(self._read) > _WINDOW:
                 del self._read[next(iter(self._read))]
         try:
-            return decode_image(self._bag.decode(self._read[stamp_ns]))
+            return self._decoder.decode(self._bag.decode(self._read[stamp_ns]))
         except (BagError, ValueError):
             return None

@@ -18,6 +18,7 @@ import numpy as np
 
 from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.images import check_images
 from objectomaly_ros.bags.playback import stamps_differ
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
@@ -107,12 +108,14 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
     """Describe a recording.
 
     Raises:
-        BagError: no bag, no such topic, no or several image topics to choose from, or no image.
+        BagError: no bag, no such topic, no or several image topics to choose from, or no image that
+            the node can decode.
     """
     with Bag(path) as bag:
         image = bag.image_topic(topic)
         if not image.count:
             raise BagError(f"topic {image.name} of {path} holds no image: nothing to replay")
+        check_images(bag, image.name)
         infos = [t.name for t in bag.topics.values() if t.msgtype == messages.CAMERA_INFO]
         beside = [name for name in infos if name.rpartition("/")[0] in image.name]
         chosen = max(beside, key=len, default=infos[0] if len(infos) == 1 else None)

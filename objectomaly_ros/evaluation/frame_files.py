@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.evaluation.datasets import PLAIN
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.files.picture_size import check_pixels, check_work
-from objectomaly_ros.files.reading import read_bytes, regular_file
+from objectomaly_ros.files.reading import read_bytes
 from objectomaly_ros.types import Image
 
 # Of its many others Pillow hands some to programs: PostScript to Ghostscript.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 _MAX_BYTES = 2**29
+_ORIENTATION = 0x0112  # EXIF's number of it
 _UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)
 
 
@@ -29,19 +31,24 @@ class FrameError(ValueError):
 def read_image(path: str | Path) -> Image:
     """Read an image as (H, W, 3) RGB uint8, upright by its EXIF orientation.
 
-    Grey becomes RGB, transparency is dropped, 16-bit grey is scaled to 8 bits.
+    Grey becomes RGB, transparency is dropped; of 16 bits the upper 8 in use count (`BitDepth`).
 
     Raises:
         FrameError: the file is missing, empty, damaged, no image, or has more than `MAX_PIXELS`.
     """
-    with _opened(Path(path), "image") as picture:
-        try:
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith(("I", "F")):
-                return _from_deep(np.asarray(upright), Path(path))
-            return np.array(upright.convert("RGB"))  # a copy: torch needs it writable
-        except _UNREADABLE as error:
-            raise FrameError(f"{path}: the image is damaged: {error}") from error
+    path = Path(path)
+    data = _read(path, "image")
+    try:
+        image = ImageDecoder().decode_picture(data)
+        with Pillow.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            orientation = picture.getexif().get(_ORIENTATION, 1)
+        if orientation == 1:
+            return image
+        lying = Pillow.fromarray(image)
+        lying.getexif()[_ORIENTATION] = orientation
+        return np.array(ImageOps.exif_transpose(lying))
+    except _UNREADABLE as error:
+        raise FrameError(f"{path}: this image file cannot be read: {error}") from error
 
 
 def read_labels(path: str | Path | None, values: Mapping[int, int] = PLAIN) -> Labels:
@@ -58,7 +65,14 @@ def read_labels(path: str | Path | None, values: Mapping[int, int] = PLAIN) -> L
     if path is None:
         raise FrameError("there are no labels for this image")
     path = Path(path)
-    with _opened(path, "labels") as picture:
+    data = _read(path, "labels")
+    try:
+        picture = Pillow.open(io.BytesIO(data), formats=_FORMATS)
+        check_pixels(*picture.size)
+        check_work(data, *picture.size)
+    except _UNREADABLE as error:
+        raise FrameError(f"{path}: this labels file cannot be read: {error}") from error
+    with picture:
         if picture.format in ("JPEG", "WEBP"):
             raise FrameError(
                 f"{path}: labels must not be {picture.format}, whose compression changes values; "
@@ -102,27 +116,16 @@ def check_same_size(image: Image, labels: Labels, path: Path) -> None:
         )
 
 
-def _opened(path: Path, what: str) -> Pillow.Image:
+def _read(path: Path, what: str) -> bytes:
     try:
-        if regular_file(path).stat().st_size == 0:
-            raise FrameError(f"{path}: the {what} file is empty (0 bytes)")
-        picture = Pillow.open(path, formats=_FORMATS)
-        check_pixels(*picture.size)
-        check_work(read_bytes(path, _MAX_BYTES), *picture.size)
-        return picture
+        data = read_bytes(path, _MAX_BYTES)
     except FileNotFoundError as error:
         raise FrameError(f"{path}: there is no such {what} file") from error
-    except _UNREADABLE as error:
-        if isinstance(error, FrameError):
-            raise
+    except (OSError, ValueError) as error:
         raise FrameError(f"{path}: this {what} file cannot be read: {error}") from error
-
-
-def _from_deep(grey: npt.NDArray[np.generic], path: Path) -> Image:
-    if grey.dtype.kind not in "iu" or grey.ndim != 2:
-        raise FrameError(f"{path}: the image has {grey.dtype} pixels; want 8 or 16 bits")
-    levels = (np.clip(grey.astype(np.int64), 0, 65535) >> 8).astype(np.uint8)
-    return np.repeat(levels[..., None], 3, axis=2)
+    if not data:
+        raise FrameError(f"{path}: the {what} file is empty (0 bytes)")
+    return data
 
 
 def _listed(values: Mapping[int, int]) -> str:

@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from sensor_msgs.msg import Image as ImageMessage
 
+from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.overlay import draw_overlay
 from objectomaly_ros.obstacles.stage import Obstacles
@@ -85,6 +86,10 @@ class Camera:
         self._compressed = values()["image_transport"] == "compressed"
         self._max_pixels = values()["max_pixels"]
         self.topic = self._image_topic(f"{prefix}image")
+        self._decoder = ImageDecoder(
+            self._max_pixels,
+            lambda text: log.warn(f"decoder {self.topic}", f"images on {self.topic}: {text}"),
+        )
         self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
         self.scores: ScoreInput | None = None
         if comes_by_topic(values()):
@@ -187,7 +192,7 @@ class Camera:
     def decode(self, frame: Frame) -> Image:
         """Return the image of a frame; a BadImageError names the topic."""
         try:
-            return images.decode(frame.message, self._max_pixels)
+            return self._decoder.decode(frame.message)
         except ValueError as error:
             raise BadImageError(f"an image on {self.topic} is skipped: {error}") from error
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
-from objectomaly_ros.arrays.image_messages import decode_image, decode_picture, decode_plane
+from objectomaly_ros.arrays.image_messages import ImageDecoder, decode_image, decode_plane
 from objectomaly_ros.bags.messages import image_message
 from objectomaly_ros.bags.typestore import make_typestore
 
@@ -89,9 +93,54 @@ def test_planes_come_back_exactly_and_of_their_encoding_only():
 
 def test_pictures_in_colour_and_grey():
     png = cv2.imencode(".png", PIXELS[:, :, ::-1])[1].tobytes()
-    np.testing.assert_array_equal(decode_picture(png), PIXELS)
+    np.testing.assert_array_equal(ImageDecoder().decode_picture(png), PIXELS)
     grey = cv2.imencode(".png", PIXELS[:, :, 0])[1].tobytes()
-    np.testing.assert_array_equal(decode_picture(grey, colour=False), PIXELS[:, :, 0])
-    np.testing.assert_array_equal(decode_picture(grey), np.dstack([PIXELS[:, :, 0]] * 3))
+    expected = np.dstack([PIXELS[:, :, 0]] * 3)
+    np.testing.assert_array_equal(ImageDecoder().decode_picture(grey), expected)
     with pytest.raises(ValueError, match="the limit is 59"):
-        decode_picture(png, max_pixels=59)
+        ImageDecoder(max_pixels=59).decode_picture(png)
+    real = cv2.imencode(".tiff", PIXELS.astype(np.float32))[1].tobytes()
+    with pytest.raises(ValueError, match="its pixels are float32; an image has 8 or 16 bits"):
+        ImageDecoder().decode_picture(real)
+
+
+def mosaic_of(colour, pattern="rggb", shape=(6, 10)):
+    found = np.empty(shape, np.uint8)
+    for index, name in enumerate(pattern):
+        found[index // 2 :: 2, index % 2 :: 2] = colour["rgb".index(name)]
+    return found
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("encoding", ["mono16", "bayer_rggb16", "rgb16", "16UC3"])
+def test_images_of_fewer_bits_than_sixteen_are_not_black(encoding, bits):
+    colour = (250, 60, 30)
+    pixels = {
+        "mono16": np.full((6, 10), 250, np.uint8),
+        "bayer_rggb16": mosaic_of(colour),
+        "rgb16": np.full((6, 10, 3), colour, np.uint8),
+        "16UC3": np.full((6, 10, 3), colour[::-1], np.uint8),
+    }[encoding]
+    wide = (pixels.astype(np.uint16) * 257) >> (16 - bits)
+    texts = []
+    back = ImageDecoder(warn=texts.append).decode(image(encoding, wide.tobytes()))
+    expected = (250,) * 3 if encoding == "mono16" else colour
+    assert np.abs(back[2:-2, 2:-2].astype(int) - expected).max() <= 1
+    assert len(texts) == (bits < 16)
+
+
+@pytest.mark.parametrize("kind", ["png", "bayer_rggb16; png compressed bayer_rggb16"])
+def test_compressed_images_of_fewer_bits_are_not_black(kind):
+    grey = np.full((6, 10), 250 << 2, np.uint16)
+    data = cv2.imencode(".png", grey)[1].reshape(-1)
+    back = decode_image(SimpleNamespace(format=kind, data=data))
+    assert (back[2:-2, 2:-2] == 250).all()
+
+
+def test_a_picture_is_not_turned_as_exif_says():
+    file = io.BytesIO()
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    Pillow.fromarray(PIXELS).save(file, "JPEG", exif=exif)
+    message = SimpleNamespace(format="jpeg", data=file.getvalue())
+    assert decode_image(message).shape == PIXELS.shape

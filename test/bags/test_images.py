@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.images import read_images, read_masks, read_scores
+from objectomaly_ros.bags.images import check_images, read_images, read_masks, read_scores
 from objectomaly_ros.bags.messages import image_message
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.typestore import make_typestore
 from objectomaly_ros.bags.writer import BagWriter
 
@@ -71,3 +72,52 @@ def test_an_image_is_read_by_the_standard_definition_whatever_the_bag_says(tmp_p
         database.commit()
     (frame,) = read_images(tmp_path / "bag")
     np.testing.assert_array_equal(frame.array, PIXELS)
+
+
+def write(folder, *given):
+    """Write messages of (encoding, step, data), 10 x 6 pixels each, into a bag."""
+    with BagWriter(folder) as writer:
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        for number, (encoding, step, data) in enumerate(given):
+            message = image_message(writer.store, PIXELS, number, "camera")
+            message.encoding, message.step = encoding, step
+            message.data = np.frombuffer(data, np.uint8)
+            writer.write("/image", message, number)
+    return folder
+
+
+def test_a_bag_is_read_as_the_node_reads_its_topics(tmp_path):
+    """What else the decoder of both can do is in test/arrays/test_image_messages.py."""
+    grey, clear = PIXELS[..., 0], np.dstack([PIXELS[..., ::-1], PIXELS[..., 0]])
+    padded = np.zeros((6, 40), np.uint8)
+    padded[:, :30] = PIXELS.reshape(6, 30)
+    bag = write(
+        tmp_path / "bag",
+        ("8UC1", 10, grey.tobytes()),
+        ("8UC4", 40, clear.tobytes()),
+        ("rgb8", 40, padded.tobytes()[:-10]),  # the last row is not padded
+    )
+    first, second, third = (frame.array for frame in read_images(bag))
+    np.testing.assert_array_equal(first, np.dstack([grey] * 3))
+    np.testing.assert_array_equal(second, PIXELS)
+    np.testing.assert_array_equal(third, PIXELS)
+
+
+def test_images_of_ten_bits_are_read_with_one_warning(tmp_path, caplog):
+    wide = (PIXELS[..., 0].astype(np.uint16) << 2).tobytes()
+    bag = write(tmp_path / "bag", *[("mono16", 20, wide)] * 3)
+    for frame in read_images(bag):
+        np.testing.assert_array_equal(frame.array[..., 1], PIXELS[..., 0])
+    (record,) = caplog.records
+    assert "of their 16 bits these images use 10" in record.message
+
+
+def test_whether_images_can_be_decoded_is_known_from_the_first_ones(tmp_path):
+    depth = ("16UC1", 20, bytes(120))
+    with Bag(write(tmp_path / "good", depth, depth, ("rgb8", 30, PIXELS.tobytes()))) as bag:
+        check_images(bag)
+    with (
+        Bag(write(tmp_path / "bad", *[depth] * 30)) as bag,
+        pytest.raises(BagError, match=r"no image on topic /image .* is that of a depth image"),
+    ):
+        check_images(bag)

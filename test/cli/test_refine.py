@@ -177,7 +177,7 @@ def test_bad_images_are_named_and_the_others_are_refined(images, tmp_path, capfd
     assert "3 of 6 images refined" in seen.out
     for line in ("x.jpg: this image file cannot be read", "empty.png: the image file is empty"):
         assert line in seen.err
-    assert "cut.png: the image is damaged" in seen.err
+    assert "cut.png: this image file cannot be read" in seen.err
 
 
 def test_what_cannot_start_says_why(images, tmp_path, capsys):

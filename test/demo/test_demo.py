@@ -160,3 +160,14 @@ def test_wrong_arguments_say_what_is_right(arguments, told, capsys):
         main(arguments)
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_images_that_the_node_cannot_decode_are_named_before_the_replay(tmp_path, capsys):
+    with BagWriter(tmp_path / "depth") as writer:
+        writer.add_topic("/depth", IMAGE)
+        message = image_message(writer.store, np.zeros((6, 8), np.float32), 1, "camera", "32FC1")
+        writer.write("/depth", message, 1)
+    assert main(["--out", str(tmp_path / "out"), "--bag", str(tmp_path / "depth")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: no image on topic /depth of")
+    assert "is that of a depth image" in line

@@ -163,8 +163,10 @@ def test_images_of_other_modes_become_rgb(tmp_path):
     assert read_image(tmp_path / "grey.png").tolist() == [[[7, 7, 7]] * 3] * 2
     Pillow.fromarray(np.full((2, 3, 4), 9, np.uint8)).save(tmp_path / "rgba.png")
     assert read_image(tmp_path / "rgba.png").shape == (2, 3, 3)
-    Pillow.fromarray(np.full((2, 3), 0x1234, np.uint16)).save(tmp_path / "deep.png")
-    assert read_image(tmp_path / "deep.png")[0, 0].tolist() == [0x12] * 3
+    deep = np.array([[0x1234, 0xFFFF]], np.uint16)
+    for name, pixels in (("sixteen.png", deep), ("ten.png", deep >> 6)):
+        Pillow.fromarray(pixels).save(tmp_path / name)
+        assert read_image(tmp_path / name).tolist() == [[[0x12] * 3, [0xFF] * 3]]
 
 
 def test_exif_orientation_is_obeyed(tmp_path):
@@ -178,7 +180,7 @@ def test_a_picture_that_claims_too_many_pixels_is_not_decoded(tmp_path):
     header = b"IHDR" + struct.pack(">IIBBBBB", 12_000, 5_000, 8, 0, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     path = tmp_path / "bomb.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT" + bytes(13))
     for read in (read_image, read_labels):
         with pytest.raises(FrameError, match="12000 x 5000 pixels"):
             read(path)

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from objectomaly_ros.arrays.image_messages import decode_picture
+from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.files.jpeg import Jpeg
 
+decode_picture = ImageDecoder().decode_picture
 END = b"\xff\xd9"
 SAMPLING, RESTARTS = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_RST_INTERVAL
 PROGRESSIVE = cv2.IMWRITE_JPEG_PROGRESSIVE

@@ -11,8 +11,12 @@ from graph import compressed_message, image_message
 from malformed import MALFORMED, jpeg, png, smooth
 from sensor_msgs.msg import Image
 
-from objectomaly_ros.arrays.image_messages import ALIASES, ENCODINGS, decode_score
-from objectomaly_ros.ros import images
+from objectomaly_ros.arrays.image_messages import (
+    ALIASES,
+    ENCODINGS,
+    decode_image,
+    decode_score,
+)
 from objectomaly_ros.ros.images import fill
 
 pytestmark = pytest.mark.ros
@@ -21,7 +25,7 @@ LIMIT = 10_000
 
 
 def decode(message, max_pixels=LIMIT):
-    return images.decode(message, max_pixels)
+    return decode_image(message, max_pixels)
 
 
 def sampled(pattern, image):
@@ -172,37 +176,6 @@ def test_larger_score_maps_than_allowed_are_refused():
     assert decode_score(message, 48).shape == (6, 8)
     with pytest.raises(ValueError, match="8 x 6 pixels, which is 48; the limit is 47 "):
         decode_score(message, 47)
-
-
-def test_without_a_working_cv_bridge_there_is_none(monkeypatch):
-    class Broken:
-        def imgmsg_to_cv2(self, message, encoding):
-            raise AttributeError("_ARRAY_API not found")
-
-    module = type(images)("cv_bridge")
-    module.CvBridge = Broken
-    monkeypatch.setitem(__import__("sys").modules, "cv_bridge", module)
-    assert images._cv_bridge.__wrapped__() is None
-
-
-def test_a_working_cv_bridge_is_used(monkeypatch):
-    class Working:
-        used = 0
-
-        def imgmsg_to_cv2(self, message, encoding):
-            self.used += 1
-            data = np.frombuffer(message.data, np.uint8)
-            return data.reshape(message.height, message.width, 3)[..., ::-1]
-
-    module = type(images)("cv_bridge")
-    module.CvBridge = Working
-    monkeypatch.setitem(__import__("sys").modules, "cv_bridge", module)
-    bridge = images._cv_bridge.__wrapped__()
-    monkeypatch.setattr(images, "_cv_bridge", lambda: bridge)
-    picture = smooth()
-    message = message_of("bgr8", encoded("bgr8", picture), picture)
-    np.testing.assert_array_equal(decode(message), picture)
-    assert bridge.used == 2  # once to try it, once for the message
 
 
 @pytest.mark.parametrize(

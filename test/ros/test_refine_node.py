@@ -195,6 +195,15 @@ def test_a_malformed_image_is_named_and_skipped_and_the_node_lives_on(plain, gra
     assert plain.process.poll() is None
 
 
+def test_images_of_ten_bits_are_scored_as_those_of_eight_with_one_warning(plain, graph):
+    coarse = graph.listen(Image, f"{g.NODE}/coarse_score")
+    pixels = g.picture().astype(np.uint16) << 2
+    publish(graph, 3, coarse, pixels=pixels, encoding="rgb16")
+    assert g.array_of(coarse[-1])[35, 35] == pytest.approx(235 / 255)
+    warnings = [line for line in plain.lines if "images on /image: of their 16 bits" in line]
+    assert len(warnings) == 1
+
+
 def test_malformed_images_are_logged_with_their_topic_throttled_and_counted(plain, graph):
     reports = graph.diagnostics()
     _, _, values = reports["objectomaly: camera"]

@@ -52,10 +52,10 @@ MALFORMED = {
     "compressed: garbage": (compressed_message(1, b"\0" * 500), "its 500 bytes are damaged"),
     "compressed: text": (compressed_message(1, b"<html>"), "damaged or in no known image format"),
     "compressed: JPEG cut": (
-        compressed_message(1, jpeg(smooth())[:600]),
-        "cut short: 600 bytes",
+        compressed_message(1, jpeg(smooth())[:900]),
+        "cut short: 900 bytes",
     ),
-    "compressed: PNG cut": (compressed_message(1, png(smooth())[:-30], "png"), "cut short"),
+    "compressed: PNG cut": (compressed_message(1, png(smooth())[:-30], "png"), "bytes are damaged"),
     "compressed: JPEG header only": (
         compressed_message(1, jpeg(smooth())[:30] + b"\xff\xd9"),
         "damaged or in no known image format",
