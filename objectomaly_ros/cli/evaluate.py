@@ -48,6 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=MODEL,
         help="mask generators; 'none': the coarse stage alone; default: regions",
     )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        type=_label,
+        default=[],
+        metavar="VALUE=MEANING",
+        help="what values in the label files mean: normal, anomaly or ignore; default: 0=normal "
+        "1=anomaly 255=ignore, and the rules of known datasets",
+    )
     add_rule_arguments(parser)
     parser.add_argument(
         "--limit", type=positive, metavar="N", help="N frames of each dataset, evenly spread"
@@ -65,19 +74,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
+def _label(text: str) -> tuple[int, int]:
+    from objectomaly_ros.evaluation.frames import LABEL_NAMES
+
+    value, _, meaning = text.partition("=")
+    if not (value.isdecimal() and int(value) < 256 and meaning in LABEL_NAMES):
+        names = ", ".join(LABEL_NAMES)
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no VALUE=MEANING; a value is 0 to 255, a meaning {names}: 255=anomaly"
+        )
+    return int(value), LABEL_NAMES[meaning]
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate; print the table to stdout, progress and left-out frames to stderr."""
     from objectomaly_ros.evaluation.cache import ScoreCache
-    from objectomaly_ros.evaluation.datasets import find_datasets
+    from objectomaly_ros.evaluation.datasets import DatasetError, find_datasets
     from objectomaly_ros.evaluation.model_spec import ModelSpec
     from objectomaly_ros.evaluation.report.page import write_report
     from objectomaly_ros.evaluation.results import as_json, as_text, failed
-    from objectomaly_ros.evaluation.runner import evaluate
+    from objectomaly_ros.evaluation.runner import check_labels, evaluate
     from objectomaly_ros.evaluation.stages import Options
     from objectomaly_ros.files.reading import printable
     from objectomaly_ros.files.writing import open_replacing
 
-    datasets = find_datasets(args.root, args.datasets)
+    datasets, failures = [], []
+    for dataset in find_datasets(args.root, args.datasets):
+        try:
+            read_so = dataset.with_labels(dict(args.labels))
+            check_labels(read_so, args.limit)
+            datasets.append(read_so)
+        except DatasetError as error:
+            failures.append(str(error))
+    if not datasets:
+        raise DatasetError("\n".join(failures))
     detectors = [ModelSpec.parse(text) for text in args.detectors]
     masks = [None if text == "none" else ModelSpec.parse(text) for text in args.masks]
     options = Options(
@@ -96,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     page = args.out / "report.html"
     write_report(page, results, ScoreCache(options.cache))
     print(f"report: {page}", file=sys.stderr)
-    failures = [line for result in results for line in failed(result)]
+    failures += [line for result in results for line in failed(result)]
     for line in failures:
         report("evaluate", f"left out {line}")
     measured = sum(bool(run.stages) for result in results for run in result.runs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -117,6 +117,11 @@ class Dataset:
     frames: tuple[Frame, ...]
     conventions: Conventions
     notes: tuple[str, ...] = ()
+
+    def with_labels(self, values: Mapping[int, int]) -> Dataset:
+        """Return the dataset with other meanings of values in its label files."""
+        known = {**self.conventions.label_values, **values}
+        return replace(self, conventions=replace(self.conventions, label_values=known))
 
 
 def find_datasets(root: str | Path, names: Sequence[str] = ()) -> list[Dataset]:

@@ -14,6 +14,7 @@ Labels: TypeAlias = npt.NDArray[np.uint8]
 """Ground truth of one frame, (H, W) uint8: 0 normal, 1 anomaly, 255 ignore."""
 
 NORMAL, ANOMALY, IGNORE = 0, 1, 255
+LABEL_NAMES = {"normal": NORMAL, "anomaly": ANOMALY, "ignore": IGNORE}
 
 
 def check_frame(score: Any, labels: Any, name: str) -> tuple[ScoreMap, Labels]:

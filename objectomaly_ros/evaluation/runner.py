@@ -7,18 +7,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from objectomaly_ros.evaluation.cache import ScoreCache
-from objectomaly_ros.evaluation.datasets import Conventions, Dataset, Frame
-from objectomaly_ros.evaluation.frame_files import FrameError
+from objectomaly_ros.evaluation.datasets import Conventions, Dataset, DatasetError, Frame
+from objectomaly_ros.evaluation.frame_files import FrameError, read_labels
+from objectomaly_ros.evaluation.frames import ANOMALY, IGNORE, LABEL_NAMES, NORMAL
 from objectomaly_ros.evaluation.measure import MapJobs, StageFigures, measure_stage
 from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.stages import STAGES, FrameScorer, Options, ScoredFrame, Stage
@@ -99,6 +101,32 @@ def chosen_frames(dataset: Dataset, limit: int | None) -> tuple[Frame, ...]:
     if limit is None or limit >= total:
         return dataset.frames
     return tuple(dataset.frames[i * total // limit] for i in range(limit))
+
+
+def check_labels(dataset: Dataset, limit: int | None) -> None:
+    """Check that the frames hold anomalous and normal pixels, without which there are no figures.
+
+    Frames without readable labels do not count: `evaluate` names them.
+
+    Raises:
+        DatasetError: they lack one of the two; the message says how labels are read.
+    """
+    values, missing, readable = dataset.conventions.label_values, {NORMAL, ANOMALY}, False
+    for frame in chosen_frames(dataset, limit):
+        with suppress(FrameError):
+            missing -= set(np.unique(read_labels(frame.labels, values)).tolist())
+            readable = True
+        if not missing:
+            return
+    if not readable:
+        return
+    names = " or ".join(name for name, label in LABEL_NAMES.items() if label in missing)
+    ignored = ", ".join(str(value) for value in sorted(values) if values[value] == IGNORE)
+    hint = "255=anomaly" if ANOMALY in missing else "VALUE=normal"
+    raise DatasetError(
+        f"{dataset.name}: there is nothing to measure, for no pixel of the labels is {names}; "
+        f"{ignored or 'no value'} is read as ignore. Say otherwise with --labels {hint}"
+    )
 
 
 def _run(

@@ -1,6 +1,7 @@
 """`objectomaly evaluate` writes its files, names every kind of bad input, and measures the rest."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -127,7 +128,7 @@ FRAME_FAULTS = {
     ),
     "image cut off": (
         lambda r: (r / IMAGE / "f1.png").write_bytes((r / IMAGE / "f1.png").read_bytes()[:200]),
-        "image is damaged",
+        "this image file cannot be read",
     ),
     "NaN scores": (
         lambda r: change(r, IMAGE, lambda a: set_pixel(a, (110, 201, 110))),
@@ -221,11 +222,53 @@ def test_no_usable_frame_is_a_failure(street, capsys):
     assert "no frame could be used" in seen.err
 
 
-def test_frames_without_any_object_have_no_auprc(street, capsys):
-    for path in (street / LABELS).iterdir():
-        save(path, np.zeros((48, 64), np.uint8))
-    code, out = evaluate(street)
+@pytest.fixture
+def street_of_255(street):
+    """The same, with 255 for the anomalies."""
+    for path in (street / "labels_masks").iterdir():
+        save(path, np.array(Pillow.open(path)) * 255)
+    return street
+
+
+def test_labels_of_0_and_255_are_no_table_of_dashes(street_of_255, capsys):
+    code, out = evaluate(street_of_255)
+    assert code == 1
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert "street: there is nothing to measure, for no pixel of the labels is anomaly" in seen.err
+    assert "255 is read as ignore. Say otherwise with --labels 255=anomaly" in seen.err
+    assert not out.exists()
+
+
+def test_the_meaning_of_labels_can_be_given(street_of_255, capsys):
+    code, _ = evaluate(street_of_255, "--labels", "255=anomaly", "--json")
     assert code == 0
-    (run,) = json.loads((out / "results.json").read_text())["datasets"][0]["runs"]
-    assert run["stages"]["mbp"]["pixel"]["auprc"] is None
-    assert (out / "report.html").exists()
+    (run,) = json.loads(capsys.readouterr().out)["datasets"][0]["runs"]
+    assert run["stages"]["mbp"]["pixel"]["anomaly_pixels"] == 3 * 24 * 26
+    with pytest.raises(SystemExit, match="2"):
+        evaluate(street_of_255, "--labels", "255=obstacle")
+    assert "a meaning normal, anomaly, ignore: 255=anomaly" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"), [((0, 0), "anomaly"), ((1, 1), "normal"), ((255, 1), "normal")]
+)
+def test_labels_without_one_of_the_two_classes_are_named(street, capsys, values, missing):
+    for path in (street / "labels_masks").iterdir():
+        save(path, np.array(values, np.uint8)[np.array(Pillow.open(path))])
+    assert evaluate(street)[0] == 1
+    assert f"for no pixel of the labels is {missing};" in capsys.readouterr().err
+
+
+def test_a_dataset_that_cannot_be_measured_does_not_keep_others_from_it(street_of_255, capsys):
+    root = street_of_255.parent / "root"
+    for name in ("good", "bad"):
+        shutil.copytree(street_of_255, root / name)
+    for path in (root / "good" / "labels_masks").iterdir():
+        save(path, np.array(Pillow.open(path)) // 255)
+    code, _ = evaluate(root, "--json")
+    assert code == 3
+    seen = capsys.readouterr()
+    (only,) = json.loads(seen.out)["datasets"]
+    assert only["name"] == "good"
+    assert "left out bad: there is nothing to measure" in seen.err
