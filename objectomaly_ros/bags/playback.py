@@ -40,19 +40,37 @@ class Pacer:
         self._clock = clock
         self._first = 0
         self._begin = 0.0
+        self._paused_at: float | None = None
 
     def start(self, log_time: int) -> None:
-        """Make a log time (ns) due now."""
+        """Make a log time (ns) due now, or when a pause ends."""
         self._first = log_time
-        self._begin = self._clock()
+        self._begin = self._time()
+
+    @property
+    def paused(self) -> bool:
+        """Whether time stands still."""
+        return self._paused_at is not None
+
+    def pause(self, on: bool) -> None:
+        """Stop the time, or let it go on from the same log time."""
+        if on and self._paused_at is None:
+            self._paused_at = self._clock()
+        elif not on and self._paused_at is not None:
+            self._begin += self._clock() - self._paused_at
+            self._paused_at = None
 
     def remaining(self, log_time: int) -> float:
         """Return the seconds until a log time (ns) is due, negative when it is late."""
-        return self._begin + (log_time - self._first) / 1e9 / self.rate - self._clock()
+        return self._begin + (log_time - self._first) / 1e9 / self.rate - self._time()
 
     def now(self) -> int:
         """Return the log time (ns) that is due now, for /clock."""
-        return self._first + round((self._clock() - self._begin) * self.rate * 1e9)
+        return self._first + round((self._time() - self._begin) * self.rate * 1e9)
+
+    def _time(self) -> float:
+        paused_at = self._paused_at
+        return self._clock() if paused_at is None else paused_at
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,15 @@ class Bag:
         return dict(sorted(found.items()))
 
     @property
+    def start(self) -> int:
+        """Log time (ns) of the first message, 0 without any."""
+        return min((file.start for file in self._files if file.start <= file.end), default=0)
+
+    @property
     def duration(self) -> float:
         """Seconds between the first and the last message."""
-        spans = [(file.start, file.end) for file in self._files if file.start <= file.end]
-        starts, ends = zip(*spans, strict=True) if spans else ((0,), (0,))
-        return float(max(ends) - min(starts)) / 1e9
+        ends = (file.end for file in self._files if file.start <= file.end)
+        return float(max(ends, default=0) - self.start) / 1e9
 
     def count(self, topic: str) -> int:
         """Return the number of a topic's messages, 0 if it is not in the bag."""

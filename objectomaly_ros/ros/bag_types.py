@@ -12,7 +12,8 @@ from rosbags.interfaces import Qos, QosDurability, QosReliability
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.writer import offered_qos
 
-_MIN_DEPTH = 10
+STATIC_TRANSFORMS = "/tf_static"
+_MIN_DEPTH, _MAX_DEPTH, _MAX_LATCHED = 10, 100_000, 1000
 
 
 def load_message_type(msgtype: str) -> Any:
@@ -31,15 +32,25 @@ def load_message_type(msgtype: str) -> Any:
         ) from None
 
 
-def offered_profile(recorded: Sequence[Qos]) -> QoSProfile:
+def offered_profile(topic: str, recorded: Sequence[Qos], count: int) -> QoSProfile:
     """Return the QoS of a player: that of the recorded publishers, reliable without any.
 
-    Recorders write a depth of 0 if they do not know it, so the depth is at least 10.
+    The player stands in for all publishers of a topic, so their depths add up. Recorders write a
+    depth of 0 if they do not know it, so the sum is at least 10. Of static transforms, whose
+    publishers may come one after the other, a late subscriber gets all.
+
+    Args:
+        topic: its name in the bag.
+        recorded: QoS of its publishers.
+        count: its messages in the bag.
     """
+    if topic.endswith(STATIC_TRANSFORMS):
+        return _profile(False, [True], max(_MIN_DEPTH, min(count, _MAX_DEPTH)))
+    depth = sum(min(max(q.depth, 1), 1000) for q in recorded)
     return _profile(
         any(q.reliability == QosReliability.BEST_EFFORT for q in recorded),
         [q.durability == QosDurability.TRANSIENT_LOCAL for q in recorded],
-        max([_MIN_DEPTH, *(min(q.depth, 1000) for q in recorded)]),
+        max(_MIN_DEPTH, min(depth, 1000)),
     )
 
 
@@ -48,12 +59,13 @@ def matching_profile(offers: Sequence[QoSProfile], depth: int) -> QoSProfile:
 
     Args:
         offers: QoS of the publishers; without any the result is reliable and volatile.
-        depth: messages to keep.
+        depth: messages to keep; more of latched ones, which come all at once.
     """
+    latched = [q.durability == DurabilityPolicy.TRANSIENT_LOCAL for q in offers]
     return _profile(
         any(q.reliability == ReliabilityPolicy.BEST_EFFORT for q in offers),
-        [q.durability == DurabilityPolicy.TRANSIENT_LOCAL for q in offers],
-        depth,
+        latched,
+        max(depth, _MAX_LATCHED) if latched and all(latched) else depth,
     )
 
 

@@ -15,6 +15,7 @@ import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
@@ -32,11 +33,13 @@ from objectomaly_ros.bags.playback import (
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.storage import RawMessage, Topic
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
+from objectomaly_ros.ros.pausing import pausing
 from objectomaly_ros.runtime.environment import keep_freed_memory
 
 FOREVER = 0
 CLOCK, CLOCK_HZ = "/clock", 40.0
 DAY_NS = 24 * 3600 * 1_000_000_000
+_PAUSED_S = 0.02  # between looks whether a pause has ended
 _SETTLE_S = 0.3  # a subscriber knows of its publisher a little later than the other way round
 
 
@@ -50,6 +53,9 @@ class PlayOptions:
         clock_hz: /clock messages per second, 0 for none.
         clock_from_stamps: /clock follows the stamps of the messages instead of their log times.
         stamps_from_log: log times replace the stamps of the messages.
+        start_offset: seconds of the recording to leave out at its beginning, except latched
+            messages, such as static transforms: they are published at once.
+        start_paused: wait for the end of a pause before the first message.
         delay: seconds before the first message.
         topics: topics to play; empty for all.
         remap: topic in the bag -> topic in the graph.
@@ -62,6 +68,8 @@ class PlayOptions:
     clock_hz: float = 0.0
     clock_from_stamps: bool = False
     stamps_from_log: bool = False
+    start_offset: float = 0.0
+    start_paused: bool = False
     delay: float = 0.0
     topics: tuple[str, ...] = ()
     remap: dict[str, str] = field(default_factory=dict)
@@ -113,8 +121,16 @@ class BagPlayer:
         self.options = options or PlayOptions()
         self.stop = stop or threading.Event()
         self._node, self._bag = node, bag
+        if not 0 <= self.options.start_offset <= bag.duration:
+            raise BagError(
+                f"the replay cannot start at {self.options.start_offset:g} s: {bag.path} has "
+                f"{bag.duration:.1f} s"
+            )
+        self._begin = bag.start + round(self.options.start_offset * 1e9)
         self._pacer = Pacer(self.options.rate)
+        self._pacer.pause(self.options.start_paused)
         self._publishers: dict[str, Publisher] = {}
+        self._latched: set[str] = set()
         for topic in select_topics(bag, self.options.topics, self.options.remap):
             self._publish_topic(topic)
         if not self._publishers:
@@ -130,6 +146,16 @@ class BagPlayer:
         if self.options.clock_hz > 0:
             self._clock = node.create_publisher(Clock, CLOCK, 10)
             self._choose_clock()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the replay pauses."""
+        return self._pacer.paused
+
+    def pause(self, on: bool) -> None:
+        """Pause, or go on. Safe from any thread."""
+        self._pacer.pause(on)
+        self._node.get_logger().info("paused" if on else "going on")
 
     def play(self) -> PlayReport:
         """Play to the end, or until `stop` is set.
@@ -161,16 +187,20 @@ class BagPlayer:
         """Publish every message once; False if there is none."""
         started = False
         for message in self._bag.messages(self._publishers):
-            if not started:
+            early = message.log_time < self._begin
+            if early and message.topic not in self._latched:
+                continue
+            if not early and not started:
                 self._pacer.start(message.log_time)
                 self._next_tick = 0.0
                 started = True
-            if not self._wait_until(message.log_time):
+            if not early and not self._wait_until(message.log_time):
                 break
             publisher = self._publishers[message.topic]
             publisher.publish(self._data(message))
             report.counts[publisher.topic_name] += 1
-            report.latest = max(report.latest, -self._pacer.remaining(message.log_time))
+            if not early:
+                report.latest = max(report.latest, -self._pacer.remaining(message.log_time))
         return started
 
     def _data(self, message: RawMessage) -> bytes:
@@ -184,7 +214,9 @@ class BagPlayer:
             left = self._pacer.remaining(log_time)
             if self._clock is not None:
                 left = min(left, self._tick())
-            if self._pacer.remaining(log_time) <= 0:
+            if self._pacer.paused:
+                left = min(left, _PAUSED_S)
+            elif self._pacer.remaining(log_time) <= 0:
                 return True
             self.stop.wait(max(left, 0.0))
         return False
@@ -226,9 +258,10 @@ class BagPlayer:
         except BagError as error:
             self._node.get_logger().warning(f"topic {topic.name} is left out: {error}")
             return
-        self._publishers[topic.name] = self._node.create_publisher(
-            msgtype, name, offered_profile(topic.qos)
-        )
+        profile = offered_profile(topic.name, topic.qos, topic.count)
+        if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+            self._latched.add(topic.name)
+        self._publishers[topic.name] = self._node.create_publisher(msgtype, name, profile)
 
     def _wait_for_subscribers(self) -> None:
         deadline = time.monotonic() + self.options.wait_timeout
@@ -283,6 +316,10 @@ def _parser() -> argparse.ArgumentParser:
         help="/clock follows the stamps of the messages instead of their log times")
     add("--stamps-from-log", action="store_true",
         help="stamp the messages with their log times, if their own stamps are zero or wrong")
+    add("--start-offset", type=float, default=0.0, metavar="S",
+        help="leave out so many seconds of the recording, except latched messages (/tf_static)")
+    add("-p", "--start-paused", action="store_true",
+        help="wait for the space bar, or for ~/pause (std_srvs/SetBool) with false")
     add("-d", "--delay", type=float, default=0.0, metavar="S", help="wait before the start")
     add("--topics", nargs="+", default=[], metavar="TOPIC", help="only these")
     add("-m", "--remap", nargs="+", default=[], metavar="OLD:=NEW", help="rename topics")
@@ -303,7 +340,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv if argv is None else ["play_bag", *argv])
     # remove_ros_args would take the rules of our own --remap for ROS arguments.
     own = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
-    given = vars(_parser().parse_args(arguments[1:own]))
+    given = vars(_parser().parse_intermixed_args(arguments[1:own]))
     keep_freed_memory()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -322,7 +359,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 }
             )
             node = rclpy.create_node("play_bag", start_parameter_services=False)
-            report = BagPlayer(node, bag, options, stop).play()
+            player = BagPlayer(node, bag, options, stop)
+            with pausing(node, player.pause, lambda: player.paused):
+                report = player.play()
     except BagError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

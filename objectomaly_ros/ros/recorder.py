@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 the bag is complete, 1 it is not, or there is nothing to record.
     """
     arguments = list(sys.argv if argv is None else ["record_bag", *argv])
-    options = _parser().parse_args(remove_ros_args(arguments)[1:])
+    options = _parser().parse_intermixed_args(remove_ros_args(arguments)[1:])
     path = options.output or Path(time.strftime("rosbag2_%Y_%m_%d-%H_%M_%S"))
     keep_freed_memory()
     stop = threading.Event()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -198,3 +200,14 @@ def test_a_topic_that_ros_cannot_have_is_refused(frames, tmp_path, topic):
     with pytest.raises(BagError, match="is no name of a topic"):
         write_frames_bag(frames[0], tmp_path / "bag", topic=topic)
     assert not (tmp_path / "bag").exists()
+
+
+def test_the_module_runs_without_a_warning_of_python(frames, tmp_path):
+    folder, _ = frames
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "objectomaly_ros.bags.make"]
+    done = subprocess.run(
+        [*command, folder, tmp_path / "bag"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert done.stdout.startswith("4 frames in")

@@ -101,6 +101,38 @@ def test_topics_are_chosen_checked_and_may_not_collide(make_bag):
             select_topics(bag, [], {"/words": "/image"})
 
 
+def test_a_pause_stops_the_time_and_delays_what_comes_after():
+    clock = Clock()
+    pacer = Pacer(2.0, clock)
+    pacer.start(50 * SECOND)
+    clock.time += 1.0
+    pacer.pause(True)
+    pacer.pause(True)
+    clock.time += 100.0
+    assert pacer.paused
+    assert pacer.now() == 52 * SECOND
+    assert pacer.remaining(54 * SECOND) == pytest.approx(1.0)
+    pacer.pause(False)
+    pacer.pause(False)
+    assert not pacer.paused
+    assert pacer.now() == 52 * SECOND
+    clock.time += 1.0
+    assert pacer.remaining(54 * SECOND) == pytest.approx(0.0)
+
+
+def test_a_replay_may_start_with_a_pause():
+    clock = Clock()
+    pacer = Pacer(1.0, clock)
+    pacer.pause(True)
+    clock.time += 5.0
+    pacer.start(50 * SECOND)
+    clock.time += 5.0
+    assert pacer.now() == 50 * SECOND
+    pacer.pause(False)
+    clock.time += 1.0
+    assert pacer.now() == 51 * SECOND
+
+
 def write_image(writer, topic, stamp, log_time):
     array = np.zeros((2, 2), np.uint8)
     image = image_message(writer.store, array, stamp, "camera", "mono8")

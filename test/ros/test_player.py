@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections import Counter
@@ -17,13 +18,14 @@ pytest.importorskip("rclpy", reason="playing bags needs rclpy: run under scripts
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from std_srvs.srv import SetBool
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.messages import image_message
@@ -265,6 +267,120 @@ def test_log_times_may_replace_stamps(context, bag, drive_with_clock):
     assert {(image.header.frame_id, image.width, image.height) for image in images} == {
         ("camera", 6, 4)
     }
+
+
+@pytest.fixture
+def many_static(tmp_path):
+    """40 messages on /tf_static and 2 of each of 30 latched publishers, then images for 1 s."""
+    with BagWriter(tmp_path / "static") as writer:
+        # As recorders write it: of a transient local publisher they do not know the depth.
+        latched = offered_qos(transient_local=True, depth=0)
+        writer.add_topic("/tf_static", STRING, [latched])
+        writer.add_topic("/robot/tf_static", STRING)  # converted bags lose the QoS
+        writer.add_topic("/latched", STRING, [latched] * 30)
+        writer.add_topic("/image", "sensor_msgs/msg/Image")
+        word = writer.store.types[STRING]
+        for index in range(40):
+            for topic in ("/tf_static", "/robot/tf_static"):
+                writer.write(topic, word(data=f"{topic} {index}"), START + index)
+        for index in range(30):
+            writer.write("/latched", word(data=f"latched {index}"), START + 100 + index)
+        for index in range(11):
+            stamp = START + index * 5 * STEP
+            pixels = np.full((4, 6, 3), index, np.uint8)
+            writer.write("/image", image_message(writer.store, pixels, stamp, "camera"), stamp)
+    return tmp_path / "static"
+
+
+def late_listener(context, topic):
+    heard = []
+    node = rclpy.create_node("late", context=context)
+    profile = QoSProfile(depth=200, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(String, topic, lambda message: heard.append(message.data), profile)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.1)
+    return heard
+
+
+@pytest.mark.parametrize("options", [{}, {"loop": 2}, {"start_offset": 0.6}], ids=str)
+def test_a_late_subscriber_gets_all_static_transforms(context, many_static, options):
+    node = rclpy.create_node("player", context=context)
+    with Bag(many_static) as opened:
+        player = BagPlayer(node, opened, PlayOptions(rate=4.0, **options))
+        report = player.play()
+        for topic in ("/tf_static", "/robot/tf_static"):
+            assert late_listener(context, topic) == [f"{topic} {k}" for k in range(40)]
+        assert late_listener(context, "/latched") == [f"latched {k}" for k in range(30)]
+    images = 11 * options.get("loop", 1) if "start_offset" not in options else 5
+    assert report.counts["/image"] == images
+
+
+def test_a_start_beyond_the_end_is_refused(context, bag):
+    node = rclpy.create_node("player", context=context)
+    for offset in (-1.0, 7.0):
+        with Bag(bag) as opened, pytest.raises(BagError, match=r"cannot start at .* has 0\.6 s"):
+            BagPlayer(node, opened, PlayOptions(start_offset=offset))
+
+
+def call_pause(context, on):
+    node = rclpy.create_node("controller", context=context)
+    client = node.create_client(SetBool, "/play_bag/pause")
+    assert client.wait_for_service(30)
+    future = client.call_async(SetBool.Request(data=on))
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    executor.spin_until_future_complete(future, 30)
+    return future.result()
+
+
+def test_a_service_pauses_and_the_clock_stands_still(context, bag):
+    listener = Listener(context, clock=(Clock, "/clock"), image=(Image, "/image"))
+    process = start(
+        context, bag, "--start-paused", "--clock", "50", "--wait-for-subscribers", "1/image"
+    )
+    listener.wait_for("clock", 10)
+    assert listener.of("image") == []
+    assert set(clock_times(listener)) == {START}
+    answer = call_pause(context, False)
+    assert (answer.success, answer.message) == (True, "playing")
+    assert len(listener.wait_for("image", 30)) == 30
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "30  /image" in out
+
+
+def test_the_space_bar_pauses(context, bag):
+    listener = Listener(context, image=(Image, "/image"))
+    ours, theirs = os.openpty()
+    before = termios.tcgetattr(ours)
+    arguments = [bag, "--start-paused", "--wait-for-subscribers", "1/image"]
+    # A session of its own, whose terminal this is, as a shell would start it.
+    program = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    program += "os.execv(sys.executable, [sys.executable, '-m', 'objectomaly_ros.ros.player', "
+    program += "*sys.argv[1:]])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env=os.environ | {"ROS_DOMAIN_ID": str(context.get_domain_id())},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if "playing" in line:
+            break
+    time.sleep(0.5)
+    assert listener.of("image") == []
+    os.write(ours, b"x ")
+    assert len(listener.wait_for("image", 30)) == 30
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert termios.tcgetattr(ours) == before
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_second_clock_in_the_graph_is_told(context, bag):

@@ -112,6 +112,22 @@ def test_the_outputs_of_a_node_are_recorded_whole(node, tmp_path, storage, numbe
         assert [array.obstacles[0].id for array in arrays] == list(range(10))
 
 
+def test_topics_stand_before_and_after_options_and_many_latched_messages_are_kept(node, tmp_path):
+    latched = QoSProfile(depth=300, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    transforms = node.create_publisher(String, "/tf_static", latched)
+    words = node.create_publisher(String, "/words", latched)
+    for index in range(300):
+        transforms.publish(String(data=str(index)))
+    process = start(node, "/tf_static", "-o", tmp_path / "out", "/words")
+    wait_for(lambda: transforms.get_subscription_count() and words.get_subscription_count())
+    time.sleep(1.0)
+    status, _, err, _ = finish(process)
+    assert status == 0, err
+    with Bag(tmp_path / "out") as bag:
+        assert bag.topics["/tf_static"].count == 300
+        assert bag.topics["/words"].count == 0
+
+
 def test_qos_follows_the_publishers(node, tmp_path):
     """Best effort, and a latched message that was published before the recorder came."""
     best_effort = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
