@@ -23,7 +23,7 @@ from objectomaly_ros.demo.processes import ChildError
 from objectomaly_ros.demo.progress import Progress
 from objectomaly_ros.demo.replay import image_topic, replay
 from objectomaly_ros.demo.source import RATE_HZ, Source, open_recording, render_drive
-from objectomaly_ros.demo.timing import Timing, read_timing
+from objectomaly_ros.demo.timing import Timing, read_timing, why_unrefined
 from objectomaly_ros.files.writing import bytes_at, open_replacing
 from objectomaly_ros.runtime.environment import set_defaults
 
@@ -112,12 +112,16 @@ def show(source: Source, folder: Path, rate: float = 1.0, progress: Progress | N
             tail = (folder / "logs" / "node.log").read_text(errors="replace").splitlines()[-25:]
             raise ChildError("the node published nothing; the end of its log:\n" + "\n".join(tail))
         with progress.stage("drawing", len(timing.frames), "frames") as bar:
-            accuracy, video = _draw(source, result, timing, folder, bar)
+            accuracy, video, damage = _draw(source, result, timing, folder, bar)
     timing.save_csv(folder / "latency.csv")
     svg = latency_svg(timing)
     with open_replacing(folder / "latency.svg", "w", encoding="utf-8") as file:
         file.write(svg)
     summary = report.summarise(source, rate, timing, accuracy)
+    summary["recording_damage"] = damage
+    log = folder / "logs" / "node.log"
+    node_log = log.read_text(errors="replace") if log.exists() else ""
+    summary["why_unrefined"] = why_unrefined(timing, node_log)
     summary["result_bytes"] = bytes_at(folder / "result")
     summary["demo_seconds"] = progress.seconds
     report.write_summary(summary, folder / "summary.json")
@@ -128,8 +132,12 @@ def show(source: Source, folder: Path, rate: float = 1.0, progress: Progress | N
 
 def _draw(
     source: Source, result: Bag, timing: Timing, folder: Path, bar: Any
-) -> tuple[Accuracy | None, Path | None]:
-    """Compare all frames with the truth and draw them, in one pass over the results."""
+) -> tuple[Accuracy | None, Path | None, str | None]:
+    """Compare all frames with the truth and draw them, in one pass over the results.
+
+    Returns:
+        The accuracy, the video, and the damage of the recording.
+    """
     meter = AccuracyMeter(source.truth) if source.truth else None
     limits = pictures.score_limits(result)
     stamps = _telling_frames(source, [frame.stamp_ns for frame in timing.frames])
@@ -146,7 +154,8 @@ def _draw(
                 sheet.add(frame, image, drawn)
             bar.update()
     sheet.save(folder / "contact_sheet.jpg")
-    return meter.compute() if meter is not None else None, video.path
+    damage = drive.damage or source.damage
+    return meter.compute() if meter is not None else None, video.path, damage
 
 
 def _rate_hz(timing: Timing) -> float:

@@ -96,6 +96,10 @@ def advice(summary: dict[str, Any]) -> str | None:
 def warnings(summary: dict[str, Any]) -> list[str]:
     """Return what a reader must know of the recording and of this machine, if anything."""
     told = []
+    if summary["recording_damage"]:
+        told.append(f"Only a part of the recording could be read: {summary['recording_damage']}.")
+    if summary["why_unrefined"]:
+        told.append(f"No score was refined: {summary['why_unrefined']}.")
     if summary["stamps_from_log"]:
         told.append(
             "The images' stamps are zero or stand still. Their log times stand in for the stamps: "

@@ -44,6 +44,7 @@ class Source:
         frames: images in the bag.
         duration_s: seconds to play.
         partial: whether the recording is longer.
+        damage: what is wrong with it, None if nothing was found when it was opened.
         stamps_from_log: the images' stamps do not tell them apart; log times replace them.
         pose: of the camera over the ground, if known.
         truth: by the images' stamps in nanoseconds, if known.
@@ -56,6 +57,7 @@ class Source:
     frames: int
     duration_s: float
     partial: bool = False
+    damage: str | None = None
     stamps_from_log: bool = False
     pose: CameraPose | None = None
     truth: Truth | None = None
@@ -121,6 +123,7 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
         chosen = max(beside, key=len, default=infos[0] if len(infos) == 1 else None)
         whole = bag.duration
         from_log = not stamps_differ(bag, image.name)
+        damage = bag.damage
     return Source(
         bag=path,
         image_topic=image.name,
@@ -129,6 +132,7 @@ def open_recording(path: Path, topic: str | None, seconds: float | None) -> Sour
         frames=image.count,
         duration_s=whole if seconds is None else min(whole, seconds),
         partial=seconds is not None and seconds < whole,
+        damage=damage,
         stamps_from_log=from_log,
     )
 

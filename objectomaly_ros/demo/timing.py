@@ -136,3 +136,29 @@ def _frame(message: Any, images: dict[int, int], scores: dict[int, int]) -> Fram
 def _rate(times_ns: list[int]) -> float:
     span = (max(times_ns, default=0) - min(times_ns, default=0)) / 1e9
     return (len(times_ns) - 1) / span if span > 0 else float("nan")
+
+
+def why_unrefined(timing: Timing, node_log: str) -> str | None:
+    """Return why masks refined no score; None if they refined one.
+
+    Args:
+        timing: of the replay.
+        node_log: the log of the node, which has the reason if it gave a warning of masks.
+    """
+    if any(frame.refined for frame in timing.frames):
+        return None
+    told = [
+        line.partition("]: ")[2] or line
+        for line in node_log.splitlines()
+        if "mask" in line and ("[WARN]" in line or "[ERROR]" in line)
+    ]
+    if told:
+        return f"the node says: {told[-1]}"
+    if any(np.isfinite(frame.mask_generation) for frame in timing.frames):
+        if any(frame.mask_age_frames >= 0 for frame in timing.frames):
+            return "the masks came later than refine.max_age_s after their image"
+        return "the first masks came after the last image"
+    return (
+        "no masks were ready before the recording ended; it is too short for their generation, "
+        "unless it is replayed slower (make demo RATE=0.2)"
+    )

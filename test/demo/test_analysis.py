@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from objectomaly_ros.bags.messages import IMAGE, image_message
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
+from objectomaly_ros.demo import main
 from objectomaly_ros.demo.accuracy import AccuracyMeter
 from objectomaly_ros.demo.frames import SourceImages, read_frames
 from objectomaly_ros.demo.main import show
@@ -25,7 +27,7 @@ from objectomaly_ros.demo.pictures import Video
 from objectomaly_ros.demo.plot import latency_svg
 from objectomaly_ros.demo.report import advice
 from objectomaly_ros.demo.source import Source, open_recording, save_truth
-from objectomaly_ros.demo.timing import read_timing
+from objectomaly_ros.demo.timing import read_timing, why_unrefined
 
 
 def test_the_truth_is_saved_with_its_stamps(truth, tmp_path):
@@ -179,6 +181,58 @@ def test_images_without_stamps_are_found_by_their_log_times(tmp_path):
     with Bag(source.bag) as bag:
         images = SourceImages(bag, "/image", from_log=True)
         assert [images.get(1000 + index)[0, 0, 0] for index in range(5)] == [0, 1, 2, 3, 4]
+
+
+def test_the_damage_of_a_recording_is_on_the_page(result_path, tmp_path, capsys):
+    (tmp_path / "result").symlink_to(result_path)
+    with BagWriter(tmp_path / "cut") as writer:
+        writer.add_topic("/image", IMAGE)
+        noise = np.random.default_rng(0)
+        for index in range(40):
+            array = noise.integers(0, 255, (120, 160, 3), np.uint8)
+            stamp = 5 + index
+            writer.write("/image", image_message(writer.store, array, stamp, "camera"), stamp)
+    (file,) = (tmp_path / "cut").glob("*.mcap")
+    os.truncate(file, file.stat().st_size * 6 // 10)
+    source = open_recording(tmp_path / "cut", None, None)
+    assert 0 < source.frames < 40
+    page = show(source, tmp_path)
+    for shown in (page.read_text(), capsys.readouterr().out):
+        assert "Only a part of the recording could be read" in shown
+        assert f"{file.name} is damaged (it was not closed" in shown
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert file.name in summary["recording_damage"]
+
+
+NO_MASKS = {"refined": False, "mask_age_frames": -1, "mask_generation": float("nan")}
+LOG = "[INFO] [1.0] [objectomaly]: loading mask generator regions on cpu\n"
+WARNED = "[WARN] [1.0] [objectomaly]: masks came 3.0 s after their image\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "log", "why"),
+    [
+        ({}, LOG, None),
+        (NO_MASKS, LOG, "no masks were ready before the recording ended"),
+        (NO_MASKS | {"mask_generation": 2.0}, LOG, "the first masks came after the last image"),
+        ({"refined": False}, "", "the masks came later than refine.max_age_s"),
+        (NO_MASKS, LOG + WARNED, "the node says: masks came 3.0 s after their image"),
+    ],
+)
+def test_no_refined_score_comes_with_the_reason(result_path, fields, log, why):
+    with Bag(result_path) as result:
+        timing = read_timing(result, "/image")
+    frames = tuple(replace(frame, **fields) for frame in timing.frames)
+    told = why_unrefined(replace(timing, frames=frames), log)
+    assert told is None if why is None else told.startswith(why)
+
+
+def test_the_reason_is_on_the_page(result_path, tmp_path, capsys, monkeypatch):
+    (tmp_path / "result").symlink_to(result_path)
+    monkeypatch.setattr(main, "why_unrefined", lambda timing, log: "there is <none>")
+    page = show(source_of(result_path, None), tmp_path).read_text()
+    assert "No score was refined: there is &lt;none&gt;." in page
+    assert "No score was refined: there is <none>." in capsys.readouterr().out
 
 
 def test_a_ros_1_bag_is_a_recording(tmp_path):
