@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from objectomaly_ros.cli.options import MODEL, positive
+from objectomaly_ros.cli.options import MODEL, add_device_argument, positive
 
 if TYPE_CHECKING:
     from objectomaly_ros.benchmark.masks import Result
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="counted runs; default: 7 on a GPU, else 2, or as many as start within two minutes",
     )
-    masks.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
+    add_device_argument(masks)
     masks.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 

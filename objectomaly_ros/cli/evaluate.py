@@ -9,6 +9,7 @@ from pathlib import Path
 
 from objectomaly_ros.cli.options import (
     MODEL,
+    add_device_argument,
     add_rule_arguments,
     exit_code,
     positive,
@@ -70,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=positive, default=1, help="worker processes; default: %(default)s"
     )
-    parser.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
+    add_device_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 

@@ -34,6 +34,16 @@ def positive(text: str) -> int:
     return value
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`, with the values of the node's parameter `device`."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto (a GPU if torch can use one, else the CPU), cpu, cuda or cuda:N; "
+        "default: %(default)s",
+    )
+
+
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--overlap` and `--residual`; the mask generator decides if they are None."""
     from objectomaly_ros.oasc import OVERLAPS  # loads NumPy and OpenCV

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from objectomaly_ros.cli.options import MODEL, add_rule_arguments, exit_code
+from objectomaly_ros.cli.options import MODEL, add_device_argument, add_rule_arguments, exit_code
 from objectomaly_ros.files.reading import printable
 from objectomaly_ros.files.writing import is_full, open_replacing
 
@@ -30,13 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, help="an image, or a folder, with its subfolders")
     parser.add_argument("--scores", type=Path, metavar="DIR", help="coarse score maps to refine")
     parser.add_argument("--key", help="array in .npz score maps with several")
+    parser.add_argument(
+        "--resize", action="store_true", help="scale score maps of another size to the image's"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
     parser.add_argument(
         "--detector", default="embedded", metavar=MODEL, help="without --scores; default: embedded"
     )
     parser.add_argument("--masks", default="regions", metavar=MODEL, help="default: regions")
     add_rule_arguments(parser)
-    parser.add_argument("--device", default="cpu", help="torch device; default: %(default)s")
+    add_device_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,6 +106,7 @@ def _images(path: Path) -> dict[str, Path]:
 def _refine_one(pipeline: Objectomaly, name: str, path: Path, args: argparse.Namespace) -> None:
     from objectomaly_ros.detectors.score_files import (
         find_score_map,
+        fitted,
         read_score_map,
         write_score_map,
     )
@@ -114,11 +118,10 @@ def _refine_one(pipeline: Objectomaly, name: str, path: Path, args: argparse.Nam
     else:
         source = find_score_map(args.scores, name)
         coarse, suffix = read_score_map(source, args.key), source.suffix
-        if coarse.shape != image.shape[:2]:
-            raise ValueError(
-                f"{source} is {coarse.shape[1]}x{coarse.shape[0]}, the image "
-                f"{image.shape[1]}x{image.shape[0]}; resize the score map to the image's size"
-            )
+        try:
+            coarse = fitted(coarse, image, resize=args.resize, hint="--resize")
+        except ValueError as error:
+            raise ValueError(f"{source} {error}") from error
     refined = pipeline.refine(image, coarse).score
     write_score_map(args.out / "scores" / f"{name}{suffix}", refined)
     _write_overlay(args.out / "overlays" / f"{name}.jpg", image, coarse, refined)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from objectomaly_ros.arrays.checks import MAX_SCORE
+from objectomaly_ros.models.devices import chosen_device
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.models.registry import construct, find_constructor
 from objectomaly_ros.types import Detection, Detector, Image, ScoreMap, SeesRoad
@@ -41,7 +42,7 @@ def load_detector(
             is called as `Class(checkpoint=..., device=..., **options)`, without checkpoint and
             device if it does not take them.
         checkpoint: path of the weights; None for the detector's default where it has one.
-        device: a torch device, e.g. "cpu" or "cuda:0".
+        device: a torch device, e.g. "cpu" or "cuda:0"; "auto" for the GPU if there is one.
         **options: passed on to the detector.
 
     Raises:
@@ -51,6 +52,7 @@ def load_detector(
         TypeError: the detector has no `score` method, does not know an option or the checkpoint,
             wants another type, or needs an option that is not given.
     """
+    device = chosen_device(device, checkpoint)
     with naming_extra(f"detector {name}"):
         constructor = find_constructor("detector", name, DETECTORS)
         detector: Detector = construct(name, constructor, checkpoint, device, options)

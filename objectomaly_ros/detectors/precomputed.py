@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from objectomaly_ros.arrays.checks import check_image
-from objectomaly_ros.detectors.score_files import SUFFIXES, read_score_map
+from objectomaly_ros.detectors.score_files import SUFFIXES, fitted, read_score_map
 from objectomaly_ros.types import Image, ScoreMap
 
 
@@ -20,6 +20,7 @@ class PrecomputedDetector:
             images.
         device: ignored.
         key: name of the array in .npz files, see `read_score_map`.
+        resize: scale maps of another size to the image's, see `fitted`.
 
     Raises:
         FileNotFoundError: there is no such folder or file, or no map in it.
@@ -31,6 +32,7 @@ class PrecomputedDetector:
         device: str = "cpu",
         *,
         key: str | None = None,
+        resize: bool = False,
     ) -> None:
         path = Path(checkpoint or "")
         if checkpoint is None or not path.exists():
@@ -43,6 +45,7 @@ class PrecomputedDetector:
             raise FileNotFoundError(f"no score map in {path} (looked for {', '.join(SUFFIXES)})")
         self._next = 0
         self._key = key
+        self._resize = resize
 
     def select(self, name: str) -> None:
         """Make the map `name`, with or without suffix, the next one.
@@ -71,11 +74,10 @@ class PrecomputedDetector:
             )
         file = self._files[self._next]
         score = read_score_map(file, self._key)
-        if score.shape != image.shape[:2]:
-            raise ValueError(
-                f"{file} is {score.shape[1]}x{score.shape[0]}, the image "
-                f"{image.shape[1]}x{image.shape[0]}: is it another image's?"
-            )
+        try:
+            score = fitted(score, image, resize=self._resize, hint="the option resize=true")
+        except ValueError as error:
+            raise ValueError(f"{file} {error}") from error
         if not self._repeat:
             self._next += 1
         return score

@@ -19,7 +19,7 @@ from objectomaly_ros.arrays.image_messages import imdecode
 from objectomaly_ros.files.picture_size import MAX_PIXELS
 from objectomaly_ros.files.reading import read_bytes
 from objectomaly_ros.files.writing import open_replacing
-from objectomaly_ros.types import ScoreMap
+from objectomaly_ros.types import Image, ScoreMap
 
 SUFFIXES = (".npz", ".npy", ".tif", ".tiff", ".png")
 # Programs append these to an image's name.
@@ -80,6 +80,7 @@ def write_score_map(path: str | Path, score: ScoreMap) -> None:
         file.write(content.getbuffer())
 
 
+_MAX_STRETCH = 1.1  # networks round sizes up to multiples of 32 or 64
 _KEYS = ("score", "anomaly", "arr_0")
 _MAX_BYTES = 8 * MAX_PIXELS
 _HEADERS = {
@@ -117,6 +118,30 @@ def read_score_map(path: str | Path, key: str | None = None) -> ScoreMap:
     return score
 
 
+def fitted(score: ScoreMap, image: Image, *, resize: bool, hint: str) -> ScoreMap:
+    """Return a map that has the image's size, (H, W) float32.
+
+    Args:
+        score: (h, w) float32.
+        image: its image, (H, W, 3).
+        resize: scale a map of another size, bilinearly, if its proportions are the image's.
+        hint: how to ask for that.
+
+    Raises:
+        ValueError: it has another size; the message continues a sentence about the map.
+    """
+    height, width = image.shape[:2]
+    if score.shape == (height, width):
+        return score
+    sizes = f"is {score.shape[1]}x{score.shape[0]}, the image {width}x{height}"
+    if not resize:
+        raise ValueError(f"{sizes}; {hint} scales such maps")
+    stretch = (width / score.shape[1]) / (height / score.shape[0])
+    if not 1 / _MAX_STRETCH < stretch < _MAX_STRETCH:
+        raise ValueError(f"{sizes}: these are other proportions, is it another image's?")
+    return np.asarray(cv2.resize(score, (width, height)), np.float32)
+
+
 def _read_array(path: Path, wanted: str | None) -> npt.NDArray[np.generic]:
     data = io.BytesIO(read_bytes(path, _MAX_BYTES))
     try:
@@ -129,7 +154,10 @@ def _read_array(path: Path, wanted: str | None) -> npt.NDArray[np.generic]:
                 raise ValueError(f"it has no array {wanted!r}, only {_some(names)}")
             keys = [wanted] if wanted else [key for key in _KEYS if key in names] or list(names)
             if not keys or (not wanted and len(names) > 1 and keys[0] not in _KEYS):
-                raise ValueError(f"its arrays are {_some(names)}; name one `score`")
+                raise ValueError(
+                    f"its arrays are {_some(names)}; choose one: --key NAME (for the detector "
+                    "`precomputed` the option key=NAME), or name one `score`"
+                )
             with archive.open(names[keys[0]]) as member:
                 return _parse_npy(member)
     except Exception as error:  # damaged bytes raise what they lead to

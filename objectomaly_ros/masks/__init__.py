@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
+from objectomaly_ros.models.devices import chosen_device
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.models.registry import construct, find_constructor
 from objectomaly_ros.types import MaskGenerator
@@ -35,7 +36,7 @@ def load_mask_generator(
             class is called as `Class(checkpoint=..., device=..., **options)`, without checkpoint
             and device if it does not take them.
         checkpoint: path of the weights, for those that have any.
-        device: a torch device, e.g. "cpu" or "cuda:0".
+        device: a torch device, e.g. "cpu" or "cuda:0"; "auto" for the GPU if there is one.
         **options: passed on to the generator.
 
     Raises:
@@ -45,6 +46,7 @@ def load_mask_generator(
         TypeError: the generator has no `generate` method, does not know an option or the
             checkpoint, wants another type, or needs an option that is not given.
     """
+    device = chosen_device(device, checkpoint)
     with naming_extra(f"mask generator {name}"):
         constructor = find_constructor("mask generator", name, MASK_GENERATORS)
         generator: MaskGenerator = construct(name, constructor, checkpoint, device, options)

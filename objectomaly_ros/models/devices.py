@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from objectomaly_ros.models.extras import naming_extra
@@ -30,6 +31,17 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
+def chosen_device(wanted: str, checkpoint: str | PathLike[str] | None = None) -> str:
+    """Return `wanted`, or for "auto" cuda if torch can use it, else cpu.
+
+    ONNX files as `checkpoint` run on the CPU.
+    """
+    if wanted != "auto":
+        return wanted
+    onnx = checkpoint is not None and str(checkpoint).lower().endswith(".onnx")
+    return "cuda" if not onnx and has_cuda() else "cpu"
+
+
 def check_device(name: str) -> None:
     """Check the name of a torch device; `cpu` is right without torch.
 
@@ -48,10 +60,10 @@ def device_of(name: str) -> torch.device:
     import torch
 
     try:
-        device = torch.device(name)
+        device = torch.device(chosen_device(name))
     except RuntimeError as error:
         raise ValueError(
-            f"device {name!r} is not one that torch knows; use cpu, cuda or cuda:N"
+            f"device {name!r} is not one that torch knows; use auto, cpu, cuda or cuda:N"
         ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(

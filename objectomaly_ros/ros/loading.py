@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from objectomaly_ros.models.devices import check_device, has_cuda
+from objectomaly_ros.models.devices import check_device, chosen_device
 from objectomaly_ros.ros.parameters import options
 from objectomaly_ros.ros.score_input import TopicScores, comes_by_topic
 from objectomaly_ros.runtime.keyframes import MaskGeneratorSpec
@@ -25,10 +25,9 @@ def device_of(values: Mapping[str, Any]) -> str:
         ImportError: it is a GPU, and torch is not installed.
     """
     wanted = str(values["device"])
-    if wanted == "auto":
-        return "cuda" if has_cuda() else "cpu"
-    check_device(wanted)
-    return wanted
+    if wanted != "auto":
+        check_device(wanted)
+    return chosen_device(wanted)
 
 
 def load_detector(values: Mapping[str, Any], device: str) -> Detector:
@@ -40,7 +39,7 @@ def load_detector(values: Mapping[str, Any], device: str) -> Detector:
     detector = detectors.load_detector(
         values["detector.name"],
         values["detector.checkpoint"] or None,
-        device,
+        chosen_device(str(values["device"]), values["detector.checkpoint"]),
         **options(values["detector.options"]),
     )
     if values["detector.name"] != "precomputed":  # it would use up its first map

@@ -1,5 +1,7 @@
 """`objectomaly refine` refines folders of images or score maps, and names faulty ones."""
 
+import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -95,9 +97,41 @@ def test_an_array_of_several_is_named(images, tmp_path, capsys):
     scores.mkdir()
     np.savez(scores / "a.npz", msp=np.zeros((40, 56)), void=np.ones((40, 56), np.float16))
     assert refine(images / "a.png", tmp_path / "out", "--scores", str(scores)) == 1
-    assert "its arrays are msp, void" in capsys.readouterr().err
+    assert "its arrays are msp, void; choose one: --key NAME" in capsys.readouterr().err
     assert refine(images / "a.png", tmp_path / "o", "--scores", str(scores), "--key", "void") == 0
     assert read_score_map(tmp_path / "o" / "scores" / "a.npz").min() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [(20, 28), (10, 14), (32, 44)])
+def test_maps_of_another_size_are_scaled_on_request(images, tmp_path, capsys, size):
+    scores, out = tmp_path / "scores", tmp_path / "out"
+    scores.mkdir()
+    small = np.random.default_rng(1).random(size, np.float32)
+    np.save(scores / "a.npy", small)
+    given = (images / "a.png", out, "--scores", str(scores))
+    assert refine(*given) == 1
+    error = f"a.npy is {size[1]}x{size[0]}, the image 56x40; --resize scales such maps"
+    assert error in capsys.readouterr().err
+    assert refine(*given, "--resize") == 0
+    want = expected(images / "a.png", cv2.resize(small, (56, 40)))
+    np.testing.assert_allclose(read_score_map(out / "scores" / "a.npy"), want, atol=1e-6)
+
+
+def test_maps_of_other_proportions_are_not_scaled(images, tmp_path, capsys):
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    np.save(scores / "a.npy", np.zeros((28, 20), np.float32))
+    given = (images / "a.png", tmp_path / "out", "--scores", str(scores), "--resize")
+    assert refine(*given) == 1
+    assert "other proportions, is it another image's?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["refine", "evaluate", "benchmark"])
+def test_every_command_chooses_the_device_by_itself(command):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"objectomaly_ros.cli.{command}").add_arguments(parser)
+    given = {"refine": ["x", "--out", "y"], "evaluate": ["x"], "benchmark": ["masks"]}[command]
+    assert parser.parse_args(given).device == "auto"
 
 
 def spoiled_scores(case, folder):

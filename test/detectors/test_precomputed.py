@@ -84,3 +84,11 @@ def test_what_is_no_map(tmp_path):
             read_score_map(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         read_score_map(tmp_path / "none.npy")
+
+
+def test_maps_of_another_size_are_scaled_on_request(tmp_path):
+    file = write(tmp_path / "a.npy", SCORE[::2, ::2])
+    with pytest.raises(ValueError, match="is 4x3, the image 8x6; the option resize=true scales"):
+        load_detector("precomputed", file).score(IMAGE)
+    scaled = load_detector("precomputed", file, resize=True).score(IMAGE)
+    np.testing.assert_array_equal(scaled, cv2.resize(SCORE[::2, ::2], (8, 6)))

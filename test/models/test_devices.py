@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from objectomaly_ros.models.devices import autocast, check_precision, device_of, placed
+from objectomaly_ros.models import devices
+from objectomaly_ros.models.devices import (
+    autocast,
+    check_precision,
+    chosen_device,
+    device_of,
+    placed,
+)
 
 
 def test_devices(monkeypatch):
@@ -14,8 +21,19 @@ def test_devices(monkeypatch):
     assert device_of("cuda:0") == torch.device("cuda", 0)
     with pytest.raises(ValueError, match="'cuda:1' is not there: torch sees 1 GPUs; use cpu"):
         device_of("cuda:1")
-    with pytest.raises(ValueError, match="'gpu' is not one that torch knows; use cpu, cuda or"):
+    with pytest.raises(ValueError, match="'gpu' is not one that torch knows; use auto, cpu, cuda"):
         device_of("gpu")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_auto_is_the_gpu_where_the_model_can_use_it(monkeypatch, there):
+    monkeypatch.setattr(devices, "has_cuda", lambda: there)
+    best = "cuda" if there else "cpu"
+    assert chosen_device("auto") == chosen_device("auto", "weights.safetensors") == best
+    assert chosen_device("auto", "weights.ONNX") == "cpu"
+    assert chosen_device("cuda:1") == "cuda:1"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_of("auto") == torch.device(best)
 
 
 def test_precisions():

@@ -43,8 +43,10 @@ from tqdm import tqdm
 
 from objectomaly_ros.benchmark.measuring import PeakMemory, timed_calls
 from objectomaly_ros.benchmark.street import draw_street
+from objectomaly_ros.cli.options import add_device_argument
 from objectomaly_ros.detectors import load_detector
 from objectomaly_ros.detectors.embedded import TORCH_WEIGHTS
+from objectomaly_ros.models.devices import chosen_device
 from objectomaly_ros.models.timing import Stopwatch
 from objectomaly_ros.types import Detector, ScoreMap
 from tools.command import parser, run
@@ -277,11 +279,12 @@ def main() -> int:
     """Measure and print; return 1 if a detector could not be measured."""
     options = parser(__doc__)
     options.add_argument("--detector", nargs="+", choices=DETECTORS, default=list(DETECTORS))
-    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device_argument(options)
     options.add_argument("--size", type=int, nargs=2, default=(720, 1280), metavar=("H", "W"))
     options.add_argument("--repeat", type=int, default=1, help="frames; their median is shown")
     options.add_argument("--json", action="store_true", help="print JSON instead of the table")
     arguments = options.parse_args()
+    arguments.device = chosen_device(arguments.device)
     height, width = arguments.size
     if arguments.repeat < 1 or min(height, width) < 80:
         options.error("--repeat must be at least 1, both sides of --size at least 80")

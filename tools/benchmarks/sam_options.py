@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from objectomaly_ros.benchmark import networks
+from objectomaly_ros.cli.options import add_device_argument
 from objectomaly_ros.evaluation.metrics import pixel_metrics
 from objectomaly_ros.masks.sam.encoder import compile_encoder, fuse_attention
 from objectomaly_ros.masks.sam.generator import SamMasks
 from objectomaly_ros.masks.sam.loading import load_network
 from objectomaly_ros.mbp import refine_boundary
+from objectomaly_ros.models.devices import chosen_device
 from objectomaly_ros.oasc import calibrate
 from objectomaly_ros.types import Masks, ScoreMap
 from tools import SHARED
@@ -48,7 +50,11 @@ def generator(arguments: argparse.Namespace, variant: str) -> SamMasks:
     options: dict[str, Any] = {} if arguments.checkpoint else dict(THRESHOLDS)
     if variant in ("bfloat16", "float16"):
         options["precision"] = variant
-    return SamMasks(sam.to(arguments.device), points_per_side=arguments.points_per_side, **options)
+    return SamMasks(
+        sam.to(chosen_device(arguments.device)),
+        points_per_side=arguments.points_per_side,
+        **options,
+    )
 
 
 def agreement(exact: Masks, masks: Masks) -> float:
@@ -67,7 +73,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=SHARED / "data" / "street_ood")
     options.add_argument("--network", default="sam_vit_b", choices=networks.NETWORKS)
     options.add_argument("--checkpoint", type=Path)
-    options.add_argument("--device", default="cpu")
+    add_device_argument(options)
     options.add_argument("--variants", nargs="+", default=VARIANTS[:4], choices=VARIANTS)
     options.add_argument("--points-per-side", type=int, default=8)
     options.add_argument("--frame", default="0016E5_08031")

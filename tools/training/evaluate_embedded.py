@@ -16,7 +16,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from objectomaly_ros.cli.options import add_device_argument
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
+from objectomaly_ros.models.devices import chosen_device
 from tools import SHARED
 from tools.command import need, parser, run
 from tools.labelled import names, read_labelled
@@ -45,15 +47,16 @@ def main() -> None:
     p = parser(__doc__)
     p.add_argument("--data", type=Path, default=SHARED / "data")
     p.add_argument("--checkpoint", type=Path, help="default: the packaged weights")
-    p.add_argument("--device", default="cpu")
+    add_device_argument(p)
     p.add_argument("--input-size", type=int, default=360)
     p.add_argument("--out", type=Path, help="folder for the pictures")
     args = p.parse_args()
     street, val = args.data / "street_ood", args.data / "camvid" / "val"
     need(street / "dev", street / "dev_extra", val)
+    device = chosen_device(args.device, args.checkpoint)
     detectors = {
         threads: EmbeddedDetector(
-            args.checkpoint, args.device, input_size=args.input_size, threads=threads
+            args.checkpoint, device, input_size=args.input_size, threads=threads
         )
         for threads in (2, 1)
     }

@@ -35,10 +35,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from objectomaly_ros.cli.options import add_device_argument
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
 from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig, enlarge
 from objectomaly_ros.detectors.embedded_torch import load_network
 from objectomaly_ros.files.writing import open_replacing
+from objectomaly_ros.models.devices import chosen_device
 from tools import SHARED
 from tools.command import need, parser, run
 from tools.labelled import names
@@ -67,7 +69,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=0, help="torch threads, 0 as torch likes")
     p.add_argument("--processes", type=int, default=1, help="data-parallel processes (CPU)")
     p.add_argument("--evaluate-minutes", type=float, default=8, help="between evaluations")
-    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device_argument(p)
     p.add_argument(
         "--init",
         type=Path,
@@ -76,7 +78,9 @@ def parse() -> argparse.Namespace:
     )
     p.add_argument("--depths", type=int, nargs=4, default=NetConfig().depths, help="blocks a stage")
     p.add_argument("--without", nargs="+", default=[], choices=PARTS, help="for ablations")
-    return p.parse_args()
+    args = p.parse_args()
+    args.device = chosen_device(args.device)
+    return args
 
 
 def keep_memory() -> None:
