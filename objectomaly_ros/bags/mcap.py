@@ -188,6 +188,11 @@ class McapFile:
                 counts = dict(struct.iter_unpack("<HQ", content[46 : 46 + size]))
         if counts is None or not self._schemas or (any(counts.values()) and not chunks):
             return False
+        # Some writers count wrong, of times that go back or are 0. Then the chunks must tell.
+        filled = [chunk for chunk in chunks.values() if chunk.end]
+        span = min((c.start for c in filled), default=0), max((c.end for c in filled), default=0)
+        if any(counts.values()) and span != (self.start, self.end):
+            return False
         self._chunks = list(chunks.values())
         self._set_counts(counts)
         return True

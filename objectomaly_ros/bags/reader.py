@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
@@ -157,6 +157,18 @@ class Bag:
         except Exception:  # of definitions that are damaged, or not known
             return False
 
+    def fields(self, topic: Topic) -> list[str]:
+        """Return the fields of a topic's type by its definition in the bag; empty without one."""
+        if not topic.definition:
+            return []
+        try:
+            _, fields = store_from_definition(topic.definition, topic.msgtype).fielddefs[
+                topic.msgtype
+            ]
+        except Exception:  # of definitions that are damaged
+            return []
+        return [name for name, _ in fields if name != "structure_needs_at_least_one_member"]
+
     def decode(self, message: RawMessage) -> Any:
         """Turn CDR bytes into a message object, by the bag's definition or else the usual one.
 
@@ -273,7 +285,9 @@ class Bag:
         except BagError:
             raise
         except _DAMAGE as error:
-            raise BagError(f"{path} cannot be read as a {suffix} bag: {error}") from error
+            why = "it is a pointer of Git LFS, not the file itself: run git lfs pull"
+            why = why if _is_lfs_pointer(path) else str(error)
+            raise BagError(f"{path} cannot be read as a {suffix} bag: {why}") from error
         self._stack.callback(file.close)
         self._note_left_out(path, file)
         self._files.append(file)
@@ -303,6 +317,12 @@ class Bag:
 def _suffix(path: Path) -> str:
     """Return the ending that tells the storage: .mcap of a.mcap.zstd."""
     return Path(path.stem).suffix if path.suffix in _ZSTD else path.suffix
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return read_bytes(path, 1024).startswith(b"version https://git-lfs")
+    return False
 
 
 def _present(path: Path) -> Path:

@@ -38,7 +38,7 @@ from objectomaly_ros.runtime.environment import keep_freed_memory
 
 FOREVER = 0
 CLOCK, CLOCK_HZ = "/clock", 40.0
-DAY_NS = 24 * 3600 * 1_000_000_000
+DAY_NS = GAP_NS = 24 * 3600 * 1_000_000_000
 _PAUSED_S = 0.02  # between looks whether a pause has ended
 _SETTLE_S = 0.3  # a subscriber knows of its publisher a little later than the other way round
 
@@ -131,10 +131,11 @@ class BagPlayer:
         self._pacer.pause(self.options.start_paused)
         self._publishers: dict[str, Publisher] = {}
         self._latched: set[str] = set()
+        self._types: dict[str, str] = {}
         for topic in select_topics(bag, self.options.topics, self.options.remap):
             self._publish_topic(topic)
         if not self._publishers:
-            raise BagError(f"nothing to play in {bag.path}: no message type of it is installed")
+            raise BagError(f"nothing to play in {bag.path}: no topic of it can be played here")
         self._restamped = {
             name
             for name in self._publishers
@@ -186,22 +187,47 @@ class BagPlayer:
     def _play_once(self, report: PlayReport) -> bool:
         """Publish every message once; False if there is none."""
         started = False
+        newest = 0
         for message in self._bag.messages(self._publishers):
             early = message.log_time < self._begin
-            if early and message.topic not in self._latched:
+            if (early and message.topic not in self._latched) or not self._fits(message):
                 continue
             if not early and not started:
                 self._pacer.start(message.log_time)
                 self._next_tick = 0.0
+                newest = message.log_time
                 started = True
-            if not early and not self._wait_until(message.log_time):
-                break
+            if not early:
+                if message.log_time - newest > GAP_NS:
+                    self._skip_gap(newest, message.log_time)
+                newest = message.log_time
+                if not self._wait_until(message.log_time):
+                    break
             publisher = self._publishers[message.topic]
             publisher.publish(self._data(message))
             report.counts[publisher.topic_name] += 1
             if not early:
                 report.latest = max(report.latest, -self._pacer.remaining(message.log_time))
         return started
+
+    def _fits(self, message: RawMessage) -> bool:
+        """Return whether a message has the type of its publisher; a topic may have had several."""
+        if message.msgtype == self._types[message.topic]:
+            return True
+        self._node.get_logger().warning(
+            f"messages of {message.topic} that are {message.msgtype}, not "
+            f"{self._types[message.topic]}, are left out",
+            throttle_duration_sec=5.0,
+        )
+        return False
+
+    def _skip_gap(self, before: int, after: int) -> None:
+        self._node.get_logger().warning(
+            f"{(after - before) / DAY_NS:.1f} days without a message are skipped (log times "
+            f"{before / 1e9:.1f} to {after / 1e9:.1f} s)"
+        )
+        self._pacer.start(after)
+        self._next_tick = 0.0
 
     def _data(self, message: RawMessage) -> bytes:
         if message.topic in self._restamped and len(message.data) >= HEADER_BYTES:
@@ -258,9 +284,19 @@ class BagPlayer:
         except BagError as error:
             self._node.get_logger().warning(f"topic {topic.name} is left out: {error}")
             return
+        recorded = self._bag.fields(topic)
+        installed = list(msgtype.get_fields_and_field_types())
+        if recorded and recorded != installed:
+            self._node.get_logger().warning(
+                f"topic {topic.name} is left out: {topic.msgtype} has the fields "
+                f"{', '.join(recorded)} in the bag, and {', '.join(installed)} on this machine; "
+                "source a workspace with the version that was recorded"
+            )
+            return
         profile = offered_profile(topic.name, topic.qos, topic.count)
         if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
             self._latched.add(topic.name)
+        self._types[topic.name] = topic.msgtype
         self._publishers[topic.name] = self._node.create_publisher(msgtype, name, profile)
 
     def _wait_for_subscribers(self) -> None:

@@ -38,6 +38,11 @@ def text_file_named_mcap(folder, make_bag):
     return lambda: Bag(folder / "notes.mcap"), ["cannot be read as a .mcap bag", "magic"]
 
 
+def pointer_of_git_lfs(folder, make_bag):
+    (folder / "drive.db3").write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+    return lambda: Bag(folder / "drive.db3"), ["drive.db3", "git lfs pull"]
+
+
 def empty_file_named_mcap(folder, make_bag):
     (folder / "empty.mcap").touch()
     return lambda: Bag(folder / "empty.mcap"), ["cannot be read as a .mcap bag"]
@@ -268,6 +273,7 @@ CASES = [
     folder_of_frames_as_bag,
     text_file_named_mcap,
     empty_file_named_mcap,
+    pointer_of_git_lfs,
     mcap_cut_in_its_first_record,
     mcap_cut_before_its_first_message,
     text_file_named_db3,
@@ -360,6 +366,25 @@ def test_one_bad_file_among_good_ones_is_skipped(two_files, caplog, fault, metad
         assert len(list(opened.messages(["/image"]))) == 8
         assert file.name in opened.damage
     assert f"{file.name} cannot be read as a .mcap bag" in caplog.text
+
+
+def test_files_of_a_split_recording_that_overlap_in_time_are_merged(two_files):
+    bag, _ = two_files  # the same times in both
+    with Bag(bag) as opened:
+        times = [message.log_time for message in opened.messages(["/image"])]
+    assert times == sorted(times)
+    assert len(times) == 16
+
+
+def test_an_empty_storage_identifier_and_topics_without_messages_do_no_harm(make_bag):
+    bag = make_bag("mcap")
+    metadata = bag / "metadata.yaml"
+    text = metadata.read_text()
+    assert "storage_identifier: mcap" in text
+    metadata.write_text(text.replace("storage_identifier: mcap", "storage_identifier: ''"))
+    with Bag(bag) as opened:
+        assert opened.damage is None
+        assert len(list(opened.messages())) == 16
 
 
 def test_a_bag_of_bad_files_alone_is_refused(two_files):

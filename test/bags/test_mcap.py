@@ -241,3 +241,49 @@ def test_every_beginning_of_a_file_is_read_or_refused(tmp_path):
             read, damage = words(path)
             assert read in ([], ["a"], ["a", "b"])
             assert damage
+
+
+def indexed(folder, chunks, start, end):
+    """A file with an index of its chunks, (records, start, end), but none of their messages."""
+    data, index = MAGIC + HEADER, b""
+    for records, first, last in chunks:
+        whole = chunk(records)
+        index += record(
+            8,
+            struct.pack("<QQQQ", first, last, len(data), len(whole)),
+            struct.pack("<IQ", 0, 0),
+            string(""),
+            struct.pack("<QQ", len(records), len(records)),
+        )
+        data += whole
+    data += record(15, bytes(4))
+    count = sum(records.count(b"\x05\x1f") or 1 for records, _, _ in chunks)
+    counts = struct.pack("<IHQ", 10, 1, count)
+    statistics = struct.pack("<QHIIIIQQ", count, 1, 1, 0, 0, len(chunks), start, end)
+    footer = record(2, struct.pack("<QQI", len(data), 0, 0))
+    path = folder / "indexed.mcap"
+    path.write_bytes(
+        data + SCHEMA + channel() + index + record(11, statistics, counts) + footer + MAGIC
+    )
+    return path
+
+
+def test_chunks_without_an_index_of_their_messages_are_read(tmp_path):
+    records = SCHEMA + channel() + message("a", 5) + message("b", 9)
+    path = indexed(tmp_path, [(records, 5, 9)], 5, 9)
+    assert words(path) == (["a", "b"], None)
+
+
+@pytest.mark.parametrize(("start", "end"), [(9, 5), (0, 9), (5, 2**60)])
+def test_statistics_that_the_chunks_contradict_do_not_count(tmp_path, start, end):
+    records = SCHEMA + channel() + message("a", 5) + message("b", 9)
+    path = indexed(tmp_path, [(records, 5, 9)], start, end)
+    assert words(path) == (["a", "b"], None)
+    with Bag(path) as bag:
+        assert (bag.start, bag.duration) == (5, pytest.approx(4e-9))
+
+
+def test_a_chunk_whose_index_leaves_out_a_time_of_zero_is_read_in_order(tmp_path):
+    first = SCHEMA + channel() + message("c", 5) + message("a", 0)
+    path = indexed(tmp_path, [(first, 5, 5), (message("b", 3), 3, 3)], 0, 5)
+    assert words(path) == (["a", "b", "c"], None)

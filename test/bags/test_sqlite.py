@@ -102,6 +102,22 @@ def test_messages_in_another_serialization_are_named(file):
         Bag(file)
 
 
+def test_a_file_in_wal_mode_is_read_alone_and_where_nothing_can_be_written(file):
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+    assert [path.name for path in file.parent.iterdir() if "-wal" in path.name] == []
+    before = file.read_bytes()
+    file.chmod(0o444)
+    file.parent.chmod(0o555)
+    try:
+        with Bag(file) as bag:
+            assert words(bag) == WORDS
+            assert bag.damage is None
+    finally:
+        file.parent.chmod(0o755)
+    assert file.read_bytes() == before
+
+
 def hot_journal(file, name):
     """A journal that undoes nothing and names another one: SQLite deletes that at its end."""
     page = struct.unpack(">H", file.read_bytes()[16:18])[0]

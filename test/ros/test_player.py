@@ -21,7 +21,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -323,6 +323,68 @@ def test_a_start_beyond_the_end_is_refused(context, bag):
     for offset in (-1.0, 7.0):
         with Bag(bag) as opened, pytest.raises(BagError, match=r"cannot start at .* has 0\.6 s"):
             BagPlayer(node, opened, PlayOptions(start_offset=offset))
+
+
+def test_a_gap_of_decades_is_skipped(context, tmp_path):
+    """A recorder that waits for /clock may log its first message at 0."""
+    with BagWriter(tmp_path / "gap") as writer:
+        writer.add_topic("/words", STRING)
+        word = writer.store.types[STRING]
+        for time_ns in (0, START, START + STEP):
+            writer.write("/words", word(data=str(time_ns)), time_ns)
+    listener = Listener(context, words=(String, "/words"), clock=(Clock, "/clock"))
+    _, seconds = play(context, tmp_path / "gap", clock_hz=50.0, waits=(Wait(1, "/words"),))
+    assert len(listener.wait_for("words", 3)) == 3
+    assert seconds < 60
+    times = clock_times(listener)
+    assert times == sorted(times)
+    assert times[-1] >= START
+
+
+def test_a_bag_of_one_message_has_a_clock(context, tmp_path):
+    with BagWriter(tmp_path / "one") as writer:
+        writer.add_topic("/words", STRING)
+        writer.write("/words", writer.store.types[STRING](data="x"), START)
+    listener = Listener(context, words=(String, "/words"), clock=(Clock, "/clock"))
+    play(context, tmp_path / "one", clock_hz=50.0, delay=0.5, waits=(Wait(1, "/words"),))
+    assert len(listener.wait_for("words", 1)) == 1
+    (first, *_) = clock_times(listener)
+    assert START <= first < START + 10**9
+
+
+def test_a_type_that_changed_since_the_recording_is_told_and_left_out(context, tmp_path):
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg("string data\nuint8 more", STRING))
+    with Writer(tmp_path / "old", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for topic, kind in (("/words", STRING), ("/good", "std_msgs/msg/Bool")):
+            types = store if kind == STRING else get_typestore(Stores.LATEST)
+            connection = writer.add_connection(topic, kind, typestore=types)
+            values = ("x", 3) if kind == STRING else (True,)
+            writer.write(connection, START, types.serialize_cdr(types.types[kind](*values), kind))
+    process = start(context, tmp_path / "old")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "/words is left out: std_msgs/msg/String has the fields data, more in the bag" in err
+    assert "and data on this machine" in err
+    assert "1  /good" in out
+    assert "/words" not in out
+
+
+def test_messages_of_another_type_than_their_topic_are_told_and_left_out(context, tmp_path):
+    store, boolean = get_typestore(Stores.LATEST), "std_msgs/msg/Bool"
+    with Writer(tmp_path / "two", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        words = writer.add_connection("/words", STRING, typestore=store)
+        others = writer.add_connection("/words", boolean, typestore=store)
+        for index in range(3):
+            word = store.serialize_cdr(store.types[STRING](data="x"), STRING)
+            writer.write(words, START + index, word)
+            other = store.serialize_cdr(store.types[boolean](data=True), boolean)
+            writer.write(others, START + index, other)
+    process = start(context, tmp_path / "two")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "3  /words" in out
+    assert "messages of /words that are std_msgs/msg/Bool, not std_msgs/msg/String, are" in err
 
 
 def call_pause(context, on):
