@@ -99,6 +99,7 @@ class Camera:
         self._poses = poses
         self._subscriptions: list[Any] = []
         self.lost = 0
+        self.unreadable = 0
         self.seen = ScoreRange()
         self._publishers = {
             output: self._publisher(kind, f"~/{prefix}{output}") for output, kind in OUTPUTS.items()
@@ -184,6 +185,11 @@ class Camera:
     def inputs(self) -> tuple[str, ...]:
         """Topics that a score needs."""
         return (self.topic,) if self.scores is None else (self.topic, self.scores.topic)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All topics that come in."""
+        return (*self.inputs, self._info_topic)
 
     def publishers_of_image(self) -> int:
         """Return the number of publishers on the image topic."""

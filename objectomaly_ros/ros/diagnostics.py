@@ -32,6 +32,7 @@ class Seen:
     dropped: int = 0
     rejected: int = 0
     failed: int = 0
+    unreadable: int = 0
     mask_failures: int = 0
 
 
@@ -51,12 +52,15 @@ def camera_status(
     dropped, rejected = counters.dropped - seen.dropped, counters.rejected - seen.rejected
     failed = counters.failed - seen.failed
     seen.dropped, seen.rejected, seen.failed = counters.dropped, counters.rejected, counters.failed
+    unreadable, seen.unreadable = camera.unreadable - seen.unreadable, camera.unreadable
     silent = state.last_received_s is None or now - state.last_received_s > SILENCE_S
     topic, scores = camera.topic, camera.scores
     unscored = scores.problem() if scores is not None else None
     level, message = DiagnosticStatus.OK, "every image is scored"
     if failed:
         level, message = DiagnosticStatus.ERROR, f"{failed} images failed, see the log"
+    elif unreadable:
+        level, message = DiagnosticStatus.WARN, f"{unreadable} messages unreadable, see the log"
     elif unscored is not None:
         level, message = DiagnosticStatus.WARN, unscored
     elif silent and scores is not None and scores.waiting:
@@ -91,6 +95,7 @@ def camera_status(
             "images failed": counters.failed,
             "images out of order": counters.late,
             "images lost before the node": camera.lost,
+            "messages unreadable": camera.unreadable,
             "scores seen": f"{camera.seen.low:.4g} to {camera.seen.high:.4g}",
             "camera pose": camera.geometry.origin,
             **(scores.counts() if scores is not None else {}),

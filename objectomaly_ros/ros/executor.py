@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import time
 import traceback
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Generator
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
@@ -12,8 +15,16 @@ from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 
 from objectomaly_ros.runtime.log_text import describe
+
+
+@types.coroutine
+def give_way() -> Generator[None, None, None]:
+    """Let the executor run other callbacks; for coroutines."""
+    yield
+
 
 PAUSE_S = 0.1  # after an error of the executor itself, which may recur at once
 
@@ -23,11 +34,18 @@ class ResilientExecutor(SingleThreadedExecutor):  # type: ignore[misc]  # rclpy 
 
     Args:
         on_error: takes the origin ("subscription /image", "timer") and the error in words.
+        on_unreadable: takes the topic of a message that is not of the topic's type.
     """
 
-    def __init__(self, on_error: Callable[[str, str], None], **arguments: Any) -> None:
+    def __init__(
+        self,
+        on_error: Callable[[str, str], None],
+        on_unreadable: Callable[[str], None],
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self._on_error = on_error
+        self._on_unreadable = on_unreadable
 
     def spin(self) -> None:
         """Execute callbacks until shutdown."""
@@ -52,6 +70,9 @@ class ResilientExecutor(SingleThreadedExecutor):  # type: ignore[misc]  # rclpy 
                 execute = take_from_wait_list(entity)
             except Exception as error:
                 return self._on_error(_origin(entity), _described(error))
+            if execute is None and isinstance(entity, Subscription):
+                _error_reset()()
+                return self._on_unreadable(entity.topic_name)  # the middleware dropped it
 
             async def run() -> None:
                 try:
@@ -62,6 +83,19 @@ class ResilientExecutor(SingleThreadedExecutor):  # type: ignore[misc]  # rclpy 
             return execute and run
 
         return super()._make_handler(entity, node, take)
+
+
+@functools.cache
+def _error_reset() -> Callable[[], Any]:
+    """Return a function that forgets the middleware's last error.
+
+    rclpy does not, so the next one prints both, at length.
+    """
+    try:
+        reset: Callable[[], Any] = ctypes.CDLL("librcutils.so").rcutils_reset_error
+    except (OSError, AttributeError):
+        return lambda: None
+    return reset
 
 
 def _origin(entity: Any) -> str:

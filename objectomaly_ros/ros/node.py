@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_srvs.srv import Trigger
@@ -15,8 +19,9 @@ from std_srvs.srv import Trigger
 from objectomaly_ros.obstacles.tracking import obstacle_ids
 from objectomaly_ros.ros import diagnostics, parameters
 from objectomaly_ros.ros import loading as models
+from objectomaly_ros.ros.bond import Bond
 from objectomaly_ros.ros.camera import Camera
-from objectomaly_ros.ros.executor import refuse_bad_requests
+from objectomaly_ros.ros.executor import give_way, refuse_bad_requests
 from objectomaly_ros.ros.geometry import PoseSource
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.outputs import Outputs
@@ -26,6 +31,8 @@ from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.runtime.mask_process import MaskProcess
 from objectomaly_ros.types import Adaptable, Detector, HasThreshold
 
+CONFIGURE = "configure"
+GIVE_WAY_S = 0.02  # between two looks at the models that load
 ENOUGH = 10  # frames to know the range of scores
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands still
@@ -34,7 +41,9 @@ STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands sti
 class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not typed
     """Scores camera images for anomaly and refines the scores; the README lists the topics.
 
-    configure loads the models, activate subscribes. All but `stop` runs in the executor's thread.
+    configure loads the models, activate subscribes. All but loading and `stop` runs in the
+    executor's thread. Loading has a thread of its own, so that meanwhile services are answered and
+    diagnostics published; a transition that is asked for meanwhile waits for its end.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -54,33 +63,74 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._seen: dict[str, diagnostics.Seen] = {}
         self._far: str | None = None  # threshold that was warned of
         self._stopping = False
+        self._loaded: Future[None] | None = None
+        self._bond = Bond(self)
         self._faults: deque[tuple[float, str]] = deque(maxlen=diagnostics.REPEATED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._report_timer = self.create_timer(1.0, self._report, clock=STEADY)
         self._service = self.create_service(Trigger, "~/refine", self._refine)
+        transitions = MutuallyExclusiveCallbackGroup()
         if self._params.values["autostart"]:
-            self._start_timer = self.create_timer(0.0, self._autostart, clock=STEADY)
+            self._start_timer = self.create_timer(0.0, self._autostart, transitions, clock=STEADY)
         refuse_bad_requests(self, self._log.warn)
+        service = self._service_change_state
+        service.callback_group = transitions
+        transitions.add_entity(service)
+        self._change_state, service.callback = service.callback, self._load_and_change_state
+
+    async def _load_and_change_state(self, request: Any, response: Any) -> Any:
+        wanted = request.transition
+        configure = wanted.label == CONFIGURE or (
+            not wanted.label and wanted.id == Transition.TRANSITION_CONFIGURE
+        )
+        if configure and self._label == "unconfigured":
+            await self._load_aside()
+        return self._change_state(request, response)
+
+    async def _load_aside(self) -> None:
+        """Load in a thread, and give way to other callbacks meanwhile; for `on_configure`."""
+        loaded: Future[None] = Future()
+        self._loaded = loaded
+
+        def load() -> None:
+            try:
+                self._load()
+            except BaseException as error:  # a user's module may raise anything, and call sys.exit
+                loaded.set_exception(error)
+            else:
+                loaded.set_result(None)
+
+        threading.Thread(target=load, name="loading", daemon=True).start()
+        while not wait([loaded], GIVE_WAY_S).done:
+            await give_way()
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
-        """Load the models and create the publishers."""
+        """Take the loaded models, or load them, and create the publishers."""
         try:
+            if self._loaded is None:
+                self._load()
+            else:
+                self._loaded.result()
             self._configure()
-        except BaseException as error:  # a user's module may raise anything, and call sys.exit
+        except BaseException as error:
             self._unload()
+            self._label = "unconfigured"
             command = f"ros2 lifecycle set {self.get_fully_qualified_name()} configure"
             return self._failed(
                 "configure",
                 f"{describe(error)} -- set it right, then restart the node or run: {command}",
             )
+        finally:
+            self._loaded = None
         self._problem = None
         self._label = "inactive"
         return super().on_configure(state)
 
-    def _configure(self) -> None:
+    def _load(self) -> None:
         if self._params.problems:
             raise ValueError("; ".join(self._params.problems.values()))
         values = self._params.values
+        self._problem = None
         self._device = models.device_of(values)
         self._masks = models.mask_process(values, self._device)
         if self._masks is not None:
@@ -91,6 +141,10 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         parameters.settings(values, self._threshold())
         if self._masks is not None:
             self._masks.wait()
+
+    def _configure(self) -> None:
+        values = self._params.values
+        parameters.settings(values, self._threshold())  # they may have changed while it loaded
         self._cameras = {
             name: Camera(
                 self, name, lambda: self._params.values, self._high, self._poses, self._log
@@ -101,6 +155,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
     def _step(self, text: str) -> None:
         if self._stopping:
             raise ValueError("interrupted")
+        self._label = f"configuring: {text}"
         self.get_logger().info(text)
 
     def on_activate(self, state: Any) -> TransitionCallbackReturn:
@@ -110,6 +165,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         except Exception as error:  # such as a topic name or QoS override that ROS refuses
             self._disengage()
             return self._failed("activate", describe(error))
+        self._bond.form()
         self._problem = None
         self._label = "active"
         return super().on_activate(state)
@@ -179,6 +235,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
     def stop(self, timeout: float) -> bool:
         """End all work, from any thread; return whether it ended within `timeout` seconds."""
         self._stopping = True
+        self._bond.end()
         deadline = time.monotonic() + timeout
         if self._outputs is not None:
             self._outputs.close()
@@ -193,7 +250,18 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._faults.append((time.monotonic(), text))
         self._log.error(origin, text)
 
+    def report_unreadable(self, topic: str) -> None:
+        """Log that a message could not be read, and count it."""
+        for camera in self._cameras.values():
+            camera.unreadable += topic in camera.topics
+        self._log.warn(
+            f"unreadable {topic}",
+            f"a message on {topic} is skipped: it is damaged, or of another definition of its type "
+            f"(ros2 topic info -v {topic} shows types and publishers)",
+        )
+
     def _disengage(self) -> None:
+        self._bond.end()
         for camera in self._cameras.values():
             camera.unsubscribe()
         if self._outputs is not None:
@@ -213,8 +281,9 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._cameras = {}
         self._masks = self._detector = None
 
-    def _autostart(self) -> None:
+    async def _autostart(self) -> None:
         self.destroy_timer(self._start_timer)
+        await self._load_aside()
         if self.trigger_configure() == SUCCESS and not self._stopping:
             self.trigger_activate()
 

@@ -75,7 +75,7 @@ def main(args: list[str] | None = None) -> int:
     if warning is not None:
         node.get_logger().warning(warning)
     _check_parameter_files(sys.argv if args is None else args, node)
-    executor = ResilientExecutor(node.report_fault)
+    executor = ResilientExecutor(node.report_fault, node.report_unreadable)
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
     spinning.start()

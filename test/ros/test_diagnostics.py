@@ -23,11 +23,12 @@ pytestmark = pytest.mark.ros
 NOW = 100.0
 
 
-def camera(publishers=1, lost=0, blind=None):
+def camera(publishers=1, lost=0, blind=None, unreadable=0):
     return SimpleNamespace(
         topic="/front/image",
         scores=None,
         lost=lost,
+        unreadable=unreadable,
         seen=SimpleNamespace(low=0.1, high=0.9),
         publishers_of_image=lambda: publishers,
         geometry=SimpleNamespace(origin="TF base_link <- front_optical", blind=blind),
@@ -87,6 +88,18 @@ def test_the_source_of_the_pose_is_told_and_a_camera_that_sees_no_ground_is_a_wa
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "it looks up")
 
 
+def test_unreadable_messages_are_a_warning_while_they_come():
+    seen = Seen()
+    status = camera_status("c", camera(unreadable=3), state(None), seen, now=NOW)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.WARN,
+        "3 messages unreadable, see the log",
+    )
+    assert camera_status("c", camera(unreadable=3), state(), seen, now=NOW).message == (
+        "every image is scored"
+    )
+
+
 def test_old_trouble_is_told_once():
     seen, found = Seen(), state(received=10, failed=2, dropped=1)
     assert camera_status("c", camera(), found, seen, now=NOW).level == DiagnosticStatus.ERROR
@@ -99,8 +112,9 @@ def test_old_trouble_is_told_once():
 
 def test_the_figures_are_there_and_unknown_ones_are_no_nan():
     found = state(received=12, scored=11, refined=5)
-    shown = values(camera_status("c", camera(lost=3), found, Seen(), now=NOW))
+    shown = values(camera_status("c", camera(lost=3, unreadable=2), found, Seen(), now=NOW))
     assert shown["images received"] == "12"
+    assert shown["messages unreadable"] == "2"
     assert shown["scores seen"] == "0.1 to 0.9"
     assert shown["images refined"] == "5"
     assert shown["images lost before the node"] == "3"

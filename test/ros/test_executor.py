@@ -47,7 +47,7 @@ def spin(context):
     spinning = []
 
     def go(*nodes, on_error):
-        executor = ResilientExecutor(on_error, context=context)
+        executor = ResilientExecutor(on_error, pytest.fail, context=context)
         for node in nodes:
             executor.add_node(node)
         thread = threading.Thread(target=executor.spin, daemon=True)

@@ -219,6 +219,75 @@ def test_the_whole_life_of_a_node(start):
     assert took < 2.0
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_while_models_load_everything_else_is_answered(start, tmp_path, fails):
+    file = tmp_path / "loaded"
+    options = f"['path={file}', 'fails={str(fails).lower()}']"
+    node, graph = start.both(
+        autostart="false",
+        **{"detector.name": "simple_models:WaitsForFile", "detector.options": options},
+    )
+    configured = graph.ask_change(Transition.TRANSITION_CONFIGURE)
+    node.wait_log("loading detector")
+    activated = graph.ask_change(Transition.TRANSITION_ACTIVATE)
+    for _ in range(3):
+        level, message, _ = graph.diagnostics()["objectomaly"]
+        assert level == DiagnosticStatus.OK[0]
+        assert message.startswith("configuring: loading detector simple_models:WaitsForFile")
+        assert graph.set("min_area", 9).successful
+        assert not graph.refine().success
+    assert graph.state() == "unconfigured"  # it is not yet configured
+    assert not configured.done()
+    assert not activated.done()
+    file.touch()
+    g.wait_for(lambda: configured.done() and activated.done(), "both transitions")
+    assert configured.result().success is not fails
+    assert activated.result().success is not fails
+    assert graph.state() == ("unconfigured" if fails else "active")
+    if fails:
+        assert "no weights in the file" in graph.diagnostics()["objectomaly"][1]
+    assert "Traceback" not in node.log
+
+
+BOND = """
+class Bond:
+    def __init__(self, node, topic, id, on_broken=None, on_formed=None):
+        self.name = f"{topic} of {id}"
+    def start(self):
+        print(f"{self.name} started", flush=True)
+    def shutdown(self):
+        print(f"{self.name} ended", flush=True)
+"""
+
+
+def test_a_lifecycle_manager_gets_its_bond_while_the_node_is_active(start, tmp_path, monkeypatch):
+    """bondpy is on no package index: a stand-in with the same constructor takes its place."""
+    (tmp_path / "bondpy").mkdir()
+    (tmp_path / "bondpy" / "__init__.py").touch()
+    (tmp_path / "bondpy" / "bondpy.py").write_text(BOND)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    node, graph = start.both(autostart="false", **{"masks.name": "none"})
+    assert graph.change(Transition.TRANSITION_CONFIGURE)
+    assert "bond" not in node.log
+    assert graph.change(Transition.TRANSITION_ACTIVATE)
+    node.wait_log("bond of objectomaly started")
+    assert graph.change(Transition.TRANSITION_DEACTIVATE)
+    node.wait_log("bond of objectomaly ended")
+    assert graph.change(Transition.TRANSITION_ACTIVATE)
+    assert node.interrupt()[0] == 0
+    assert node.log.count("started") == node.log.count("bond of objectomaly ended") == 2
+
+
+def test_a_bondpy_that_fails_costs_the_bond_alone(start, tmp_path, monkeypatch):
+    (tmp_path / "bondpy").mkdir()
+    (tmp_path / "bondpy" / "__init__.py").touch()
+    (tmp_path / "bondpy" / "bondpy.py").write_text("class Bond:\n    pass\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    node = start(**{"masks.name": "none"})
+    node.wait_log("no bond: bondpy fails (Bond() takes no arguments)")
+    node.wait_log("active on")
+
+
 def test_requests_that_make_no_sense_are_refused_and_the_node_goes_on(start):
     node, graph = start.both(autostart="false")
     assert graph.change(Transition.TRANSITION_CONFIGURE)

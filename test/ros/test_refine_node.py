@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from malformed import MALFORMED, jpeg, smooth
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from rcl_interfaces.msg import ParameterType
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 pytestmark = pytest.mark.ros
@@ -249,6 +250,24 @@ def test_parameters_are_described_with_their_ranges(plain, graph):
     assert "none, road, polygon" in mode.additional_constraints
     assert detector.read_only
     assert not high.read_only
+
+
+@pytest.mark.parametrize("topic", ["/image", "/camera_info"])
+def test_bytes_that_are_no_message_are_told_by_topic_and_the_node_lives(plain, graph, topic):
+    statuses = graph.listen(RefinementStatus, f"{g.NODE}/status")
+    kind, whole = (
+        (Image, g.image_message(1)) if topic == "/image" else (CameraInfo, g.camera_info())
+    )
+    publisher, data = graph.publisher(topic, kind), serialize_message(whole)
+    for bad in (data[: len(data) // 2], data[:10], data[:4] + bytes(8) + b"\xff" * 50):
+        publisher.publish(bad)
+    plain.wait_log(f"a message on {topic} is skipped: it is damaged, or of another definition")
+    publish(graph, 3, statuses)
+    (_, _, values) = graph.diagnostics()["objectomaly: camera"]
+    assert int(values["messages unreadable"]) > 0
+    assert plain.process.poll() is None
+    assert "exception in" not in plain.log
+    assert "error state is being overwritten" not in plain.log
 
 
 def test_a_whole_number_keeps_the_type_and_a_far_threshold_is_warned_of(plain, graph):

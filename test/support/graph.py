@@ -154,12 +154,16 @@ class Graph:
             self._publishers[topic] = publisher
         return self._publishers[topic]
 
-    def call(self, kind, service, request):
+    def ask(self, kind, service, request):
+        """Call a service; return the future of its answer."""
         client = self._clients.get(service)
         if client is None:
             client = self._clients[service] = self.node.create_client(kind, service)
         assert client.wait_for_service(PATIENCE_S), f"no service {service}"
-        future = client.call_async(request)
+        return client.call_async(request)
+
+    def call(self, kind, service, request):
+        future = self.ask(kind, service, request)
         wait_for(future.done, f"an answer of {service}")
         return future.result()
 
@@ -181,10 +185,15 @@ class Graph:
     def state(self):
         return self.call(GetState, f"{NODE}/get_state", GetState.Request()).current_state.label
 
-    def change(self, transition):
+    def ask_change(self, transition):
         request = ChangeState.Request()
         request.transition.id = transition
-        return self.call(ChangeState, f"{NODE}/change_state", request).success
+        return self.ask(ChangeState, f"{NODE}/change_state", request)
+
+    def change(self, transition):
+        future = self.ask_change(transition)
+        wait_for(future.done, "a transition")
+        return future.result().success
 
     def refine(self):
         return self.call(Trigger, f"{NODE}/refine", Trigger.Request())

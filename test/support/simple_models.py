@@ -189,6 +189,17 @@ class SlowToLoad(RednessDetector):
         super().__init__()
 
 
+class WaitsForFile(RednessDetector):
+    """Is loaded as soon as a file is there."""
+
+    def __init__(self, checkpoint=None, device="cpu", *, path: str, fails: bool = False):
+        while not Path(path).exists():
+            time.sleep(0.02)
+        if fails:
+            raise ValueError("no weights in the file")
+        super().__init__()
+
+
 class SlowToLoadMasks(BandMasks):
     def __init__(self, checkpoint=None, device="cpu"):
         time.sleep(20)
