@@ -45,5 +45,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main()
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and error.filename is not None:
+            need(Path(error.filename))
         raise SystemExit(f"{Path(sys.argv[0]).stem}: {error}") from error
     raise SystemExit(code)

@@ -1,6 +1,7 @@
 """Every tool runs as a module and as a file, and names missing data."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from objectomaly_ros import __version__
+from objectomaly_ros.detectors.embedded import TORCH_WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = sorted(
@@ -87,6 +89,23 @@ def test_without_data_a_tool_says_which_and_where_from(tmp_path):
         assert code.startswith(str(tmp_path)), (tool, code)
         assert "is missing: " in code, (tool, code)
         assert "OBJECTOMALY_SHARED" in code
+
+
+def test_empty_folders_of_data_are_named_too(tmp_path):
+    for folder in (
+        "data/street_ood/dev/images", "data/street_ood/dev_extra/images", "data/ood_objects",
+        "data/street_ood/clip_dev/images", "data/street_ood/dev_cas_espnetv2", "golden",
+        "data/camvid/train/images", "data/camvid/train/labels", "data/camvid/val/images",
+    ):  # fmt: skip
+        (tmp_path / folder).mkdir(parents=True)
+    weights = shutil.copy(TORCH_WEIGHTS, tmp_path)
+    export = "tools/training/export_onnx"  # writes beside the weights
+    said = run_all([export], "--checkpoint", weights, OBJECTOMALY_SHARED=str(tmp_path))
+    said |= run_all([tool for tool in DATA if tool != export], OBJECTOMALY_SHARED=str(tmp_path))
+    for tool, (code, text) in said.items():
+        assert isinstance(code, str), (tool, code, text)
+        assert code.startswith(str(tmp_path)), (tool, code)
+        assert " is missing: " in code, (tool, code)
 
 
 @pytest.mark.parametrize("form", [["-m", "tools.benchmarks.golden_errors"],

@@ -25,7 +25,8 @@ from objectomaly_ros.detectors.opencv_network import OpenCvNetwork
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import Image
 from tools import SHARED
-from tools.command import need, parser, run
+from tools.command import parser, run
+from tools.labelled import names
 from tools.training.embedded.onnx_export import export_onnx
 
 MAX_SCORE, MAX_MARGIN = 1e-4, 1e-3
@@ -75,7 +76,8 @@ def main() -> int:
     p.add_argument("--images", type=int, default=20, help="of every folder")
     p.add_argument("--input-size", type=int, default=360)
     args = p.parse_args()
-    need(args.data / "camvid", args.data / "street_ood")
+    for part in ("camvid/val", "street_ood/dev"):
+        names(args.data / part)  # ends the process if there is none
     net, _ = load_network(args.checkpoint)
     with safe_open(args.checkpoint, framework="pt") as file:
         texts = file.metadata()
