@@ -119,8 +119,11 @@ def _read_torch(path: Path) -> Any:
     except CheckpointError:
         raise
     except UnpicklingError as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it asks for {asked.group(1)}" if asked else _first_line(error)
+        asked, reason = re.search(r"GLOBAL (\S+)", str(error)), _first_line(error)
+        if asked:
+            reason = f"it asks for {asked[1]}"
+        elif "weights only" in reason.lower():  # torch advises to load it without these checks
+            reason = "it holds other instructions"
         raise CheckpointError(
             f"{path} is refused: {reason}, which plain weights never need. Files that run code on "
             "loading are not loaded; get the official file, or save its state dict alone with "

@@ -5,6 +5,7 @@ Sizes and hashes come from the public source named in `seen`; None means that no
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,15 +202,26 @@ TABLE: dict[str, Checkpoint] = {checkpoint.name: checkpoint for checkpoint in _A
 
 
 def find(name: str) -> Checkpoint:
-    """Return the checkpoint called `name`; raise a `CheckpointError` with all names if there is
-    none.
+    """Return the checkpoint called `name`.
+
+    Raises:
+        CheckpointError: there is none; the message lists the members if it is the name of a family
+            or of a detector, else all names.
     """
-    try:
+    if name in TABLE:
         return TABLE[name]
-    except KeyError:
-        raise CheckpointError(
-            f"no checkpoint is called {name!r}; there are {', '.join(sorted(TABLE))}"
-        ) from None
+    members = [
+        f"{each.name} ({each.note})" if each.note else each.name
+        for each in TABLE.values()
+        if each.name.startswith((f"{name}_", f"{name}.")) or name in each.serves
+    ]
+    if members:
+        raise CheckpointError(f"{name} is a family, name a member: {'; '.join(members)}")
+    close = difflib.get_close_matches(name, TABLE, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise CheckpointError(
+        f"no checkpoint is called {name!r}{hint}; there are {', '.join(sorted(TABLE))}"
+    )
 
 
 def cache_dir() -> Path:

@@ -59,21 +59,30 @@ def _list(args: argparse.Namespace) -> int:
     print(f"Cache: {folder}  (set OBJECTOMALY_CACHE for another; * = is there)\n")
     for checkpoint in TABLE.values():
         print(_described(checkpoint, (folder / checkpoint.file).exists()))
+    bare = ", ".join(c.name for c in TABLE.values() if not (c.size or c.sha256))
+    print(_wrapper("").fill(f"Nobody publishes size and hash of {bare}."))
     return 0
 
 
 def _described(checkpoint: Checkpoint, present: bool) -> str:
-    size = f"{checkpoint.size / 1e6:,.0f} MB" if checkpoint.size else "size not published"
-    digest = f"sha256 {checkpoint.sha256[:12]}..." if checkpoint.sha256 else "no hash published"
-    how = "by hand (Google Drive)" if checkpoint.by_hand else "download"
+    about = [f"for {', '.join(checkpoint.serves)}"]
+    if checkpoint.size:
+        about.append(f"{checkpoint.size / 1e6:,.0f} MB")
+    if checkpoint.sha256:
+        about.append(f"sha256 {checkpoint.sha256[:12]}...")
+    about.append("by hand (Google Drive)" if checkpoint.by_hand else "download")
     lines = [f"licence  {checkpoint.licence}"]
     if checkpoint.note:
         lines.append(f"note     {checkpoint.note}")
-    wrapper = textwrap.TextWrapper(100, "    ", " " * 13)
+    head = f"{'*' if present else ' '} {checkpoint.name}  [{'; '.join(about)}]"
+    filled = map(_wrapper("    ").fill, lines)
+    return "\n".join([head, f"    from     {checkpoint.url}", *filled, ""])
+
+
+def _wrapper(indent: str) -> textwrap.TextWrapper:
+    wrapper = textwrap.TextWrapper(100, indent, " " * 13 if indent else "")
     wrapper.break_long_words = wrapper.break_on_hyphens = False
-    served = ", ".join(checkpoint.serves)
-    head = f"{'*' if present else ' '} {checkpoint.name}  [for {served}; {size}; {digest}; {how}]"
-    return "\n".join([head, f"    from     {checkpoint.url}", *map(wrapper.fill, lines), ""])
+    return wrapper
 
 
 def _download(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import cv2
@@ -170,10 +171,14 @@ def _some(names: Iterable[str]) -> str:
 
 def _parse_npy(file: IO[bytes]) -> npt.NDArray[np.generic]:
     """Read an array of numbers, whose size is checked before memory is taken."""
-    version = np.lib.format.read_magic(file)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version in _HEADERS:
+            shape, fortran, dtype = _HEADERS[version](file)
+    except (ValueError, SyntaxError, TokenError) as error:  # NumPy may advise to trust the file
+        raise ValueError("it is damaged, or no .npy file") from error
     if version not in _HEADERS:
         raise ValueError(f"its .npy version is {version}; known are 1.0 and 2.0")
-    shape, fortran, dtype = _HEADERS[version](file)
     count = math.prod(shape)
     if dtype.kind not in "fiub" or min(shape, default=1) < 0 or count * dtype.itemsize > _MAX_BYTES:
         raise ValueError(f"it claims {shape} {dtype}; a score map is (H, W) numbers")

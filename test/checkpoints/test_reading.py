@@ -241,6 +241,20 @@ def test_pickles_that_take_more_than_they_hold(tmp_path, data, said):
         read_tensors(tmp_path / "model.pkl")
 
 
+def test_damaged_files_are_not_said_to_load_without_the_checks(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"a": torch.zeros(2000)}, path, _use_new_zipfile_serialization=False)
+    good, said = path.read_bytes(), []
+    for at in range(0, 400, 3):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
+        try:
+            read_tensors(path)
+        except CheckpointError as error:
+            said.append(str(error))
+    assert sum("it holds other instructions" in text for text in said) > 3
+    assert not [text for text in said if "weights_only" in text or "trust" in text]
+
+
 def replace_part(path, name, change, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path) as source:
         parts = {member: source.read(member) for member in source.namelist()}

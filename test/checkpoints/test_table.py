@@ -49,8 +49,34 @@ def test_sams_md5_is_the_end_of_its_name():
 
 def test_find_lists_the_names():
     assert find("rpl").name == "rpl"
-    with pytest.raises(CheckpointError, match=r"no checkpoint is called 'sam'.*sam_vit_h"):
-        find("sam")
+    with pytest.raises(CheckpointError, match=r"called 'sam_vit_g' \(did you mean .*sam_vit_h"):
+        find("sam_vit_g")
+    with pytest.raises(CheckpointError, match=r"no checkpoint is called 'nonsense'; there are eam"):
+        find("nonsense")
+
+
+FAMILIES = {"rba": 4, "uno": 2, "eam": 1, "sam_vit": 3, "sam": 3, "sam2": 8, "sam2.1": 4}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_members_of_a_family_are_listed(family):
+    with pytest.raises(CheckpointError) as caught:
+        find(family)
+    text = str(caught.value)
+    assert text.startswith(f"{family} is a family, name a member: {family}")
+    assert text.count("; ") >= FAMILIES[family] - 1
+    members = [name for name in TABLE if f"{name} (" in text or name in text.split("; ")[-1]]
+    assert len(members) >= 1
+
+
+@pytest.mark.parametrize("detector", [*DETECTORS, *MASK_GENERATORS])
+def test_every_model_with_published_weights_leads_to_them(detector):
+    served = {each.name for each in TABLE.values() if detector in each.serves}
+    if detector in TABLE or not served:
+        return
+    with pytest.raises(CheckpointError) as caught:
+        find(detector)
+    assert all(name in str(caught.value) for name in served)
 
 
 def test_cache_dir(monkeypatch, tmp_path):

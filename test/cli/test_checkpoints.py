@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from objectomaly_ros.checkpoints.table import TABLE
 from objectomaly_ros.cli.main import main
 
 
@@ -23,6 +24,11 @@ def test_list(capsys, cache):
     assert "* mobile_sam" in text
     assert "CC BY-NC" in text
     assert "NazirNayal8/RbA/releases" in text
+    assert "uno_ade20k  [for uno; by hand (Google Drive)]" in text
+    assert text.count("publishes") == 1
+    unknown = text.partition("Nobody publishes size and hash of ")[2].replace("\n", " ")
+    names = {name for name, each in TABLE.items() if not (each.size or each.sha256)}
+    assert set(unknown.strip().removesuffix(".").split(", ")) == names
 
 
 def test_list_for_machines(capsys, cache):

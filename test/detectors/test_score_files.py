@@ -1,6 +1,7 @@
 """Score map files that are damaged, or claim more than they hold."""
 
 import io
+import pickle
 import struct
 import zipfile
 import zlib
@@ -37,6 +38,9 @@ def npz(content, flags=0, method=0):
     return bytes(data)
 
 
+LONG_HEADER = np.lib.format.magic(2, 0) + struct.pack("<I", 99_999) + b" " * 99_999
+
+
 def damaged_npz():
     data = npz(npy())
     at = data.index(b"score.npy") + 9
@@ -53,12 +57,18 @@ def png_of_a_gigapixel():
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("open.npy", npy().replace(b"}", b" "), "statement"),
+        ("open.npy", npy().replace(b"}", b" "), "it is damaged, or no .npy file"),
         ("huge.npy", npy_that_claims("(68719476720, 1)"), "it claims"),
         ("minus.npy", npy_that_claims("(-8, -6)"), "it claims"),
-        ("float.npy", npy_that_claims("(6.0, 8)"), "shape"),
+        ("float.npy", npy_that_claims("(6.0, 8)"), "it is damaged, or no .npy file"),
         ("structure.npy", npy(np.zeros((6, 8), "f4,i2")), "it claims"),
         ("complex.npy", npy(SCORE.astype(complex)), "it claims"),
+        ("garbage.npy", b"\0garbage" * 50, "it is damaged, or no .npy file"),
+        ("header.npy", LONG_HEADER, "it is damaged, or no .npy file"),
+        ("header.npz", npz(LONG_HEADER), "it is damaged, or no .npy file"),
+        ("pickle.npy", pickle.dumps(SCORE), "it is damaged, or no .npy file"),
+        ("objects.npy", npy(np.array([[{}]])), "it claims (1, 1) object"),
+        ("objects.npz", npz(npy(np.array([[{}]]))), "it claims (1, 1) object"),
         ("empty.npy", npy(SCORE[:0]), "a score map is"),
         ("version.npy", npy().replace(b"NUMPY\1", b"NUMPY\3"), "version"),
         ("damaged.npz", damaged_npz(), "decompress"),
@@ -75,6 +85,7 @@ def test_a_bad_file_is_refused_with_its_name(tmp_path, name, data, words):
         read_score_map(tmp_path / name)
     assert type(info.value) is ValueError
     assert words in str(info.value)
+    assert "pickle" not in str(info.value).replace("pickle.npy", "")  # NumPy advises to allow them
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import numpy as np
 
 from objectomaly_ros.benchmark import networks
 from objectomaly_ros.cli.options import add_device_argument
+from objectomaly_ros.detectors.score_files import read_score_map
 from objectomaly_ros.evaluation.metrics import pixel_metrics
 from objectomaly_ros.masks.sam.encoder import compile_encoder, fuse_attention
 from objectomaly_ros.masks.sam.generator import SamMasks
@@ -81,7 +82,7 @@ def main() -> None:
     scores = arguments.data / "dev_cas_espnetv2" / f"{arguments.frame}.npz"
     need(scores)
     image, labels = read_labelled(arguments.data / "dev", arguments.frame)
-    score = np.load(scores)["void"].astype(np.float32)
+    score = read_score_map(scores, "void")
     score = (score - score.min()) / (score.max() - score.min())
 
     print(f"{'':10}{'encoder s':>10}{'decoder s':>10}{'post s':>8}{'masks':>7}{'IoU':>8}"

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from objectomaly_ros.checkpoints.table import cache_dir
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
+from objectomaly_ros.detectors.score_files import read_score_map
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.types import Image, ScoreMap
@@ -78,6 +77,5 @@ def read_frames(part: Path, weights: Path | None, cache: Path) -> Iterator[Frame
         image, labels = read_labelled(part, name)
         coarse = {"embedded": embedded(image)}
         if stored.is_dir():
-            with np.load(stored / f"{name}.npz") as maps:
-                coarse |= {key: maps[key].astype(np.float32) for key in ESPNET}
+            coarse |= {key: read_score_map(stored / f"{name}.npz", key) for key in ESPNET}
         yield FrameScores(image, labels, coarse)

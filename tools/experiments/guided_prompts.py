@@ -29,6 +29,7 @@ from skimage.segmentation import felzenszwalb
 from tqdm import tqdm
 
 from objectomaly_ros.detectors import load_detector
+from objectomaly_ros.detectors.score_files import read_score_map
 from objectomaly_ros.evaluation.metrics import pixel_metrics
 from objectomaly_ros.masks.sam.prompts import GuidedPoints
 from objectomaly_ros.mbp import refine_boundary
@@ -96,8 +97,8 @@ def frames(data: Path, every: int) -> Iterator[tuple[dict[str, ScoreMap], Labels
         image, labels = read_labelled(dev, name)
         semantic = read_labelled(data / "camvid" / "val", name, "labels")[1].astype(np.int32)
         semantic[labels == 1] = 255  # the pasted object is an object of its own
-        void = np.load(scores_of_void / f"{name}.npz")["void"]
-        scores = {"embedded": detector.score(image), "espnetv2 void": void.astype(np.float32)}
+        void = read_score_map(scores_of_void / f"{name}.npz", "void")
+        scores = {"embedded": detector.score(image), "espnetv2 void": void}
         yield scores, labels.astype(np.int32), segments(image, semantic)
 
 
