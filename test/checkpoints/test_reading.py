@@ -251,7 +251,7 @@ def test_damaged_files_are_not_said_to_load_without_the_checks(tmp_path):
             read_tensors(path)
         except CheckpointError as error:
             said.append(str(error))
-    assert sum("it holds other instructions" in text for text in said) > 3
+    assert any("it holds other instructions" in text for text in said)
     assert not [text for text in said if "weights_only" in text or "trust" in text]
 
 
