@@ -5,17 +5,24 @@ ros2 launch objectomaly_ros refine.launch.py image_topic:=/camera/image_raw rviz
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch_ros.actions import Node
 
 SHARE = Path(__file__).resolve().parents[1]
 FASTDDS_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-BOOLEANS = ["true", "false"]
+BOOLEANS = ["true", "false", "True", "False"]
+VISIBLE = 128  # obstacles in ~/mask, apart from 0 (free) and 255 (ignore) for the eye, too
 SHOWN = ("overlay", "score", "mask", "points")  # by config/objectomaly.rviz
 
 
@@ -44,6 +51,8 @@ ARGUMENTS = [
     DeclareLaunchArgument("respawn", default_value="false", choices=BOOLEANS,
         description="Restart a node that died."),
     DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, ..."),
+    DeclareLaunchArgument("viewing", default_value="false", choices=BOOLEANS,
+        description="Set mask_value to 128: in a viewer, the default 1 looks like 0."),
     DeclareLaunchArgument("rviz", default_value="false", choices=BOOLEANS,
         description="Show the outputs in RViz."),
 ]  # fmt: skip
@@ -52,7 +61,8 @@ ARGUMENTS = [
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = {a.name: context.launch_configurations[a.name].strip() for a in ARGUMENTS}
     cameras = _split(values["camera_names"])
-    actions: list[LaunchDescriptionEntity] = [
+    actions: list[LaunchDescriptionEntity] = _misspelt(context)
+    actions += [
         SetEnvironmentVariable(variable, str(SHARE / "config" / "fastdds.xml"))
         for variable in FASTDDS_VARIABLES
         if not os.environ.keys() & {*FASTDDS_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"}
@@ -66,15 +76,29 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             parameters=[str(_parameter_file(values)), *_overrides(values, cameras)],
             remappings=_remappings(values, cameras),
             arguments=["--ros-args", "--log-level", values["log_level"]],
-            respawn=values["respawn"] == "true",
+            respawn=_is_true(values["respawn"]),
             respawn_delay=2.0,
             output="screen",
             emulate_tty=True,
         )
     )
-    if values["rviz"] == "true":
+    if _is_true(values["rviz"]):
         actions.append(_rviz(values, cameras))
     return actions
+
+
+def _misspelt(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Tell arguments that launch would ignore without a word."""
+    names = [argument.name for argument in ARGUMENTS]
+    return [
+        LogInfo(msg=f"{name}:= is no argument of refine.launch.py; did you mean {near[0]}:=?")
+        for name in context.launch_configurations
+        if name not in names and (near := difflib.get_close_matches(name, names, 1, cutoff=0.8))
+    ]
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() == "true"
 
 
 def _split(text: str) -> list[str]:
@@ -91,10 +115,12 @@ def _parameter_file(values: dict[str, str]) -> Path:
 
 def _overrides(values: dict[str, str], cameras: list[str]) -> list[dict[str, object]]:
     given: dict[str, object] = {}
-    if values["use_sim_time"] == "true":
+    if _is_true(values["use_sim_time"]):
         given["use_sim_time"] = True
     if values["autostart"]:
-        given["autostart"] = values["autostart"] == "true"
+        given["autostart"] = _is_true(values["autostart"])
+    if _is_true(values["viewing"]):
+        given["mask_value"] = VISIBLE
     if values["image_transport"]:
         given["image_transport"] = values["image_transport"]
     if cameras:
@@ -147,7 +173,7 @@ def _rviz(values: dict[str, str], cameras: list[str]) -> Node:
         executable="rviz2",
         name="objectomaly_rviz",
         arguments=["-d", str(SHARE / "config" / "objectomaly.rviz")],
-        parameters=[{"use_sim_time": values["use_sim_time"] == "true"}],
+        parameters=[{"use_sim_time": _is_true(values["use_sim_time"])}],
         remappings=[(f"/objectomaly/{output}", f"{first}/{output}") for output in SHOWN],
         output="log",
     )

@@ -25,7 +25,7 @@ from launch.substitutions import LaunchConfiguration
 REFINE = Path(__file__).resolve().parent / "refine.launch.py"
 CLOCK_HZ = "100"
 
-BOOLEANS = ["true", "false"]
+BOOLEANS = ["true", "false", "True", "False"]
 
 ARGUMENTS = [
     DeclareLaunchArgument("bag", description="Bag folder, or one .mcap or .db3 file."),
@@ -51,7 +51,7 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     command = ["ros2", "bag", "play", str(bag), "--clock", CLOCK_HZ]
     command += ["--exclude-topics", "/clock"]  # a recorded one would be a second clock
     command += ["--rate", values["rate"], "--start-offset", values["start_offset"]]
-    if values["loop"] == "true":
+    if values["loop"].lower() == "true":
         command.append("--loop")
     player = ExecuteProcess(cmd=command, output="screen")
     ended = LogInfo(msg="The bag has ended; the node stays up. Ctrl-C ends it.")

@@ -35,6 +35,7 @@ OUTPUTS = {
     "points": PointCloud2,
     "status": RefinementStatus,
 }
+MAX_NAMED = 5  # topics in a hint
 OBSTACLES = ("mask", "overlay", "obstacles", "points")
 
 
@@ -85,7 +86,8 @@ class Camera:
         prefix = f"{name}/" if name else ""
         self._compressed = values()["image_transport"] == "compressed"
         self._max_pixels = values()["max_pixels"]
-        self.topic = self._image_topic(f"{prefix}image")
+        self.name_of_image = f"{prefix}image"
+        self.topic = self._image_topic(self.name_of_image)
         self._decoder = ImageDecoder(
             self._max_pixels,
             lambda text: log.warn(f"decoder {self.topic}", f"images on {self.topic}: {text}"),
@@ -195,6 +197,16 @@ class Camera:
         """Return the number of publishers on the image topic."""
         return int(self._node.count_publishers(self.topic))
 
+    def other_images(self) -> list[str]:
+        """Return some topics on which images are published now, but for the node's own."""
+        kind = f"sensor_msgs/msg/{'CompressedImage' if self._compressed else 'Image'}"
+        own = f"{self._node.get_fully_qualified_name()}/"
+        return [
+            topic
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if kind in kinds and not topic.startswith(own) and self._node.count_publishers(topic)
+        ][:MAX_NAMED]
+
     def decode(self, frame: Frame) -> Image:
         """Return the image of a frame; a BadImageError names the topic."""
         try:
@@ -247,7 +259,8 @@ class Camera:
             if contacts is None:
                 self._log.warn(
                     f"points {self._name}",
-                    f"no usable CameraInfo on {self._info_topic} yet: no ~/points without it",
+                    f"no usable CameraInfo on {self._info_topic} yet: no "
+                    f"{self._publishers['points'].topic_name} without it",
                 )
             else:
                 self._publishers["points"].publish(

@@ -68,7 +68,7 @@ def camera_status(
         message = f"{scores.waiting} images wait for their score maps on {scores.topic}"
     elif silent:
         level = DiagnosticStatus.WARN
-        message = _silence(topic, camera.publishers_of_image(), state.last_received_s, now)
+        message = _silence(camera, state.last_received_s, now)
     elif rejected:
         level, message = DiagnosticStatus.WARN, f"{rejected} images refused, see the log"
     elif dropped:
@@ -103,12 +103,14 @@ def camera_status(
     )
 
 
-def _silence(topic: str, publishers: int, last_s: float | None, now: float) -> str:
+def _silence(camera: Camera, last_s: float | None, now: float) -> str:
+    topic, publishers = camera.topic, camera.publishers_of_image()
     if last_s is not None:
         age_s = now - last_s
         return f"images arrived until {age_s:.0f} s ago; publishers on {topic} now: {publishers}"
     if not publishers:
-        return f"nobody publishes on {topic}: remap image to yours"
+        others = ", ".join(camera.other_images()) or "no topic"
+        return f"nobody publishes on {topic}: remap {camera.name_of_image} to yours ({others} now)"
     return (
         f"no image on {topic} yet, publishers: {publishers}; see that QoS matches "
         f"(ros2 topic info -v {topic}); between users or containers set "

@@ -315,7 +315,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         return response
 
     def _report(self) -> None:
-        name, engine = self.get_name(), self._engine
+        name, engine = self.get_fully_qualified_name().lstrip("/"), self._engine
         if engine is None:
             statuses = [diagnostics.idle_status(name, self._label, self._problem, self._device)]
         else:

@@ -118,10 +118,11 @@ def test_several_cameras():
 def test_overrides_are_given_only_where_asked_for():
     found, _ = node_command()
     assert len(found._Node__expanded_parameter_arguments) == 1
-    found, _ = node_command(use_sim_time="true", autostart="false")
+    found, _ = node_command(use_sim_time="True", autostart="false", viewing="true")
     overrides = Path(found._Node__expanded_parameter_arguments[1][0]).read_text()
     assert "use_sim_time: true" in overrides
     assert "autostart: false" in overrides
+    assert "mask_value: 128" in overrides
 
 
 def test_namespace_name_and_log_level():

@@ -36,3 +36,9 @@ def test_the_quality_of_service_matches_the_nodes(manager):
 
 def test_the_fixed_frame_is_that_of_the_points(manager):
     assert manager["Global Options"]["Fixed Frame"] == "base_link"
+
+
+def test_people_look_at_the_overlay_and_not_at_the_mask(manager):
+    enabled = {d["Topic"]["Value"]: d["Enabled"] for d in manager["Displays"] if "Topic" in d}
+    assert enabled["/objectomaly/overlay"]
+    assert not enabled["/objectomaly/mask"]

@@ -25,7 +25,9 @@ NOW = 100.0
 
 def camera(publishers=1, lost=0, blind=None, unreadable=0):
     return SimpleNamespace(
-        topic="/front/image",
+        topic="/car/front/image",
+        name_of_image="front/image",
+        other_images=lambda: ["/cam/color", "/cam/depth"],
         scores=None,
         lost=lost,
         unreadable=unreadable,
@@ -56,12 +58,12 @@ def values(status):
         (
             state(last_received_s=None),
             DiagnosticStatus.WARN,
-            "no image on /front/image yet, publishers: 1; see that QoS matches",
+            "no image on /car/front/image yet, publishers: 1; see that QoS matches",
         ),
         (
             state(received=300, last_received_s=NOW - 5),
             DiagnosticStatus.WARN,
-            "images arrived until 5 s ago; publishers on /front/image now: 1",
+            "images arrived until 5 s ago; publishers on /car/front/image now: 1",
         ),
     ],
 )
@@ -74,10 +76,10 @@ def test_a_camera_is_as_well_as_its_worst_trouble(found, level, told):
 
 def test_a_topic_that_nobody_publishes_asks_for_a_remap():
     status = camera_status("c", camera(publishers=0), state(None), Seen(), now=NOW)
-    assert "nobody publishes on /front/image" in status.message
-    assert "remap" in status.message
+    assert "nobody publishes on /car/front/image" in status.message
+    assert "remap front/image to yours (/cam/color, /cam/depth now)" in status.message
     status = camera_status("c", camera(publishers=0), state(NOW - 30), Seen(), now=NOW)
-    assert status.message.endswith("until 30 s ago; publishers on /front/image now: 0")
+    assert status.message.endswith("until 30 s ago; publishers on /car/front/image now: 0")
 
 
 def test_the_source_of_the_pose_is_told_and_a_camera_that_sees_no_ground_is_a_warning():

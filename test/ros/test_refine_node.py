@@ -358,6 +358,26 @@ def test_a_reliable_override_that_does_not_match_is_explained(start):
     node.wait_log("qos_overrides./image.subscription.reliability")
 
 
+def test_diagnostics_name_the_node_in_full_and_the_topic_to_remap(start):
+    node, graph = start(
+        "-r", "__ns:=/car", "-r", "__node:=watcher", active=False,
+        camera_names="[rear]", **{"masks.name": "none"},
+    )  # fmt: skip
+    node.wait_log("active on")
+    graph.node.create_publisher(Image, "/camera/camera/color/image_raw", 10)
+    g.wait_for(
+        lambda: (
+            "/camera/camera/color/image_raw" in graph.diagnostics()["car/watcher: camera rear"][1]
+        ),
+        "the hint",
+    )
+    _, message, values = graph.diagnostics()["car/watcher: camera rear"]
+    assert message.startswith("nobody publishes on /car/rear/image: remap rear/image to yours (")
+    assert "watcher/rear/score" not in message
+    assert values["topic"] == "/car/rear/image"
+    assert "car/watcher" in graph.diagnostics()
+
+
 def test_one_node_serves_many_cameras(start):
     _, graph = start(camera_names="[front, left]", **{"masks.name": "none"})
     front = graph.listen(Image, f"{g.NODE}/front/score")

@@ -1,0 +1,110 @@
+"""What refine.launch.py makes of its arguments; stand-ins play the launch system, not on PyPI."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LAUNCH = Path(__file__).resolve().parents[2] / "launch"
+
+
+class Record:
+    """Keeps what it was made of."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.arguments, self.named = arguments, named
+        self.name = arguments[0] if arguments else None
+
+
+CONTENTS = {
+    "launch": ("LaunchContext", "LaunchDescription", "LaunchDescriptionEntity"),
+    "launch.actions": (
+        "DeclareLaunchArgument", "ExecuteProcess", "IncludeLaunchDescription", "LogInfo",
+        "OpaqueFunction", "RegisterEventHandler", "SetEnvironmentVariable",
+    ),
+    "launch.event_handlers": ("OnProcessExit",),
+    "launch.launch_description_sources": ("PythonLaunchDescriptionSource",),
+    "launch.substitutions": ("LaunchConfiguration",),
+    "launch_ros": (),
+    "launch_ros.actions": ("Node",),
+    "ament_index_python": (),
+    "ament_index_python.packages": ("PackageNotFoundError", "get_package_prefix"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def load(monkeypatch):
+    for name, classes in CONTENTS.items():
+        module = types.ModuleType(name)
+        for kind in classes:
+            setattr(module, kind, type(kind, (Record,), {}))
+        monkeypatch.setitem(sys.modules, name, module)
+
+    def go(file):
+        spec = importlib.util.spec_from_file_location("launch_file", LAUNCH / file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return go
+
+
+def actions(module, /, **given):
+    """Check the arguments as launch does; return the actions."""
+    configurations = {}
+    for argument in module.ARGUMENTS:
+        configurations[argument.name] = argument.named.get("default_value", "")
+        choices = argument.named.get("choices")
+        if argument.name in given and choices is not None:
+            assert given[argument.name] in choices, argument.name
+    context = types.SimpleNamespace(launch_configurations={**configurations, **given})
+    return module.start(context)
+
+
+def overrides(module, /, **given):
+    (node,) = [a for a in actions(module, **given) if a.named.get("executable") == "refine_node"]
+    return node.named, {k: v for extra in node.named["parameters"][1:] for k, v in extra.items()}
+
+
+@pytest.mark.parametrize("text", ["true", "True"])
+def test_a_truth_may_be_spelt_as_python_spells_it(load, text):
+    module = load("refine.launch.py")
+    node, values = overrides(module, use_sim_time=text, autostart=text, respawn=text)
+    assert values == {"use_sim_time": True, "autostart": True}
+    assert node["respawn"] is True
+    node, values = overrides(module, use_sim_time="False", autostart="False", respawn="False")
+    assert values == {"autostart": False}
+    assert node["respawn"] is False
+    names = [a.named.get("executable") for a in actions(module, rviz=text)]
+    assert names[-2:] == ["refine_node", "rviz2"]
+
+
+def test_the_replay_takes_both_spellings_too(load):
+    for argument in load("replay.launch.py").ARGUMENTS:
+        if "choices" in argument.named:
+            assert {"true", "True", "false", "False"} <= {*argument.named["choices"]}
+
+
+def test_viewing_makes_obstacles_visible_in_the_mask(load):
+    module = load("refine.launch.py")
+    assert overrides(module)[1] == {}
+    _, values = overrides(module, viewing="true")
+    assert min(values["mask_value"], 255 - values["mask_value"]) > 100
+    assert isinstance(values["mask_value"], int)
+
+
+def test_a_misspelt_argument_is_told_with_the_nearest_name(load):
+    module = load("refine.launch.py")
+
+    def told(**given):
+        return [a.named["msg"] for a in actions(module, **given) if "msg" in a.named]
+
+    assert told(image_topics="/cam/image") == [
+        "image_topics:= is no argument of refine.launch.py; did you mean image_topic:=?"
+    ]
+    assert told(bag="/drive", rate="1.0", image_topic="/cam/image") == []
