@@ -258,6 +258,8 @@ class McapFile:
             raise ValueError(f"its definitions take more than {_MAX_DEFINITION_BYTES} bytes")
         if opcode == _SCHEMA:
             name, at = _string(content, 2)
+            if name.count("/") == 1:  # as ROS 1 has it, and some writers for ROS 2
+                name = name.replace("/", "/msg/")
             encoding, at = _string(content, at)
             text, _ = _string(content, at)
             self._schemas[key] = (name, text if encoding == storage.MSG_FORM else "")

@@ -19,8 +19,9 @@ from objectomaly_ros.bags.sqlite import SqliteFile
 from objectomaly_ros.bags.storage import (
     RawMessage,
     Topic,
+    compression_of,
+    inflate,
     inflate_file,
-    inflate_message,
     merge_by_time,
 )
 from objectomaly_ros.bags.typestore import make_typestore, store_from_definition
@@ -64,6 +65,7 @@ class Bag:
         self._stack = ExitStack()
         self._stores: dict[str, Any] = {}
         self._files: list[_File] = []
+        self._strange: list[_File] = []  # with messages that are no CDR
         try:
             self._open()
         except BaseException:
@@ -197,12 +199,26 @@ class Bag:
         good = 0
         try:
             for message in file.messages(topics):
-                if message.data[:1] != b"\0":
-                    message = replace(message, data=inflate_message(message.data))
+                compression = compression_of(message.data)
+                if compression is None:
+                    self._note_stranger(file, message)
+                    continue
+                if compression:
+                    message = replace(message, data=inflate(message.data, compression))
                 good += 1
                 yield message
         except _DAMAGE as error:
             self._note_damage(f"{file.path} is damaged after {good} messages ({error})")
+
+    def _note_stranger(self, file: _File, message: RawMessage) -> None:
+        if file in self._strange:
+            return
+        self._strange.append(file)
+        begin = message.data[:4].hex(" ") or "nothing"
+        self._note_damage(
+            f"{file.path}: a message of {message.topic} is left out, as others like it will be: "
+            f"it begins with {begin}, which is no CDR"
+        )
 
     def _file_topics(self) -> Iterator[Topic]:
         return (topic for file in self._files for topic in file.topics.values())

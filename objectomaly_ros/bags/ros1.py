@@ -51,8 +51,9 @@ class Ros1File:
         except OSError:
             raise
         except Exception as error:
+            why = str(error) or "Its index is damaged."
             raise ValueError(
-                f"{error} If it was not closed, or is cut, repair it with the tools of ROS 1: "
+                f"{why} If it was not closed, or is cut, repair it with the tools of ROS 1: "
                 f"rosbag reindex {path}"
             ) from error
         self.start, self.end = self._reader.start_time, self._reader.end_time - 1

@@ -94,17 +94,9 @@ def inflate(data: bytes, compression: str, limit: int = MAX_BYTES) -> bytes:
     return result
 
 
-def inflate_message(data: bytes, limit: int = MAX_BYTES) -> bytes:
-    """Return the CDR bytes of a message, which may be compressed on its own; CDR begins with 0.
-
-    Raises:
-        ValueError: as of `inflate`, or it is no CDR.
-    """
-    if data[:1] == b"\0":
-        return data
-    if data[:4] not in _COMPRESSED:
-        raise ValueError(f"a message begins with {data[:4].hex(' ')}, which is no CDR")
-    return inflate(data, _COMPRESSED[data[:4]], limit)
+def compression_of(data: bytes) -> str | None:
+    """Return how a message is compressed on its own, "" if it is CDR, None if it is neither."""
+    return "" if data[:1] == b"\0" else _COMPRESSED.get(data[:4])  # CDR begins with 0
 
 
 def inflate_file(source: Path, target: Path) -> Path:

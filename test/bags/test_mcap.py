@@ -215,6 +215,12 @@ def test_messages_that_are_not_of_ros_2_are_named_as_what_they_are(
     assert f"not of ROS 2: /odd ({named})" in caplog.text
 
 
+def test_a_type_may_be_named_in_short(tmp_path):
+    short = record(3, struct.pack("<H", 1), string("std_msgs/String"), string(""), string(""))
+    path = write(tmp_path, short, channel(), message("a", 1))
+    assert words(path) == (["a"], None)
+
+
 def test_a_channel_without_a_schema_is_left_out(tmp_path):
     path = write(tmp_path, channel(schema=0), message("x", 1))
     with pytest.raises(BagError, match=r"/words \(CDR without a schema\)"):
