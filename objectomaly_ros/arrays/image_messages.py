@@ -49,6 +49,7 @@ class ImageDecoder:
     ) -> None:
         self._max_pixels = max_pixels
         self._depth = BitDepth(warn)
+        self._warn = warn
 
     def decode(self, message: Any) -> Image:
         """Return the image of a message, (H, W, 3) uint8 RGB; it may share the message's memory.
@@ -62,6 +63,11 @@ class ImageDecoder:
         if hasattr(message, "format"):  # a CompressedImage
             return self._decompress(message)
         pixels = view_pixels(message, self._max_pixels)
+        if (data := _jpeg_in(message)) is not None:
+            if self._warn is not None:
+                self._warn(f"they are JPEGs, though their encoding says {message.encoding}")
+                self._warn = None
+            return self.decode_picture(data)
         try:
             return self._rgb(pixels, ALIASES.get(message.encoding, message.encoding))
         except cv2.error as error:
@@ -79,12 +85,19 @@ class ImageDecoder:
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
     def _decompress(self, message: Any) -> Image:
-        if "compressedDepth" in message.format:
-            raise ValueError("it is a compressed depth image; give a colour or mono image")
+        # image_transport: "ORIGINAL ENCODING; jpeg compressed ENCODING IN THE JPEG"
         data, original = bytes(message.data), message.format.split(";")[0].strip()
-        if original.startswith("bayer_") and original in ENCODINGS:
-            return self._rgb(self._unpack(data, cv2.IMREAD_GRAYSCALE), original)
-        return self.decode_picture(data)
+        if "compressedDepth" in message.format or original in DEPTH:
+            raise ValueError("it is a compressed depth image; give a colour or mono image")
+        inside = message.format.partition("compressed")[2].strip()
+        try:
+            if original.startswith("bayer_") and original in ENCODINGS:
+                picture = self._unpack(data, cv2.IMREAD_UNCHANGED)
+                if picture.ndim == 2 and inside in ("", original):
+                    return self._rgb(picture, original)
+            return self.decode_picture(data)
+        except ValueError as error:
+            raise ValueError(f"{error} (its format says {message.format[:40]!r})") from error
 
     def _unpack(self, data: bytes, flags: int) -> npt.NDArray[np.uint8]:
         if not data:
@@ -133,6 +146,14 @@ def view_pixels(message: Any, max_pixels: int) -> npt.NDArray[Any]:
     dtype = np.dtype(np.uint16 if encoding.endswith("16") else np.uint8)
     rows = height * 3 // 2 if encoding in PLANAR else height
     return _rows(message, rows, channels, dtype)
+
+
+def _jpeg_in(message: Any) -> bytes | None:
+    """Return the JPEG that a driver published as pixels (usb_cam's raw_mjpeg); None for pixels."""
+    if bytes(message.data[:3]) != b"\xff\xd8\xff":
+        return None
+    data = bytes(message.data)
+    return data if picture_size(data) == (message.width, message.height) else None
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

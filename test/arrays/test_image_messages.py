@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from types import SimpleNamespace
 
 import cv2
@@ -144,3 +145,102 @@ def test_a_picture_is_not_turned_as_exif_says():
     Pillow.fromarray(PIXELS).save(file, "JPEG", exif=exif)
     message = SimpleNamespace(format="jpeg", data=file.getvalue())
     assert decode_image(message).shape == PIXELS.shape
+
+
+SCENE = np.repeat(np.repeat(PIXELS, 8, axis=0), 8, axis=1)  # 48 x 80
+
+
+def jpeg(pixels, *options):
+    bgr = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    return cv2.imencode(".jpg", bgr, options)[1].tobytes()
+
+
+def compressed(data, kind="jpeg"):
+    return SimpleNamespace(format=kind, data=np.frombuffer(data, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "channels"), [("rgb8", 3), ("mono8", 1), ("yuv422_yuy2", 2), ("8UC3", 3)]
+)
+def test_jpegs_that_a_driver_publishes_as_pixels_are_decoded_with_one_warning(encoding, channels):
+    """ros-drivers/usb_cam issue 389: raw_mjpeg copies the JPEG into an Image."""
+    size = 48 * 80 * channels
+    data = jpeg(SCENE, cv2.IMWRITE_JPEG_QUALITY, 20)
+    assert len(data) < size
+    texts = []
+    decoder = ImageDecoder(warn=texts.append)
+    for _ in range(3):
+        back = decoder.decode(image(encoding, data.ljust(size, b"\x07"), 48, 80))
+        np.testing.assert_array_equal(back, decode_image(compressed(data)))
+    assert texts == [f"they are JPEGs, though their encoding says {encoding}"]
+    with pytest.raises(ValueError, match="cut short"):
+        decode_image(image(encoding, data[:-60].ljust(size, b"\0"), 48, 80))
+
+
+def test_pixels_that_begin_like_a_jpeg_stay_pixels():
+    pixels = SCENE.copy()
+    pixels[0, :2] = (0xFF, 0xD8, 0xFF), (0xE0, 0, 16)
+    np.testing.assert_array_equal(decode_image(image("rgb8", pixels.tobytes(), 48, 80)), pixels)
+
+
+@pytest.mark.parametrize("inside", ["mono8", "bgr8"])
+def test_a_bayer_image_that_was_converted_before_its_compression_is_no_mosaic(inside):
+    """ros-perception/image_transport_plugins issues 68 and 172, pull request 98."""
+    data = jpeg(SCENE if inside == "bgr8" else SCENE[..., 1])
+    back = decode_image(compressed(data, f"bayer_rggb8; jpeg compressed {inside}"))
+    np.testing.assert_array_equal(back, decode_image(compressed(data)))
+
+
+@pytest.mark.parametrize("inside", ["", "bayer_rggb8"])
+def test_a_compressed_mosaic_gets_its_colours(inside):
+    data = cv2.imencode(".png", mosaic_of((200, 60, 30)))[1].tobytes()
+    back = decode_image(compressed(data, f"bayer_rggb8; png compressed {inside}"))
+    np.testing.assert_array_equal(back[2:-2, 2:-2], np.full((2, 6, 3), (200, 60, 30)))
+
+
+@pytest.mark.parametrize(
+    "kind", ["16UC1; png compressed ", "16UC1; jpeg compressed ", "32FC1; compressedDepth rvl"]
+)
+def test_compressed_depth_is_no_image(kind):
+    """realsenseai/realsense-ros issues 2140 and 2361."""
+    data = cv2.imencode(".png", np.full((6, 10), 900, np.uint16))[1].tobytes()
+    with pytest.raises(ValueError, match="it is a compressed depth image"):
+        decode_image(compressed(data, kind))
+
+
+@pytest.mark.parametrize("kind", ["h264", "rgb8; qoi compressed rgb8", ""])
+def test_the_format_of_unreadable_data_is_named(kind):
+    """ros-misc-utilities/foxglove_compressed_video_transport issue 8: a video is no image."""
+    with pytest.raises(ValueError, match=rf"no known image format \(its format says '{kind}'\)"):
+        decode_image(compressed(b"\0\0\0\1\x67" + bytes(300), kind))
+
+
+def test_a_grey_jpeg_of_a_yuv_image_is_read():
+    """ros-perception/image_transport_plugins issue 170."""
+    data = jpeg(SCENE[..., 1])
+    back = decode_image(compressed(data, "yuv422_yuy2; jpeg compressed mono8"))
+    np.testing.assert_array_equal(back, decode_image(compressed(data)))
+
+
+def without_tables(data):
+    """Remove the Huffman tables, and put the AVI1 header of motion JPEG in the place of JFIF's."""
+    out, at = b"\xff\xd8\xff\xe0\x00\x21AVI1" + bytes(27), 2
+    while True:
+        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if kind not in (0xC4, 0xE0):
+            out += data[at : at + 2 + length]
+        at += 2 + length
+        if kind == 0xDA:
+            return out + data[at:]
+
+
+@pytest.mark.parametrize("restarts", [0, 4])
+def test_motion_jpeg_of_webcams_is_read(restarts):
+    """loyd/rscam issue 20: no Huffman tables, and bytes too many before restart markers."""
+    data = jpeg(SCENE, cv2.IMWRITE_JPEG_RST_INTERVAL, restarts)
+    webcam = without_tables(re.sub(rb"\xff[\xd0-\xd7]", lambda m: b"\x3f\x3f" + m[0], data))
+    expected = decode_image(compressed(data))
+    np.testing.assert_array_equal(decode_image(compressed(webcam)), expected)
+    np.testing.assert_array_equal(decode_image(compressed(webcam + bytes(999))), expected)
+    with pytest.raises(ValueError, match="cut short"):
+        decode_image(compressed(webcam[: len(webcam) * 2 // 3] + b"\xff\xd9"))
