@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
@@ -85,6 +86,11 @@ class CameraModel:
             distortion=self.distortion,
             distortion_model=self.distortion_model,
         )
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> CameraModel:
+        """Return the model for the part of the image from pixel x, y on."""
+        cx, cy = self.cx - x, self.cy - y
+        return dataclasses.replace(self, cx=cx, cy=cy, width=width, height=height)
 
     def rays(self, pixels: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the directions of pixels, (M, 2) x, y, in the optical frame.

@@ -39,6 +39,12 @@ MAX_NAMED = 5  # topics in a hint
 OBSTACLES = ("mask", "overlay", "obstacles", "points")
 
 
+def is_rectified(topic: str) -> bool:
+    """Return whether a topic has the name of rectified images, such as image_rect_color."""
+    words = topic.removesuffix("/compressed").rpartition("/")[2].split("_")
+    return not {"rect", "rectified"}.isdisjoint(words)
+
+
 @dataclass
 class ScoreRange:
     """Range of the scores seen, from every fourth row and column."""
@@ -97,7 +103,9 @@ class Camera:
         if comes_by_topic(values()):
             topic = node.resolve_topic_name(f"{prefix}score_in")
             self.scores = ScoreInput(topic, self._max_pixels, log.warn)
-        self.geometry = CameraGeometry(self._info_topic, poses, log.warn)
+        self.geometry = CameraGeometry(
+            self._info_topic, poses, log.warn, rectified=is_rectified(self.topic)
+        )
         self._poses = poses
         self._subscriptions: list[Any] = []
         self.lost = 0

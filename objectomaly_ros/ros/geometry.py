@@ -35,6 +35,10 @@ STEEP = 0.7
 """A view direction with a larger part upwards is no road camera's, but a body frame's z axis."""
 
 
+SHAPE_TOLERANCE = 0.03
+"""An image of another shape than the calibrated one has other intrinsics."""
+
+
 @dataclass(frozen=True)
 class FoundPose:
     """Pose of a camera.
@@ -111,12 +115,26 @@ class PoseSource:
 class CameraGeometry:
     """Projects the contact edges of one camera's obstacles onto the ground.
 
+    Args:
+        topic: topic of the CameraInfo.
+        poses: poses of the cameras.
+        warn: takes a throttling key and the text.
+        rectified: the images are rectified, while the CameraInfo is that of the raw ones.
+
     Attributes:
         blind: why the camera cannot see the ground; None if it can.
     """
 
-    def __init__(self, topic: str, poses: PoseSource, warn: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        topic: str,
+        poses: PoseSource,
+        warn: Callable[[str, str], None],
+        *,
+        rectified: bool = False,
+    ) -> None:
         self._topic = topic
+        self._rectified = rectified
         self._poses = poses
         self._warn = warn
         self._info: CameraInfo | None = None
@@ -139,11 +157,9 @@ class CameraGeometry:
         try:
             if not (info.width and info.height):
                 raise ValueError(f"its size is {info.width} x {info.height} pixels")
-            if not all(abs(value) < HUGE for value in (*info.k, *info.d)):
-                raise ValueError("its K or D holds values that no camera has")
-            self._model = CameraModel.from_camera_info(
-                info.k, info.d, info.distortion_model, width=info.width, height=info.height
-            )
+            if not all(abs(value) < HUGE for value in (*info.k, *info.d, *info.p)):
+                raise ValueError("its K, D or P holds values that no camera has")
+            self._model = _model(info, self._rectified)
         except ValueError as error:
             self._model = None
             text = f"{self._topic}: {error}; ranges and points stay unknown"
@@ -161,7 +177,7 @@ class CameraGeometry:
         height, width = obstacles.mask.shape
         limit, contacts = self._poses.max_range, []
         try:
-            model = self._model.resized(width, height)
+            model = _seen_part(self._model, self._info, width, height).resized(width, height)
             found = self._poses.pose(header.frame_id, header.stamp)
             for region in obstacles.regions:
                 points = ground_points(region.contact, model, found.pose, max_range=limit)
@@ -196,11 +212,43 @@ class CameraGeometry:
 
     @staticmethod
     def _same(a: CameraInfo, b: CameraInfo) -> bool:
-        return (
-            (a.width, a.height, a.distortion_model) == (b.width, b.height, b.distortion_model)
-            and np.array_equal(a.k, b.k, equal_nan=True)
-            and np.array_equal(a.d, b.d, equal_nan=True)
+        return all(
+            getattr(a, field) == getattr(b, field)
+            for field in ("width", "height", "distortion_model", "binning_x", "binning_y", "roi")
+        ) and all(
+            np.array_equal(getattr(a, field), getattr(b, field), equal_nan=True) for field in "kdp"
         )
+
+
+def _model(info: CameraInfo, rectified: bool) -> CameraModel:
+    """Return the camera of the full image, not binned and not cropped.
+
+    The intrinsics of rectified images are in P, of the camera that rectification invents.
+    """
+    k, d = np.reshape(info.k, (3, 3)).copy(), info.d
+    if rectified:
+        p, d = np.reshape(info.p, (3, 4)), ()
+        k = p[:, :3].copy() if p[0, 0] > 0 else k
+    for row, binning, size in ((0, info.binning_x, info.width), (1, info.binning_y, info.height)):
+        # Some drivers publish K of the binned image beside the size of the full one.
+        if binning > 1 and abs(k[row, 2] * binning / size - 0.5) < abs(k[row, 2] / size - 0.5):
+            k[row] *= binning
+    return CameraModel.from_camera_info(
+        k, d, info.distortion_model, width=info.width, height=info.height
+    )
+
+
+def _seen_part(model: CameraModel, info: Any, width: int, height: int) -> CameraModel:
+    """Return the model of the part of the sensor that an image of `width` x `height` shows."""
+    roi = info.roi
+    if roi.width and roi.height and width <= roi.width and height <= roi.height:
+        model = model.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
+    if abs(width * model.height / (height * model.width) - 1) > SHAPE_TOLERANCE:
+        raise ValueError(
+            f"images of {width} x {height} are no smaller copy of the {model.width} x "
+            f"{model.height} that the camera was calibrated at: calibrate it at their size"
+        )
+    return model
 
 
 def _sees_ground(model: CameraModel, transform: Transform) -> bool:

@@ -8,13 +8,14 @@ import pytest
 pytest.importorskip("rclpy", reason="CameraInfo needs rclpy: scripts/env")
 
 from geometry_msgs.msg import TransformStamped
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
 from objectomaly_ros.geometry.ground import CameraPose
 from objectomaly_ros.obstacles.extraction import find_regions
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import geometry
+from objectomaly_ros.ros.camera import is_rectified
 from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
 
 pytestmark = pytest.mark.ros
@@ -232,3 +233,67 @@ def test_a_scaled_image_has_scaled_intrinsics(poses):
     (large,) = camera.contacts(obstacles(), header())
     (small,) = camera.contacts(obstacles((180, 320), (100, 140), (150, 170)), header())
     assert small.range_m == pytest.approx(large.range_m, rel=0.03)
+
+
+def ranged(poses, mask, rectified=False, **fields):
+    """The nearest contact of an obstacle, by a CameraInfo with these fields; and the warnings."""
+    poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    warnings = []
+    camera = CameraGeometry(
+        "camera_info", poses, lambda key, text: warnings.append(text), rectified=rectified
+    )
+    camera.take(info(**fields))
+    contacts = camera.contacts(mask, header())
+    return (contacts[0].nearest if contacts else None), warnings
+
+
+def test_an_image_that_is_a_part_of_the_sensor_keeps_its_ranges(poses):
+    whole, _ = ranged(poses, obstacles())
+    roi = RegionOfInterest(x_offset=200, y_offset=150, width=240, height=160)
+    part = obstacles((160, 240), (50, 130), (100, 140))
+    assert ranged(poses, part, roi=roi) == (pytest.approx(whole, rel=1e-5), [])
+    binned = obstacles((80, 120), (25, 65), (50, 70))
+    found, _ = ranged(poses, binned, roi=roi, binning_x=2, binning_y=2)
+    assert found == pytest.approx(whole, rel=0.03, abs=0.05)
+    assert ranged(poses, obstacles(), roi=roi)[0] == pytest.approx(whole)  # not cropped after all
+
+
+@pytest.mark.parametrize("scale", [1, 4], ids=["of the full image", "of the binned image"])
+def test_binning_is_undone_whichever_image_k_is_of(poses, scale):
+    whole, _ = ranged(poses, obstacles())
+    k = np.array([500.0, 0.0, 320.0, 0.0, 500.0, 180.0, 0.0, 0.0, 1.0])
+    k[:6] /= scale
+    binned = obstacles((90, 160), (50, 70), (75, 85))
+    found, warnings = ranged(poses, binned, k=k.tolist(), binning_x=4, binning_y=4)
+    assert found == pytest.approx(whole, rel=0.05, abs=0.05)
+    assert not warnings
+
+
+def test_rectified_images_are_projected_by_p_without_distortion(poses):
+    lens = {"d": [-0.3, 0.1, 0.0, 0.0, 0.0], "k": [650.0, 0, 300, 0, 650.0, 160, 0, 0, 1.0]}
+    p = [500.0, 0.0, 320.0, 0.0, 0.0, 500.0, 180.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    whole, _ = ranged(poses, obstacles())
+    assert ranged(poses, obstacles(), rectified=True, p=p, **lens) == (pytest.approx(whole), [])
+    assert ranged(poses, obstacles(), p=p, **lens)[0] != pytest.approx(whole, rel=0.01)
+    # P is left empty by cameras that rectify by themselves.
+    assert ranged(poses, obstacles(), rectified=True)[0] == pytest.approx(whole)
+
+
+def test_an_image_of_another_shape_than_the_calibrated_one_has_no_ranges(poses):
+    found, (text,) = ranged(poses, obstacles((480, 640)))
+    assert found is None
+    assert "images of 640 x 480 are no smaller copy of the 640 x 360 that the camera" in text
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/cam/image_rect", True),
+        ("/cam/image_rect_color/compressed", True),
+        ("/cam/image_color_rect", True),
+        ("/rect/image_raw", False),
+        ("/cam/image_direct", False),
+    ],
+)
+def test_rectified_images_are_told_by_their_topic(topic, rectified):
+    assert is_rectified(topic) == rectified
