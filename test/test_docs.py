@@ -14,7 +14,7 @@ PAGES = [
 ]
 FOLDERS = {"config", "docs", "launch", "msg", "scripts", "test", "tools"}
 ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
-OTHERS_MODULES = {"pip", "pytest", "venv"}
+OTHERS_MODULES = {"colcon", "pip", "pytest", "venv"}
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 

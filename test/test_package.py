@@ -72,6 +72,19 @@ def test_pinned_requirements_cover_what_pip_asks_for():
         assert asked <= pinned, name
 
 
+def test_the_installation_page_names_what_the_profiles_need():
+    page = (ROOT / "docs" / "installation.md").read_text()
+    (apt,) = re.findall(r"sudo apt install (python3-numpy.*)", page)
+    keys = {e.text for e in ET.parse(ROOT / "package.xml").iter("exec_depend")}
+    assert set(apt.split()) == {key for key in keys if key.startswith("python3-")}
+    (pip,) = re.findall(r'pip install ("numpy<2".*)', page)  # apt's NumPy has to stay
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    paper = config["options.extras_require"]["paper"].split()
+    bare = [re.split(r"[>=<]", name.strip('"'))[0] for name in (*pip.split(), *paper)]
+    assert sorted(bare) == sorted(["numpy", *bare[-len(paper) :] * 2])
+
+
 def test_the_hard_dependencies_need_no_pip():
     """A release as binary packages is built from them alone."""
     keys = [
