@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 import onnx.parser
 import torch
+from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 from safetensors.torch import save
 
 from objectomaly_ros.bags.errors import BagError
@@ -78,8 +80,8 @@ DEFINITIONS = (
 
 @functools.cache
 def bag_seeds() -> list[Seeds]:
-    """Small bags by `bags.make`, in both storages, raw and compressed."""
-    seeds = []
+    """Small bags by `bags.make`, in both storages, raw and compressed, and of ROS 1."""
+    seeds = [_ros1_bag(compression) for compression in (None, *Ros1Writer.CompressionFormat)]
     for storage in STORAGES:
         for encoding in ("bgr8", "jpeg"):
             with tempfile.TemporaryDirectory() as folder:
@@ -90,6 +92,23 @@ def bag_seeds() -> list[Seeds]:
                 write_frames_bag(frames, bag, start_ns=10**18, encoding=encoding, storage=storage)
                 seeds.append(_files_of(bag))
     return seeds
+
+
+def _ros1_bag(compression: Any) -> Seeds:
+    store, msgtype = get_typestore(Stores.ROS1_NOETIC), "sensor_msgs/msg/CompressedImage"
+    stamp = store.types["builtin_interfaces/msg/Time"](sec=1, nanosec=2)
+    header = store.types["std_msgs/msg/Header"](seq=1, stamp=stamp, frame_id="camera")
+    data = cv2.imencode(".png", PICTURE)[1].reshape(-1)
+    image = store.types[msgtype](header=header, format="png", data=data)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = Ros1Writer(Path(folder) / "drive.bag")
+        if compression is not None:
+            writer.set_compression(compression)
+        with writer:
+            connection = writer.add_connection("/image", msgtype, typestore=store, latching=1)
+            for number in range(3):
+                writer.write(connection, number, store.serialize_ros1(image, msgtype))
+        return {"bag/drive.bag": writer.path.read_bytes(), "bag/metadata.yaml": b""}
 
 
 def make_bag(random: Random) -> Input:
