@@ -18,12 +18,24 @@ Sizes = Mapping[str, Sequence[int]]
 
 
 class OnnxNetwork(Protocol):
-    """A network that is called from any thread."""
+    """A network that is called from any thread.
+
+    Attributes:
+        outputs: their names, the main one first.
+    """
+
+    outputs: tuple[str, ...]
 
     def __call__(
         self, pixels: npt.NDArray[np.float32], sizes: Sizes = ...
     ) -> npt.NDArray[np.float32]:
         """Return the first output for the first input."""
+        ...
+
+    def run(
+        self, pixels: npt.NDArray[np.float32], sizes: Sizes, outputs: Sequence[str]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return the named outputs; others are not computed."""
         ...
 
 
@@ -59,6 +71,7 @@ class OrtNetwork:
 
     Attributes:
         shape: of the first input; a side that may have any length is a text or None.
+        outputs: see `OnnxNetwork`.
 
     Raises:
         ImportError: onnxruntime is not installed.
@@ -84,6 +97,7 @@ class OrtNetwork:
             entry = self._session.get_inputs()[0]
             self._name: str = entry.name
             self.shape: list[int | str | None] = entry.shape  # fails on names that are no UTF-8
+            self.outputs = tuple(output.name for output in self._session.get_outputs())
         except CheckpointError:
             raise
         except Exception as error:  # onnxruntime has a class of its own for every kind of failure
@@ -95,9 +109,15 @@ class OrtNetwork:
         self, pixels: npt.NDArray[np.float32], sizes: Sizes | None = None
     ) -> npt.NDArray[np.float32]:
         """Return the first output."""
-        vectors = {name: np.array(size, np.int64) for name, size in (sizes or {}).items()}
-        output = self._session.run(None, {self._name: pixels, **vectors})[0]
-        return np.asarray(output)
+        return self.run(pixels, sizes or {}, self.outputs[:1])[0]
+
+    def run(
+        self, pixels: npt.NDArray[np.float32], sizes: Sizes, outputs: Sequence[str]
+    ) -> list[npt.NDArray[np.float32]]:
+        """See `OnnxNetwork`."""
+        vectors = {name: np.array(size, np.int64) for name, size in sizes.items()}
+        found = self._session.run(list(outputs), {self._name: pixels, **vectors})
+        return [np.asarray(output) for output in found]
 
 
 def default_threads() -> int:

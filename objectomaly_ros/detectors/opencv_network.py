@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,7 +20,7 @@ _KEPT = 4
 
 # Field numbers and element types of onnx.proto.
 _GRAPH = 7
-_INITIALIZER, _INPUT, _VALUE_NAME = 5, 11, 1
+_INITIALIZER, _INPUT, _OUTPUT, _VALUE_NAME = 5, 11, 12, 1
 _DIMS, _TYPE, _NAME, _RAW = 1, 2, 8, 9
 _FLOAT, _INT64, _FLOAT16 = 1, 7, 10
 
@@ -33,12 +33,16 @@ class OpenCvNetwork:
 
     Args:
         path: see `onnx_network.load_onnx`, as `threads`.
+
+    Attributes:
+        outputs: see `OnnxNetwork`.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         try:
             check_onnx(path)
             self._model = path.read_bytes()
+            self.outputs = tuple(_outputs(self._model))
         except ValueError as error:
             raise CheckpointError(f"{path} is no ONNX model: {error}") from error
         self._path = path
@@ -51,10 +55,18 @@ class OpenCvNetwork:
         self, pixels: npt.NDArray[np.float32], sizes: Sizes | None = None
     ) -> npt.NDArray[np.float32]:
         """Return the first output."""
+        return self.run(pixels, sizes or {}, self.outputs[:1])[0]
+
+    def run(
+        self, pixels: npt.NDArray[np.float32], sizes: Sizes, outputs: Sequence[str]
+    ) -> list[npt.NDArray[np.float32]]:
+        """See `OnnxNetwork`; OpenCV computes all outputs."""
         with self._lock:
-            network = self._network(pixels.shape, sizes or {})
+            network = self._network(pixels.shape, sizes)
             network.setInput(pixels)
-            return np.array(network.forward())  # a copy: the next call overwrites the memory
+            # OpenCV 5 wants all names or none. Copies: the next call overwrites the memory.
+            found = dict(zip(self.outputs, network.forward(self.outputs), strict=True))
+            return [np.array(found[name]) for name in outputs]
 
     def _network(self, shape: tuple[int, ...], sizes: Sizes) -> cv2.dnn.Net:
         key = (shape, *sizes.items())
@@ -86,6 +98,15 @@ def with_constants(model: bytes, constants: Sizes) -> bytes:
             value = b"".join(_field(*part) for part in _graph_fields(value, constants))
         result.append(_field(number, value))
     return b"".join(result)
+
+
+def _outputs(model: bytes) -> Iterator[str]:
+    for part, graph in _fields(model):
+        if part == _GRAPH and isinstance(graph, bytes):
+            for number, value in _fields(graph):
+                if number == _OUTPUT and isinstance(value, bytes):
+                    name = dict(_fields(value)).get(_VALUE_NAME)
+                    yield name.decode() if isinstance(name, bytes) else ""
 
 
 def _graph_fields(graph: bytes, constants: Sizes) -> Iterator[tuple[int, int | bytes]]:
