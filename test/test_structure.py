@@ -13,8 +13,8 @@ PACKAGE = "objectomaly_ros"
 # Lowest first: a file imports from its own room and from rooms that stand before it. A room is a
 # folder of the package, or a module of its root.
 LAYERS = [
-    "files", "types", "arrays", "models", "checkpoints", "mbp", "oasc", "detectors", "gpu",
-    "video", "masks", "pipeline", "__init__", "obstacles", "geometry", "runtime", "bags", "ros",
+    "files", "types", "arrays", "models", "checkpoints", "mbp", "oasc", "obstacles", "detectors",
+    "gpu", "video", "masks", "pipeline", "__init__", "geometry", "runtime", "bags", "ros",
     "evaluation", "benchmark", "cli", "__main__", "demo",
 ]  # fmt: skip
 
@@ -26,6 +26,8 @@ API = {
     (PACKAGE, "Refinement"),
     (f"{PACKAGE}.evaluation.metrics", "pixel_metrics"),
     (f"{PACKAGE}.evaluation.metrics", "component_metrics"),
+    (f"{PACKAGE}.detectors.memory", "Memory"),
+    (f"{PACKAGE}.detectors.memory", "learn"),
 }
 
 ROS_PACKAGES = {
