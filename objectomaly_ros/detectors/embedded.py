@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +17,9 @@ import numpy.typing as npt
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.onnx_files import read_metadata
+from objectomaly_ros.detectors.memory import Memory
+from objectomaly_ros.detectors.memory.learning import Seen
+from objectomaly_ros.detectors.memory.patches import Floats, patches
 from objectomaly_ros.detectors.onnx_network import OnnxNetwork, OrtNetwork, load_onnx
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.types import Detection, Image, ScoreMap
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "embedded.onnx"
 TORCH_WEIGHTS = WEIGHTS.with_suffix(".safetensors")
 FORMAT = "objectomaly_ros.embedded/1"
+FEATURES = ("features8", "features16")
+"""Outputs of the network beside the logits, which a memory needs."""
 ROAD = 3  # of embedded_net.CLASSES
 # Standard deviation, in pixels of the half-size output, of the smoothing of outlier logits:
 # 1.5 was best of 0.5, 1, 1.5, 2, 3 on street_ood/dev.
@@ -42,7 +49,10 @@ class EmbeddedDetector:
     Thread-safe: the network keeps no state between calls.
 
     Attributes:
-        threshold: score above which a pixel is an obstacle (best F1 on the development set).
+        threshold: score above which a pixel is an obstacle: the memory's, or without one
+            `alarm_threshold`.
+        alarm_threshold: the same without a memory (best F1 on the development set).
+        memory: in use, None for none; see `use`.
         metadata: of the checkpoint, on its training.
         input_size: see below; `step_down` lowers it.
     """
@@ -56,6 +66,7 @@ class EmbeddedDetector:
         precision: Literal["float32", "float16"] = "float32",
         flip: bool = False,
         threads: int | None = None,
+        memory: str | PathLike[str] | Memory | None = None,
     ) -> None:
         """Load the weights.
 
@@ -69,11 +80,13 @@ class EmbeddedDetector:
             precision: "float16" only on CUDA.
             flip: average with the mirrored image: better scores at twice the time.
             threads: of the CPU for an .onnx file, see `onnx_network.load_onnx`.
+            memory: a file of `objectomaly learn`, or a memory.
 
         Raises:
-            FileNotFoundError: there is no such checkpoint.
+            FileNotFoundError: there is no such checkpoint or memory.
             ImportError: the checkpoint or device needs a package that is not installed.
-            ValueError: the file is no checkpoint of this network, or an option is wrong.
+            ValueError: the file is no checkpoint of this network, an option is wrong, or the memory
+                was learnt with other weights.
         """
         if not isinstance(input_size, int) or input_size < 32:
             raise ValueError(f"input_size is {input_size!r}; want the short side in pixels, >= 32")
@@ -107,7 +120,26 @@ class EmbeddedDetector:
                 "from which it was exported"
             )
         self.metadata = self._network.metadata
-        self.threshold = float(self.metadata["threshold"])
+        self.alarm_threshold = float(self.metadata["threshold"])
+        self.use(Memory.load(memory) if isinstance(memory, (str, PathLike)) else memory)
+
+    @cached_property
+    def identity(self) -> str:
+        """Names the detector and its weights; of the packaged ones both files are the same."""
+        file = WEIGHTS if self.checkpoint == TORCH_WEIGHTS else self.checkpoint
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return f"embedded, weights {digest[:16]}"
+
+    def use(self, memory: Memory | None) -> None:
+        """Use a memory from the next image on, or none.
+
+        Raises:
+            ValueError: it was learnt with other weights.
+        """
+        if memory is not None:
+            memory.check(self.identity)
+        self.memory = memory
+        self.threshold = self.alarm_threshold if memory is None else memory.threshold
 
     def score(self, image: Image) -> ScoreMap:
         """Return the anomaly score of an RGB uint8 image (H, W, 3): (H, W) float32 in [0, 1]."""
@@ -115,20 +147,45 @@ class EmbeddedDetector:
 
     def detect(self, image: Image) -> Detection:
         """Return the anomaly score and the road of an RGB uint8 image (H, W, 3), in one pass."""
-        scaled = scale_image(image, self.input_size)
-        maps = self._network(scaled)
+        scaled, memory = scale_image(image, self.input_size), self.memory
+        maps = self._maps(scaled, memory)
         if self.flip:
-            maps += self._network(np.ascontiguousarray(scaled[:, ::-1]))[..., ::-1]
+            maps += self._maps(np.ascontiguousarray(scaled[:, ::-1]), memory)[..., ::-1]
             maps /= 2
         size = (image.shape[1], image.shape[0])
         score, margin = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in maps)
         return Detection(score=np.asarray(score, np.float32), road=margin > 0)
 
+    def look(self, image: Image) -> Seen:
+        """Return what `memory.learn` needs of an image.
+
+        Raises:
+            ValueError: the weights give no features.
+        """
+        maps, grid = self._maps_and_patches(scale_image(image, self.input_size))
+        return Seen(maps[0], maps[1] > 0, grid, (image.shape[0], image.shape[1]))
+
+    def _maps(self, scaled: Image, memory: Memory | None) -> Floats:
+        if memory is None:
+            return self._network(scaled)
+        maps, grid = self._maps_and_patches(scaled)
+        maps[0] = memory.fuse(maps[0], grid)
+        return maps
+
+    def _maps_and_patches(self, scaled: Image) -> tuple[Floats, Floats]:
+        if not self._network.has_features:
+            raise ValueError(
+                f"{self.checkpoint.name} gives no features, which a memory needs: use the packaged "
+                "weights, or export yours again with tools/training/export_onnx.py"
+            )
+        maps, features8, features16 = self._network.with_features(scaled)
+        return maps, patches(features8, features16)
+
     def score_tensor(self, image: Image) -> torch.Tensor:
         """Return the anomaly score as a tensor on the detector's device."""
         import torch
 
-        if isinstance(self._network, OnnxMaps):
+        if isinstance(self._network, OnnxMaps) or self.memory is not None:
             return torch.from_numpy(self.score(image))
         return self._network.score(scale_image(image, self.input_size), image.shape, self.flip)
 
@@ -151,12 +208,24 @@ class OnnxMaps:
 
     def __init__(self, path: Path, network: OnnxNetwork) -> None:
         self.metadata = parse_metadata(read_metadata(path), path)
-        self._run = network
+        self._network = network
+        self.has_features = set(FEATURES) <= set(network.outputs)
 
     def __call__(self, scaled: Image) -> npt.NDArray[np.float32]:
         """Map (h, w, 3) to score and road margin at half the size, (2, h/2, w/2)."""
-        pixels = cv2.dnn.blobFromImage(scaled, 1 / 255)
-        logits = self._run(np.asarray(pixels, np.float32), crop_sizes(scaled.shape))[0]
+        return self._score_and_margin(self._run(scaled, ())[0][0])
+
+    def with_features(self, scaled: Image) -> tuple[Floats, Floats, Floats]:
+        """Return the same, and the encoder's features: (C, h, w) at stride 8 and at stride 16."""
+        logits, features8, features16 = self._run(scaled, FEATURES)
+        return self._score_and_margin(logits[0]), features8[0], features16[0]
+
+    def _run(self, scaled: Image, further: tuple[str, ...]) -> list[Floats]:
+        pixels = np.asarray(cv2.dnn.blobFromImage(scaled, 1 / 255), np.float32)
+        outputs = [self._network.outputs[0], *further]
+        return self._network.run(pixels, crop_sizes(scaled.shape), outputs)
+
+    def _score_and_margin(self, logits: Floats) -> Floats:
         smooth = cv2.GaussianBlur(
             logits[-1], (SMOOTHING_TAPS,) * 2, SMOOTHING, borderType=cv2.BORDER_REPLICATE
         )

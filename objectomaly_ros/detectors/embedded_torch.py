@@ -21,6 +21,7 @@ from objectomaly_ros.detectors.embedded import (
     parse_metadata,
 )
 from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig
+from objectomaly_ros.detectors.memory.patches import Floats
 from objectomaly_ros.models.devices import device_of
 from objectomaly_ros.types import Image
 
@@ -34,12 +35,22 @@ class TorchMaps:
         self._dtype = torch.float16 if precision == "float16" else torch.float32
         self._net = net.fuse().requires_grad_(False).to(self.device, self._dtype)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.has_features = hasattr(net, "forward_with_features")
 
     @torch.inference_mode()
     def __call__(self, scaled: Image) -> npt.NDArray[np.float32]:
         """Map (h, w, 3) to score and road margin at half the size, (2, h/2, w/2)."""
         maps: npt.NDArray[np.float32] = self._maps(self._input(scaled)).cpu().numpy()
         return maps
+
+    @torch.inference_mode()
+    def with_features(self, scaled: Image) -> tuple[Floats, Floats, Floats]:
+        """Return the same, and the encoder's features: (C, h, w) at stride 8 and at stride 16."""
+        forward: Any = self._net.forward_with_features
+        logits, *features = forward(self._input(scaled))
+        maps = score_and_road(logits.float())
+        fine, coarse = (part[0].float().cpu().numpy() for part in features)
+        return maps[0].cpu().numpy(), fine, coarse
 
     @torch.inference_mode()
     def score(self, scaled: Image, shape: tuple[int, ...], flip: bool) -> torch.Tensor:

@@ -36,6 +36,13 @@ class NoThresholdDetector:
         return image[..., 0].astype(np.float32)
 
 
+class Darkness:
+    """Scores how dark a pixel is, in [0, 1]."""
+
+    def score(self, image):
+        return 1 - image.max(axis=2).astype(np.float32) / 255
+
+
 class OnlyScore:
     """A detector as the README promises that it may be, with nothing else."""
 
