@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from objectomaly_ros import __version__
+from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.runtime.environment import set_defaults
 
@@ -19,8 +20,10 @@ FAILED, INTERRUPTED = 1, 130
 # `run(args) -> int`, and is imported only when it is asked for: `--help` does not wait for torch.
 COMMANDS = {
     "benchmark": "time mask generation against the official generator",
+    "calibrate": "find a detector's threshold for a wanted rate of false obstacles",
     "checkpoints": "list, download, verify and convert published checkpoints",
     "evaluate": "measure detectors, after every stage, on road-anomaly datasets",
+    "learn": "learn from normal driving what is no obstacle",
     "refine": "refine images, or another detector's score maps, folder by folder",
 }
 
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("objectomaly: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, OSError, ImportError, IndexError) as error:
+    except (ValueError, OSError, ImportError, IndexError, BagError) as error:
         # Faults that the user can mend: files, options, packages. Any other is ours, and its
         # traceback is wanted.
         if isinstance(error, OSError) and _is_of_stdout(error):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from pathlib import Path
 
 from objectomaly_ros.files.reading import printable
 
@@ -41,6 +43,32 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto (a GPU if torch can use one, else the CPU), cpu, cuda or cuda:N; "
         "default: %(default)s",
+    )
+
+
+def above_zero(text: str) -> float:
+    """Read a finite number above 0, for `type=` of an option."""
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the drives and how they are read."""
+    parser.add_argument(
+        "drives",
+        nargs="+",
+        type=Path,
+        metavar="DRIVE",
+        help="a bag (folder, .mcap, .db3), a folder of JPEG or PNG images, or a video",
+    )
+    parser.add_argument("--topic", help="image topic of bags with several")
+    parser.add_argument(
+        "--rate",
+        type=above_zero,
+        metavar="HZ",
+        help="rate of the images; default: the recording's, 10 for a folder of images",
     )
 
 
