@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # no stuffed byte and no restart marker
-_RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # no stuffed byte and no restart marker
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _WITHOUT_LENGTH = (0x01, 0xD8)
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2  # frames with Huffman codes
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -22,7 +22,7 @@ _INTERVAL, _SCAN, _END = 0xDD, 0xDA, 0xD9
 _MAX_SCANS = 500
 # Bits behind a picture change nothing, bits in the place of lost ones do. libjpeg mentions
 # superfluous bytes on stderr, but hardly ever a single one.
-_TAILS = {True: (b"\x5a", b"\xa5"), False: (b"\x5a\xa5\x3c\x69" * 16,)}
+_SHORT_TAILS, _LONG_TAILS = (b"\x5a", b"\xa5"), (b"\x5a\xa5\x3c\x69" * 16,)
 _KEPT_ZEROS = 4  # more end no picture, but fill a driver's buffer
 
 
@@ -89,11 +89,12 @@ class Jpeg:
 
     def extended(self) -> Iterator[bytes]:
         """Yield the JPEG with more bits behind each interval: the same picture if none is lost."""
-        for tail in _TAILS[self._frame == _PROGRESSIVE] if self._known else ():
+        if not self._known:
+            return
+        for tail in _SHORT_TAILS if self._only_scan() is None else _LONG_TAILS:
             parts, at = [], 0
             for scan in self._scans:
-                restarts = _RESTART.finditer(self.data, scan.start, scan.end)
-                for end in (*(found.start() for found in restarts), scan.end):
+                for end in (*self._restarts(scan), scan.end):
                     parts += [self.data[at:end], tail]
                     at = end
             yield b"".join((*parts, self.data[at:]))
@@ -143,13 +144,13 @@ class Jpeg:
                 names = data[at + 3 : at + 3 + 2 * count : 2]
                 first, last, bits = data[at + 3 + 2 * count : at + 6 + 2 * count]
                 following = _MARKER.search(data, start)
-                end = following.start() if following else len(data)
+                end = self._before_fill(start, following.start() if following else len(data))
                 # In a sequential picture these three numbers mean nothing.
                 known = (
                     range(first, min(last, 63) + 1) if self._frame == _PROGRESSIVE else range(64)
                 )
                 low_bit = bits & 15 if self._frame == _PROGRESSIVE else 0
-                self._scans.append(_Scan(start, end, interval, tuple(names), known, low_bit))
+                self._scans.append(_Scan(start, end, interval, tuple(names[:4]), known, low_bit))
                 if len(self._scans) > _MAX_SCANS:
                     return
             at += length
@@ -173,12 +174,26 @@ class Jpeg:
         return bool(missing)
 
     def _lacks_restarts(self) -> bool:
-        return any(
-            len(_RESTART.findall(self.data, scan.start, scan.end))
-            < -(-self._count(scan) // scan.interval) - 1
-            for scan in self._scans
-            if scan.interval
-        )
+        """Return whether a scan has another number of restart markers; one may be at its end."""
+        for scan in self._scans:
+            found = len(_RESTART.findall(self.data, scan.start, scan.end)) if scan.interval else 0
+            wanted = -(-self._count(scan) // scan.interval) - 1 if scan.interval else 0
+            if not wanted <= found <= wanted + 1:
+                return True
+        return False
+
+    def _restarts(self, scan: _Scan) -> list[int]:
+        """Return the ends of the data before restart markers."""
+        if not scan.interval:
+            return []
+        found = _RESTART.finditer(self.data, scan.start, scan.end)
+        return [self._before_fill(scan.start, marker.start()) for marker in found]
+
+    def _before_fill(self, start: int, end: int) -> int:
+        """Return the end of data without bytes of 0xff, which may fill up before a marker."""
+        while end > start and self.data[end - 1] == 0xFF:
+            end -= 1
+        return end
 
     def _count(self, scan: _Scan) -> int:
         """Return the number of blocks of a scan."""

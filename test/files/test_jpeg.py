@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -125,3 +128,24 @@ def test_other_formats_that_lost_their_tail_are_refused(suffix):
         for end in ends:
             with pytest.raises(ValueError, match=r"damaged|cut short|do not decode"):
                 decode_picture(data[: round(len(data) * share)] + end)
+
+
+def test_bytes_that_fill_up_before_markers_do_not_matter():
+    for kind in ("4:2:0", "restarts", "progressive with restarts"):
+        data = jpeg(scene(), kind)
+        start = data.index(b"\xff\xda")
+        filled = data[:start] + re.sub(
+            rb"\xff([\xd0-\xd7\xd9\xc4\xda])", lambda m: b"\xff\xff" + m[0], data[start:]
+        )
+        assert len(filled) > len(data)
+        np.testing.assert_array_equal(decode_picture(filled), decode_picture(data))
+        with pytest.raises(ValueError, match="cut short"):
+            decode_picture(filled[: len(filled) * 2 // 3] + END)
+
+
+@pytest.mark.parametrize("run", [b"\xff", b"\xff\xd0", b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"])
+def test_hostile_runs_take_linear_time(run):
+    data = jpeg(scene(16, 16), "restarts")
+    hostile = data[:-2] + run * (2_000_000 // len(run)) + b"\0" + END
+    with contextlib.suppress(ValueError):  # ends at all: quadratic time would be hours
+        decode_picture(hostile)
