@@ -139,6 +139,7 @@ class CameraGeometry:
         self._warn = warn
         self._info: CameraInfo | None = None
         self._model: CameraModel | None = None
+        self._unusable = f"no CameraInfo on {topic} yet"
         self._found: FoundPose | None = None
         self.blind: str | None = None
 
@@ -146,7 +147,7 @@ class CameraGeometry:
     def origin(self) -> str:
         """Source of the newest pose, for diagnostics."""
         if self._model is None:
-            return f"not used: no usable CameraInfo on {self._topic}"
+            return f"not used: {self._unusable}"
         return "not used yet" if self._found is None else self._found.origin
 
     def take(self, info: CameraInfo) -> None:
@@ -156,14 +157,18 @@ class CameraGeometry:
         self._info = info
         try:
             if not (info.width and info.height):
-                raise ValueError(f"its size is {info.width} x {info.height} pixels")
+                raise ValueError(
+                    f"its size is {info.width} x {info.height} pixels: the camera's driver has no "
+                    "calibration (often the parameter camera_info_url)"
+                )
             if not all(abs(value) < HUGE for value in (*info.k, *info.d, *info.p)):
                 raise ValueError("its K, D or P holds values that no camera has")
             self._model = _model(info, self._rectified)
         except ValueError as error:
             self._model = None
-            text = f"{self._topic}: {error}; ranges and points stay unknown"
-            self._warn(f"info {self._topic}", text)
+            self._unusable = f"{self._topic}: {error}"
+            text = f"{self._unusable}; ranges and points stay unknown"
+            self._warn(f"info {text}", text)  # one that is throttled would never come again
 
     def contacts(self, obstacles: Obstacles, header: Any) -> list[Contact] | None:
         """Return one contact for each obstacle; None without a CameraInfo.

@@ -17,6 +17,7 @@ from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import geometry
 from objectomaly_ros.ros.camera import is_rectified
 from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
+from objectomaly_ros.ros.log import ThrottledLog
 
 pytestmark = pytest.mark.ros
 
@@ -126,7 +127,7 @@ def test_a_pose_that_tf_does_not_give_is_told_once_with_its_reason(poses, frame_
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
     warnings = []
     camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
-    assert camera.origin == "not used: no usable CameraInfo on camera_info"
+    assert camera.origin == "not used: no CameraInfo on camera_info yet"
     camera.take(info())
     assert camera.origin == "not used yet"
     for seconds in (12, 13, 14):
@@ -176,6 +177,21 @@ def test_an_obstacle_above_the_horizon_is_no_fault_of_the_pose(poses):
 
 def test_without_camera_info_nothing_is_known(poses):
     assert CameraGeometry("camera_info", poses, pytest.fail).contacts(obstacles(), header()) is None
+
+
+def test_each_fault_of_a_camera_info_is_logged_and_shown_in_diagnostics(poses):
+    logged = []
+    log = ThrottledLog(SimpleNamespace(warning=logged.append))
+    camera = CameraGeometry("camera_info", poses, log.warn)
+    camera.take(CameraInfo())
+    assert "0 x 0 pixels: the camera's driver has no calibration" in camera.origin
+    camera.take(CameraInfo(width=640, height=360))
+    assert "the camera is not calibrated" in camera.origin
+    assert [text.split(":")[0] for text in logged] == ["camera_info", "camera_info"]
+    stamped = info()
+    stamped.header.stamp.sec = 0
+    camera.take(stamped)
+    assert camera.origin == "not used yet"
 
 
 @pytest.mark.parametrize(
