@@ -15,7 +15,7 @@ import numpy as np
 from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.frames import find_frames
-from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.reader import Bag, is_bag
 from objectomaly_ros.files.picture_size import check_pixels
 from objectomaly_ros.files.reading import printable, read_bytes, regular_file
 from objectomaly_ros.types import Image
@@ -23,7 +23,6 @@ from objectomaly_ros.types import Image
 FOLDER_RATE_HZ = 10.0
 """Of a folder of images, which has no stamps."""
 
-_BAG_SUFFIXES = (".mcap", ".db3", ".zstd")
 _MAX_BYTES = 2**28
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class Drive:
 
 
 def open_drive(path: Path, topic: str | None = None, rate_hz: float | None = None) -> Drive:
-    """Open a bag (a folder, .mcap or .db3), a folder of JPEG and PNG images, or a video.
+    """Open a bag (see `Bag`), a folder of JPEG and PNG images, or a video.
 
     Args:
         path: of the recording.
@@ -63,13 +62,10 @@ def open_drive(path: Path, topic: str | None = None, rate_hz: float | None = Non
         BagError: there is no recording, or no image in it.
         OSError: it cannot be read.
     """
-    if path.is_dir():
-        is_bag = (path / "metadata.yaml").exists() or any(
-            file.suffix in _BAG_SUFFIXES for file in path.iterdir()
-        )
-        drive = _bag(path, topic) if is_bag else _folder(path)
-    elif path.suffix in _BAG_SUFFIXES:
+    if is_bag(path):
         drive = _bag(path, topic)
+    elif path.is_dir():
+        drive = _folder(path)
     else:
         drive = _video(path)
     return drive if rate_hz is None else Drive(path, drive.count, rate_hz, drive.images)
@@ -130,8 +126,8 @@ class _Video:
         self.count = max(0, int(self._video.get(cv2.CAP_PROP_FRAME_COUNT)))
         if not self._video.isOpened() or min(width, height) <= 0 or not self.count:
             raise BagError(
-                f"{path} is no bag (.mcap, .db3 or a folder), no folder of images and no video "
-                "that OpenCV can read"
+                f"{path} is no bag (.mcap, .db3, .bag or a folder), no folder of images and no "
+                "video that OpenCV can read"
             )
         check_pixels(width, height)
 

@@ -330,6 +330,14 @@ class Bag:
         logger.warning("%s: left out, since they are not of ROS 2: %s", path, shown)
 
 
+def is_bag(path: Path) -> bool:
+    """Return whether a path looks like that of a bag, folder or file."""
+    if path.is_dir():
+        held = (_suffix(file) in _OPENERS for file in path.iterdir())
+        return (path / "metadata.yaml").exists() or any(held)
+    return _suffix(path) in _OPENERS
+
+
 def _suffix(path: Path) -> str:
     """Return the ending that tells the storage: .mcap of a.mcap.zstd."""
     return Path(path.stem).suffix if path.suffix in _ZSTD else path.suffix

@@ -61,7 +61,7 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="DRIVE",
-        help="a bag (folder, .mcap, .db3), a folder of JPEG or PNG images, or a video",
+        help="a bag (folder, .mcap, .db3, ROS 1 .bag), a folder of JPEG or PNG images, or a video",
     )
     parser.add_argument("--topic", help="image topic of bags with several")
     parser.add_argument(

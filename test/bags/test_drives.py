@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from rosbags.rosbag1 import Writer
+from rosbags.rosbag2.storage_mcap import zstd
+from rosbags.typesys import Stores, get_typestore
 
 from objectomaly_ros.bags.drives import FOLDER_RATE_HZ, open_drive
 from objectomaly_ros.bags.errors import BagError
@@ -36,6 +39,32 @@ def test_a_bag_is_read_in_order(tmp_path, whole):
     assert drive.count == 9
     assert drive.rate_hz == pytest.approx(5, rel=0.2)
     assert levels(drive, 3) == [0, 3, 6]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_ros_1_bag_is_read_in_order(tmp_path, whole):
+    store, msgtype = get_typestore(Stores.ROS1_NOETIC), "sensor_msgs/msg/Image"
+    (tmp_path / "drive").mkdir()
+    path = tmp_path / "drive" / "drive.bag"
+    with Writer(path) as writer:
+        connection = writer.add_connection("/image", msgtype, typestore=store)
+        for index in range(5):
+            stamp = store.types["builtin_interfaces/msg/Time"](index, 0)
+            header = store.types["std_msgs/msg/Header"](index, stamp, "camera")
+            data = np.full(12, 25 * index, np.uint8)
+            image = store.types[msgtype](header, 2, 2, "rgb8", 0, 6, data)
+            writer.write(connection, index * 10**9, store.serialize_ros1(image, msgtype))
+    drive = open_drive(path.parent if whole else path)
+    assert drive.count == 5
+    assert levels(drive, 2) == [0, 2, 4]
+
+
+def test_a_compressed_bag_file_is_a_drive(tmp_path):
+    write_frames_bag(pictures(tmp_path / "frames"), tmp_path / "bag")
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    packed = tmp_path / "drive.mcap.zst"
+    packed.write_bytes(zstd.compress(file.read_bytes()))
+    assert levels(open_drive(packed), 3) == [0, 3, 6]
 
 
 def test_a_video_is_read_in_order(tmp_path):
