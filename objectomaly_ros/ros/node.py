@@ -328,16 +328,15 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._diagnostics.publish(array)
 
     def _check_thresholds(self) -> None:
-        for camera in self._cameras.values():
-            seen = camera.seen
-            if seen.frames < ENOUGH:
-                continue
-            limits = (seen.low, seen.high)
-            text = parameters.far_threshold(self._params.values, limits, self._threshold())
-            key = text and text.partition(",")[0]
-            if text is not None and key != self._far:
-                self._log.warn("far threshold", text)
-            self._far = key
+        seen = [camera.seen for camera in self._cameras.values() if camera.seen.frames >= ENOUGH]
+        if not seen:
+            return
+        limits = (min(one.low for one in seen), max(one.high for one in seen))
+        text = parameters.far_threshold(self._params.values, limits, self._threshold())
+        key = text and text.partition(",")[0]
+        if text is not None and key != self._far:
+            self._log.warn("far threshold", text)
+        self._far = key
 
     def _active_statuses(self, name: str, engine: Engine) -> list[Any]:
         now = time.monotonic()
