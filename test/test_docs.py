@@ -59,7 +59,9 @@ LAUNCH_ARGUMENTS = {
 }
 COMMANDS = keys_of(PACKAGE / "cli" / "main.py", "COMMANDS")
 OUTPUTS = keys_of(PACKAGE / "ros" / "camera.py", "OUTPUTS")
-NODE_SOURCE = "".join((PACKAGE / "ros" / f"{name}.py").read_text() for name in ("node", "camera"))
+NODE_SOURCE = "".join(
+    (PACKAGE / "ros" / f"{name}.py").read_text() for name in ("node", "camera", "learning")
+)
 NODES = {path.name for path in (ROOT / "scripts" / "nodes").iterdir()}
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -159,7 +161,7 @@ def test_readme_lists_all_topics():
     rows = re.findall(r"^\| `([^`]+)`.*\| (?:\w+_msgs|std_srvs|objectomaly_ros)/",
                       (ROOT / "README.md").read_text(), re.MULTILINE)  # fmt: skip
     outputs = {row.removeprefix("~/") for row in rows if row.startswith("~/")}
-    assert outputs == OUTPUTS | {"refine"}
+    assert outputs == OUTPUTS | {"refine", "learn"}
     for row in set(rows) - {f"~/{output}" for output in OUTPUTS}:
         assert re.search(rf'[/}}"]{re.escape(row.removeprefix("/"))}"', NODE_SOURCE), row
 

@@ -53,6 +53,7 @@ class EmbeddedDetector:
             `alarm_threshold`.
         alarm_threshold: the same without a memory (best F1 on the development set).
         memory: in use, None for none; see `use`.
+        has_features: the weights give features, which a memory needs.
         metadata: of the checkpoint, on its training.
         input_size: see below; `step_down` lowers it.
     """
@@ -120,6 +121,7 @@ class EmbeddedDetector:
                 "from which it was exported"
             )
         self.metadata = self._network.metadata
+        self.has_features = self._network.has_features
         self.alarm_threshold = float(self.metadata["threshold"])
         self.use(Memory.load(memory) if isinstance(memory, (str, PathLike)) else memory)
 
@@ -138,7 +140,7 @@ class EmbeddedDetector:
         """
         if memory is not None:
             memory.check(self.identity)
-        self.memory = memory
+        self.memory: Memory | None = memory
         self.threshold = self.alarm_threshold if memory is None else memory.threshold
 
     def score(self, image: Image) -> ScoreMap:
@@ -173,7 +175,7 @@ class EmbeddedDetector:
         return maps
 
     def _maps_and_patches(self, scaled: Image) -> tuple[Floats, Floats]:
-        if not self._network.has_features:
+        if not self.has_features:
             raise ValueError(
                 f"{self.checkpoint.name} gives no features, which a memory needs: use the packaged "
                 "weights, or export yours again with tools/training/export_onnx.py"

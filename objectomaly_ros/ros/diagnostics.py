@@ -119,9 +119,9 @@ def _silence(camera: Camera, last_s: float | None, now: float) -> str:
 
 
 def engine_status(
-    name: str, engine: Engine, seen: Seen, *, device: str, now: float
+    name: str, engine: Engine, seen: Seen, *, device: str, now: float, memory: str = "none"
 ) -> DiagnosticStatus:
-    """Report on the detector and the mask generator."""
+    """Report on the detector, its memory of normal driving, and the mask generator."""
     masks, error, problem = engine.masks, engine.last_error, engine.problem()
     total = masks.failures if masks is not None else 0
     failures, seen.mask_failures = total - seen.mask_failures, total
@@ -139,6 +139,7 @@ def engine_status(
         message,
         {
             "device": device,
+            "memory of normal driving": memory,
             "detector made quicker": engine.adapted or "no",
             **({} if masks is None else _mask_values(masks)),
             "last error": "none" if error is None else f"{error[1]} ({now - error[0]:.0f} s ago)",

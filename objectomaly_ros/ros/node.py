@@ -23,6 +23,7 @@ from objectomaly_ros.ros.bond import Bond
 from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.ros.executor import give_way, refuse_bad_requests
 from objectomaly_ros.ros.geometry import PoseSource
+from objectomaly_ros.ros.learning import LearnService
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.outputs import Outputs
 from objectomaly_ros.ros.parameter_server import ParameterServer
@@ -69,6 +70,9 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._report_timer = self.create_timer(1.0, self._report, clock=STEADY)
         self._service = self.create_service(Trigger, "~/refine", self._refine)
+        self._learning = LearnService(
+            self, lambda: self._params.values, lambda: self._engine, self._renew_settings
+        )
         transitions = MutuallyExclusiveCallbackGroup()
         if self._params.values["autostart"]:
             self._start_timer = self.create_timer(0.0, self._autostart, transitions, clock=STEADY)
@@ -179,11 +183,11 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
     def _engage(self) -> None:
         values = self._params.values
         if self._detector is None:
-            self._detector = models.load_detector(values, self._device)
+            self._detector = self._learning.equip(models.load_detector(values, self._device))
         if isinstance(self._detector, Adaptable):
             self._detector.restore()
         settings = parameters.settings(values, self._threshold())
-        self._outputs = Outputs(self._cameras, self._log)
+        self._outputs = Outputs(self._cameras, self._log, self._learning.offer)
         self._engine = Engine(
             self._detector,
             self._masks.generate if self._masks is not None else None,
@@ -191,7 +195,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             settings,
             cameras=tuple(self._cameras),
             queue_size=values["queue_size"],
-            reload=lambda: models.load_detector(values, self._device),
+            reload=lambda: self._learning.equip(models.load_detector(values, self._device)),
             ids=self._ids,
         )
         self._seen = {name: diagnostics.Seen() for name in (*self._cameras, "engine")}
@@ -241,6 +245,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             self._outputs.close()
         if self._masks is not None:
             self._masks.close()
+        self._learning.stop()
         engine = self._engine
         return engine is None or engine.close(deadline - time.monotonic())
 
@@ -262,6 +267,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
 
     def _disengage(self) -> None:
         self._bond.end()
+        self._learning.stop()
         for camera in self._cameras.values():
             camera.unsubscribe()
         if self._outputs is not None:
@@ -279,6 +285,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         for camera in self._cameras.values():
             camera.destroy()
         self._cameras = {}
+        self._learning.forget()
         self._masks = self._detector = None
 
     async def _autostart(self) -> None:
@@ -299,6 +306,10 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         settings = parameters.settings(values, self._threshold())
         if self._engine is not None:
             self._engine.settings = settings
+
+    def _renew_settings(self) -> None:
+        """Take the threshold of a new memory."""
+        self._on_change(self._params.values)
 
     def _refine(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         engine = self._engine
@@ -341,7 +352,11 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
     def _active_statuses(self, name: str, engine: Engine) -> list[Any]:
         now = time.monotonic()
         seen = self._seen["engine"]
-        statuses = [diagnostics.engine_status(name, engine, seen, device=self._device, now=now)]
+        statuses = [
+            diagnostics.engine_status(
+                name, engine, seen, device=self._device, memory=self._learning.state, now=now
+            )
+        ]
         for key, camera in self._cameras.items():
             title = f"{name}: camera {key}".removesuffix(" ")
             state, seen = engine.cameras[key], self._seen[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.ros.log import ThrottledLog
@@ -11,11 +11,20 @@ from objectomaly_ros.types import Image, ScoreMap
 
 
 class Outputs:
-    """Publishes the engine's results until it is closed; a `Sink`."""
+    """Publishes the engine's results until it is closed; a `Sink`.
 
-    def __init__(self, cameras: Mapping[str, Camera], log: ThrottledLog) -> None:
+    Args:
+        cameras: by name.
+        log: takes warnings and errors.
+        seen: takes the image of every scored frame.
+    """
+
+    def __init__(
+        self, cameras: Mapping[str, Camera], log: ThrottledLog, seen: Callable[[Image], None]
+    ) -> None:
         self._cameras = cameras
         self._log = log
+        self._seen = seen
         self._open = True
 
     def close(self) -> None:
@@ -39,6 +48,7 @@ class Outputs:
     def result(self, result: Result) -> None:
         """See `Sink`."""
         if self._open:
+            self._seen(result.image)
             self._cameras[result.frame.camera].publish(result)
 
     def warn(self, key: str, text: str) -> None:

@@ -65,7 +65,10 @@ SPECS: tuple[Spec, ...] = (
          "score_in: 32FC1, with the stamps of the images.", read_only=True),
     Spec("detector.options", UNSET, "Options of the detector, each 'key=value': input_size=480 "
          "(short side; also [height, width], published or null), flip=true, precision=float16, "
-         "compiled=true (torch.compile), rule=energy and others.", read_only=True),
+         "compiled=true (torch.compile), rule=energy, memory=FILE (of `objectomaly learn`) and "
+         "others.", read_only=True),
+    Spec("detector.memory_out", "", "Path of the file in which ~/learn keeps the memory; empty to "
+         "keep it until the node is cleaned up."),
     Spec("detector.keep_up", True, "Make the detector quicker (embedded: a smaller input) if "
          "images are dropped for 3 s, until the node is activated again."),
     Spec("masks.name", "regions", "Mask generator: regions, sam_vit_h, sam_vit_l, sam_vit_b, "

@@ -50,10 +50,18 @@ class Remembers(Protocol):
     Attributes:
         identity: names the detector and its weights.
         alarm_threshold: score without a memory above which a pixel is an obstacle.
+        has_features: its weights give them.
+        memory: in use, None for none.
     """
 
     identity: str
     alarm_threshold: float
+    has_features: bool
+    memory: Memory | None
+
+    def use(self, memory: Memory | None) -> None:
+        """Use a memory from the next image on, or none."""
+        ...
 
     def look(self, image: Image) -> Seen:
         """Return what the detector says of an image."""
