@@ -39,10 +39,12 @@ class Detection:
     Attributes:
         score: anomaly score, (H, W) float32.
         road: drivable ground, (H, W) bool; None if the detector does not know it.
+        strangeness: above 1 if the image is unlike those of the training; None if not known.
     """
 
     score: ScoreMap
     road: Mask | None = None
+    strangeness: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,7 +82,7 @@ def detect(detector: Detector, image: Image) -> Detection:
         raise TypeError(f"{name}.detect returned a {type(found).__name__}, not a Detection")
     score = checked_score(found.score, image, name)
     if found.road is None:
-        return Detection(score)
+        return Detection(score, strangeness=found.strangeness)
     road = np.ascontiguousarray(found.road)
     if road.dtype != np.bool_:
         raise TypeError(f"{name} returned a road of {road.dtype}; it must be bool")
@@ -90,7 +90,7 @@ def detect(detector: Detector, image: Image) -> Detection:
         raise ValueError(
             f"{name} returned a road of shape {road.shape} for an image of {score.shape}"
         )
-    return Detection(score, road)
+    return Detection(score, road, found.strangeness)
 
 
 def checked_score(score: ScoreMap, image: Image, name: str) -> ScoreMap:

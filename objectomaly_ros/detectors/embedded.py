@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.onnx_files import read_metadata
+from objectomaly_ros.detectors.familiarity import Familiarity
 from objectomaly_ros.detectors.memory import Memory
 from objectomaly_ros.detectors.memory.learning import Seen
 from objectomaly_ros.detectors.memory.patches import Floats, patches
@@ -122,6 +123,7 @@ class EmbeddedDetector:
             )
         self.metadata = self._network.metadata
         self.has_features = self._network.has_features
+        self._familiarity = Familiarity.from_metadata(self.metadata) if self.has_features else None
         self.alarm_threshold = float(self.metadata["threshold"])
         self.use(Memory.load(memory) if isinstance(memory, (str, PathLike)) else memory)
 
@@ -150,13 +152,13 @@ class EmbeddedDetector:
     def detect(self, image: Image) -> Detection:
         """Return the anomaly score and the road of an RGB uint8 image (H, W, 3), in one pass."""
         scaled, memory = scale_image(image, self.input_size), self.memory
-        maps = self._maps(scaled, memory)
+        maps, strangeness = self._maps(scaled, memory)
         if self.flip:
-            maps += self._maps(np.ascontiguousarray(scaled[:, ::-1]), memory)[..., ::-1]
+            maps += self._maps(np.ascontiguousarray(scaled[:, ::-1]), memory)[0][..., ::-1]
             maps /= 2
         size = (image.shape[1], image.shape[0])
         score, margin = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in maps)
-        return Detection(score=np.asarray(score, np.float32), road=margin > 0)
+        return Detection(np.asarray(score, np.float32), margin > 0, strangeness)
 
     def look(self, image: Image) -> Seen:
         """Return what `memory.learn` needs of an image.
@@ -167,21 +169,37 @@ class EmbeddedDetector:
         maps, grid = self._maps_and_patches(scale_image(image, self.input_size))
         return Seen(maps[0], maps[1] > 0, grid, (image.shape[0], image.shape[1]))
 
-    def _maps(self, scaled: Image, memory: Memory | None) -> Floats:
-        if memory is None:
-            return self._network(scaled)
-        maps, grid = self._maps_and_patches(scaled)
-        maps[0] = memory.fuse(maps[0], grid)
-        return maps
+    def score_and_features(self, image: Image) -> tuple[ScoreMap, Floats]:
+        """Return the score (h, w) at the network's resolution, and the features at stride 16.
+
+        Raises:
+            ValueError: the weights give no features.
+        """
+        maps, _, features16 = self._maps_and_features(scale_image(image, self.input_size))
+        return maps[0], features16
+
+    def _maps(self, scaled: Image, memory: Memory | None) -> tuple[Floats, float | None]:
+        """Return the maps, with a memory if there is one, and else how strange the image is."""
+        if memory is not None:
+            maps, grid = self._maps_and_patches(scaled)
+            maps[0] = memory.fuse(maps[0], grid)
+            return maps, None
+        if self._familiarity is None:
+            return self._network(scaled), None
+        maps, _, features16 = self._maps_and_features(scaled)
+        return maps, self._familiarity.strangeness(maps[0], self.alarm_threshold, features16)
 
     def _maps_and_patches(self, scaled: Image) -> tuple[Floats, Floats]:
+        maps, features8, features16 = self._maps_and_features(scaled)
+        return maps, patches(features8, features16)
+
+    def _maps_and_features(self, scaled: Image) -> tuple[Floats, Floats, Floats]:
         if not self.has_features:
             raise ValueError(
                 f"{self.checkpoint.name} gives no features, which a memory needs: use the packaged "
                 "weights, or export yours again with tools/training/export_onnx.py"
             )
-        maps, features8, features16 = self._network.with_features(scaled)
-        return maps, patches(features8, features16)
+        return self._network.with_features(scaled)
 
     def score_tensor(self, image: Image) -> torch.Tensor:
         """Return the anomaly score as a tensor on the detector's device."""

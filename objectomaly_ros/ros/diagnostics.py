@@ -14,6 +14,7 @@ from objectomaly_ros.runtime.camera_state import CameraState
 from objectomaly_ros.runtime.engine import Engine
 from objectomaly_ros.runtime.mask_generation import MaskGeneration
 from objectomaly_ros.runtime.statistics import Rolling
+from objectomaly_ros.runtime.strangeness import ADVICE
 
 SILENCE_S = 2.0
 """A camera without images for longer is a warning."""
@@ -74,6 +75,8 @@ def camera_status(
     elif dropped:
         level = DiagnosticStatus.WARN
         message = f"{dropped} images dropped: the detector is slower than the camera"
+    elif state.strangeness.lasts:
+        level, message = DiagnosticStatus.WARN, ADVICE
     elif camera.geometry.blind is not None:
         level, message = DiagnosticStatus.WARN, camera.geometry.blind
     return _status(

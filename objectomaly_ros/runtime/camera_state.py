@@ -8,6 +8,7 @@ from objectomaly_ros.obstacles.stage import ObstacleStage
 from objectomaly_ros.runtime.image_clock import ImageClock
 from objectomaly_ros.runtime.refiner import Refiner
 from objectomaly_ros.runtime.statistics import Rate, Rolling
+from objectomaly_ros.runtime.strangeness import Strangeness
 
 
 @dataclass
@@ -37,6 +38,7 @@ class CameraState:
         detector: seconds that the detector took.
         last_received_s: when the newest frame arrived, on the engine's clock.
         clock: image time of the frames that were decoded.
+        strangeness: whether its images are unlike those of the detector's training.
     """
 
     refiner: Refiner | None = None
@@ -49,6 +51,7 @@ class CameraState:
     detector: Rolling = field(default_factory=Rolling)
     last_received_s: float | None = None
     clock: ImageClock = field(default_factory=ImageClock)
+    strangeness: Strangeness = field(default_factory=Strangeness)
 
     def reset(self) -> None:
         """Forget masks and obstacles, after a clock jump."""

@@ -22,6 +22,7 @@ from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.runtime.mask_generation import MaskGeneration
 from objectomaly_ros.runtime.refiner import Refiner
 from objectomaly_ros.runtime.stage import ReplacedError, Stage
+from objectomaly_ros.runtime.strangeness import ADVICE
 from objectomaly_ros.types import Adaptable, Detection, Detector, Image, ScoreMap
 
 OVERLOAD_S = 3.0
@@ -232,6 +233,8 @@ class Engine:
         state.cas_latency.add(self._clock() - frame.received_s)
         state.detector.add(coarse_s)
         self._detected.append((self._clock(), coarse_s))
+        if state.strangeness.add(detection.strangeness, self._clock()):
+            self._sink.warn(f"strange {camera}", f"camera {camera}: {ADVICE}" if camera else ADVICE)
         self._scoring.enter(None)
         wait_s = started - frame.received_s
         return Scored(number, frame, image, detection, wait_s, coarse_s, self.adapted)

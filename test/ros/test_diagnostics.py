@@ -183,3 +183,12 @@ def test_one_exception_warns_and_repeated_ones_are_an_error():
     assert level(60.0, 50.0, 40.0) == (DiagnosticStatus.OK, "inactive")
     assert level(60.0, 3.0) == (DiagnosticStatus.WARN, "exception 1")
     assert level(3.0, 2.0, 1.0) == (DiagnosticStatus.ERROR, "exception 2")
+
+
+def test_images_unlike_the_training_are_a_warning_with_the_remedy():
+    found = state(received=10, scored=10)
+    for second in range(12):
+        found.strangeness.add(1.5, second)
+    status = camera_status("objectomaly: front", camera(), found, Seen(), now=NOW)
+    assert status.level == DiagnosticStatus.WARN
+    assert "objectomaly learn" in status.message

@@ -935,3 +935,21 @@ def test_after_close_nothing_comes_out(run):
     assert engine.close(60)
     engine.submit(Frame("", 0.0, 0.0, picture()))
     assert not sink.done.acquire(timeout=0.2)
+
+
+class Stranger(RednessDetector):
+    """Finds all images strange."""
+
+    def detect(self, image):
+        return replace(super().detect(image), strangeness=1.5)
+
+
+def test_a_camera_that_stays_strange_is_said_once(run):
+    now = [0.0]
+    engine, sink = run(Stranger(), clock=lambda: now[0])
+    for second in range(25):
+        now[0] = float(second)
+        feed(engine, sink, float(second))
+    said = [text for text in sink.warnings if "objectomaly learn" in text]
+    assert len(said) == 1
+    assert engine.cameras[""].strangeness.lasts

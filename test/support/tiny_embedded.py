@@ -8,7 +8,9 @@ import pytest
 FEATURES = ("features8", "features16")
 
 
-def write_tiny_network(path: Path, *, seed: int = 0, features: bool = True) -> Path:
+def write_tiny_network(
+    path: Path, *, seed: int = 0, features: bool = True, familiar: str | None = None
+) -> Path:
     """Write the network as ONNX; its features are random projections of the colours."""
     onnx = pytest.importorskip("onnx", reason="onnx is not installed")
     from objectomaly_ros.detectors.embedded import FORMAT
@@ -39,7 +41,8 @@ def write_tiny_network(path: Path, *, seed: int = 0, features: bool = True) -> P
     """)
     for name, values in kernels.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    for key, value in (("format", FORMAT), ("threshold", "0.5")):
+    texts = {"format": FORMAT, "threshold": "0.5"}
+    for key, value in (texts if familiar is None else {**texts, "familiar": familiar}).items():
         model.metadata_props.add(key=key, value=value)
     path.write_bytes(model.SerializeToString())
     return path
