@@ -15,9 +15,9 @@ _FEW = 1e-4  # share of pixels above the range that are clipped: defects of the 
 class BitDepth:
     """Finds how many of 16 bits the images of one camera use.
 
-    Sensors of 10 or 12 bits leave the upper bits at zero. Values that are shifted up to the top,
-    with zeros below, count as 16 bits. More bits are used at once when an image needs them, fewer
-    only after many images: dark ones say little.
+    Sensors of 10 or 12 bits leave the upper bits at zero. Values above 12 bits with zeros in the
+    lowest four are shifted up to the top, and count as 16 bits. More bits are used at once when an
+    image needs them, fewer only after many images: dark ones say little.
 
     Args:
         warn: takes one text, when it is first found that not all bits are used.
@@ -49,7 +49,7 @@ class BitDepth:
 
     def _needed(self, pixels: npt.NDArray[np.uint16]) -> int:
         used = int(np.bitwise_or.reduce(pixels, axis=None))
-        if used and not used & 0b1111:
+        if used >= 1 << 12 and not used & 0b1111:
             return DEPTHS[-1]
         depth = next(depth for depth in DEPTHS if used < 1 << depth)
         if depth > self._bits and np.count_nonzero(pixels >> self._bits) <= _FEW * pixels.size:

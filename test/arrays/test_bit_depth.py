@@ -24,6 +24,12 @@ def test_values_shifted_to_the_top_use_sixteen_bits():
     assert abs(int(result.max()) - 20) <= 1
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+def test_eight_bits_shifted_into_ten_or_twelve_are_bright(bits):
+    result = BitDepth().to_eight_bits(grey(200, 8) << (bits - 8))
+    np.testing.assert_array_equal(result, grey(200, 8))
+
+
 def test_a_dark_image_does_not_change_the_depth():
     depth = BitDepth()
     depth.to_eight_bits(grey(200))
