@@ -13,6 +13,9 @@ BAND = 0.1
 
 FARTHEST = 2.0
 
+_SERIAL = 4 * 65536
+"""OpenBLAS computes a product of at most so many multiplications in one thread."""
+
 
 class PatchIndex:
     """Patches, sorted by their height in the image.
@@ -35,14 +38,14 @@ class PatchIndex:
         found = np.full(grid.shape[:2], FARTHEST, np.float32)
         for row, band in self._bands(len(grid)):
             if band.start < band.stop:
-                found[row] = distance((grid[row] @ self.vectors[band].T).max(axis=1))
+                found[row] = distance(products(self.vectors[band], grid[row]).max(axis=0))
         return found
 
     def distances_to(self, grid: Floats) -> Floats:
         """Return the distance of each remembered patch to the nearest of a grid: (N,)."""
         best = np.full(len(self), -1.0, np.float32)
         for row, band in self._bands(len(grid)):
-            likeness = (self.vectors[band] @ grid[row].T).max(axis=1)
+            likeness = products(self.vectors[band], grid[row]).max(axis=1)
             np.maximum(best[band], likeness, out=best[band])
         return distance(best)
 
@@ -53,6 +56,18 @@ class PatchIndex:
         ends = np.searchsorted(self.heights, heights + np.float32(BAND), side="right")
         for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
             yield row, slice(int(start), int(end))
+
+
+def products(many: Floats, few: Floats) -> Floats:
+    """Return all scalar products of (N, D) and (M, D), (N, M), in the calling thread alone.
+
+    OpenBLAS takes all cores for larger products, and waits for them: on a busy machine ten times as
+    long as one core takes.
+    """
+    step = max(1, _SERIAL // few.size)
+    whole = len(many) // step * step
+    stacked = np.matmul(many[:whole].reshape(-1, step, many.shape[1]), few.T)
+    return np.concatenate([stacked.reshape(whole, len(few)), many[whole:] @ few.T])
 
 
 def heights_of(rows: int) -> Floats:

@@ -9,6 +9,7 @@ from objectomaly_ros.detectors.memory.nearest import (
     FARTHEST,
     PatchIndex,
     heights_of,
+    products,
     thinned,
 )
 
@@ -26,6 +27,12 @@ def loop(grid, vectors, heights):
             if len(band):
                 found[row, column] = np.sqrt(2 - 2 * (band @ patch).max())
     return found
+
+
+@pytest.mark.parametrize("number", [0, 1, 47, 48, 1000])
+def test_products_in_pieces_are_the_products(number):
+    many, few = unit(number, 152), unit(36, 152, seed=1)
+    np.testing.assert_allclose(products(many, few), many @ few.T, atol=1e-5)
 
 
 @pytest.mark.parametrize("number", [1, 2, 60])
