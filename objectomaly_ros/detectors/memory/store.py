@@ -123,7 +123,7 @@ def trust_in(alarm_area: float) -> float:
             knows the place fires nowhere and counts for most; at 0.5 % it counts half, and one that
             fires on the road leaves the decision to the memory.
     """
-    return max(0.06, 0.5 / (1 + alarm_area / 0.005))
+    return max(0.06, 0.35 / (1 + alarm_area / 0.005))
 
 
 def fused(score: ScoreMap, distances: Floats, calibration: Calibration) -> ScoreMap:
