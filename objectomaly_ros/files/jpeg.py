@@ -22,7 +22,9 @@ _INTERVAL, _SCAN, _END = 0xDD, 0xDA, 0xD9
 _MAX_SCANS = 500
 # Bits behind a picture change nothing, bits in the place of lost ones do. libjpeg mentions
 # superfluous bytes on stderr, but hardly ever a single one.
-_SHORT_TAILS, _LONG_TAILS = (b"\x5a", b"\xa5"), (b"\x5a\xa5\x3c\x69" * 16,)
+_SHORT_TAILS = b"\x5a", b"\xa5"
+# Two without a period: a tail may happen to begin like the zeros that decoders take for lost bits.
+_LONG_TAILS = tuple(bytes(k * step % 251 for k in range(1, 65)) for step in (73, 101))
 _KEPT_ZEROS = 4  # more end no picture, but fill a driver's buffer
 
 
