@@ -125,13 +125,14 @@ def _coefficients(model: str, given: tuple[float, ...]) -> tuple[float, ...]:
         return ()
     if _spelled(model) not in _PINHOLE + _FISHEYE:
         raise ValueError(
-            f"distortion model {model!r} is not known; "
+            f"distortion model {model[:40]!r} is not known; "
             "use plumb_bob, rational_polynomial or equidistant, or rectify the image"
         )
     counts = (4,) if _spelled(model) in _FISHEYE else (4, 5, 8, 12, 14)
     if used > counts[-1]:
         raise ValueError(
-            f"distortion model {model!r} has {used} coefficients; it takes at most {counts[-1]}"
+            f"distortion model {model[:40]!r} has {used} coefficients; "
+            f"it takes at most {counts[-1]}"
         )
     count = next(count for count in counts if count >= used)
     return (*given[:used], *[0.0] * (count - used))

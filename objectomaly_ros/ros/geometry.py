@@ -29,6 +29,8 @@ except ImportError:  # not on PyPI
     tf2_ros = None
 
 HUGE = 1e9  # pixels and coefficients of a calibration stay far below
+MAX_D = 100  # coefficients; the models have up to 14, and some drivers add zeros
+NARROW = 0.01  # of the width: a shorter focal length is that of no lens, but of normalised units
 
 
 STEEP = 0.7
@@ -161,8 +163,7 @@ class CameraGeometry:
                     f"its size is {info.width} x {info.height} pixels: the camera's driver has no "
                     "calibration (often the parameter camera_info_url)"
                 )
-            if not all(abs(value) < HUGE for value in (*info.k, *info.d, *info.p)):
-                raise ValueError("its K, D or P holds values that no camera has")
+            _check_numbers(info)
             self._model = _model(info, self._rectified)
         except ValueError as error:
             self._model = None
@@ -222,6 +223,29 @@ class CameraGeometry:
             for field in ("width", "height", "distortion_model", "binning_x", "binning_y", "roi")
         ) and all(
             np.array_equal(getattr(a, field), getattr(b, field), equal_nan=True) for field in "kdp"
+        )
+
+
+def _check_numbers(info: CameraInfo) -> None:
+    """Raise a ValueError on numbers that no camera has, though some look like those of one."""
+    if len(info.d) > MAX_D:
+        raise ValueError(f"its D holds {len(info.d)} coefficients")
+    numbers = np.concatenate([info.k, info.d, info.p])
+    if not (np.abs(numbers) < HUGE).all():  # or NaN
+        raise ValueError("its K, D or P holds values that no camera has")
+    if info.k[6] or info.k[7]:
+        raise ValueError(
+            f"its K is {[float(value) for value in info.k]}; K is fx 0 cx, 0 fy cy, 0 0 1, by rows"
+        )
+    if 0 < info.k[0] < NARROW * info.width:
+        raise ValueError(
+            f"its K has a focal length of {info.k[0]:g} for {info.width} pixels; K is in pixels"
+        )
+    roi = info.roi
+    if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
+        raise ValueError(
+            f"its roi, {roi.width} x {roi.height} from {roi.x_offset}, {roi.y_offset} on, reaches "
+            f"outside of its {info.width} x {info.height} pixels, which are those of the sensor"
         )
 
 

@@ -10,6 +10,7 @@ from objectomaly_ros.files.reading import printable
 from objectomaly_ros.runtime.keyframes import MaskGeneratorError
 
 _MAX_TEXT = 2000  # characters
+_MAX_KEYS = 100  # in one period; texts of others' making may be in keys
 
 
 class Throttle:
@@ -26,6 +27,10 @@ class Throttle:
         """Return the text to log now, or None."""
         now = self._clock()
         with self._lock:
+            if key not in self._last and len(self._last) >= _MAX_KEYS:
+                self._forget(now - self._period_s)
+                if len(self._last) >= _MAX_KEYS:
+                    return None
             last = self._last.get(key)
             if last is not None and now - last < self._period_s:
                 self._held[key] = self._held.get(key, 0) + 1
@@ -33,6 +38,10 @@ class Throttle:
             self._last[key] = now
             held = self._held.pop(key, 0)
         return f"{text} ({held} more like this in the meantime)" if held else text
+
+    def _forget(self, before: float) -> None:
+        self._last = {key: last for key, last in self._last.items() if last > before}
+        self._held = {key: held for key, held in self._held.items() if key in self._last}
 
 
 def describe(error: BaseException) -> str:

@@ -203,7 +203,12 @@ def test_each_fault_of_a_camera_info_is_logged_and_shown_in_diagnostics(poses):
         ({"d": [float("inf")] * 5}, "no camera has"),
         ({"k": [float("nan")] * 9}, "no camera has"),
         ({"d": [0.1] * 100_000}, "100000 coefficients"),
+        ({"d": [0.0] * 1_000_000}, "1000000 coefficients"),
         ({"distortion_model": "unheard_of", "d": [0.1]}, "unheard_of"),
+        ({"distortion_model": "x" * 1_000_000, "d": [0.1]}, f"model '{'x' * 40}' is not known"),
+        ({"k": [500.0, 0.0, 0.0, 0.0, 500.0, 0.0, 320.0, 180.0, 1.0]}, "K is fx 0 cx, 0 fy cy"),
+        ({"k": [0.78, 0.0, 0.5, 0.0, 1.39, 0.5, 0.0, 0.0, 1.0]}, "0.78 for 640 pixels"),
+        ({"roi": RegionOfInterest(x_offset=600, width=640, height=360)}, "outside of its 640 x"),
     ],
 )
 def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
@@ -222,7 +227,7 @@ def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
     "odd",
     [
         {"width": 2**32 - 1, "height": 2**32 - 1},
-        {"k": [1e-318, 0.0, 320.0, 0.0, 1e-318, 180.0, 0.0, 0.0, 1.0], "width": 6400},
+        {"k": [500.0, 0.0, 320.0, 0.0, 1e-318, 180.0, 0.0, 0.0, 1.0], "width": 6400},
         {"d": [1e8] * 5},
     ],
     ids=["size", "focal length", "distortion"],

@@ -15,6 +15,16 @@ def test_a_key_is_heard_once_a_period_and_what_was_held_back_is_counted():
     assert throttle.admit("a", "wrong step") == "wrong step"
 
 
+def test_keys_that_always_change_take_bounded_memory_and_lines():
+    now = [0.0]
+    throttle = Throttle(5.0, clock=lambda: now[0])
+    for _ in range(3):
+        heard = [throttle.admit(f"{now[0]} {k}", "x") for k in range(1000) for _ in range(2)]
+        assert 50 < sum(text is not None for text in heard) < 200
+        assert len(throttle._last) + len(throttle._held) < 500
+        now[0] += 6
+
+
 def test_an_error_is_one_line_with_its_type_unless_the_words_suffice():
     assert describe(ValueError("two\n lines")) == "two lines"
     assert describe(RuntimeError("out of memory")) == "RuntimeError: out of memory"
