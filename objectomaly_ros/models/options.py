@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import os
 import re
 import types
@@ -53,7 +54,10 @@ def _parse_value(text: str) -> Any:
     if _INTEGER.fullmatch(text):
         return int(text)
     if _NUMBER.fullmatch(text):
-        return float(text)
+        number = float(text)
+        if math.isinf(number):
+            raise ValueError("it is too large a number")
+        return number
     return parse_yaml(text, _MAX_TEXT) if text[0] in "[{\"'" else text
 
 
