@@ -198,3 +198,23 @@ def test_bag_commands_name_rosbags(name):
     assert done.stderr == (
         f"{name}: the command needs rosbags, which is not installed: pip install rosbags\n"
     )
+
+
+def test_learn_and_calibrate_need_no_extra(tmp_path):
+    from tiny_embedded import street, write_tiny_network
+
+    weights = write_tiny_network(tmp_path / "tiny.onnx")
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    for index in range(6):
+        cv2.imwrite(str(drive / f"{index}.png"), street(index)[..., ::-1])
+    detector = f"embedded={weights},input_size=96"
+    out = tmp_path / "normal.safetensors"
+    command = ("-m", "objectomaly_ros", "learn", drive, "--detector", detector, "--out", out)
+    done = run(*command, "--anyway")
+    assert done.returncode == 0, done.stderr
+    used = f"{detector},memory={out}"
+    command = ("-m", "objectomaly_ros", "calibrate", drive, "--detector", used)
+    done = run(*command, "--out", tmp_path / "found")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "found.yaml").is_file()
