@@ -258,8 +258,10 @@ class Bag:
             raise ValueError(f"version {information['version']} is not known")
         names = (PurePath(name).name for name in information["relative_file_paths"])
         files = [_present(self.path / name) for name in dict.fromkeys(names)]
-        if missing := [file.name for file in files if not file.exists()]:
-            raise ValueError(f"files are missing: {', '.join(missing)}")
+        if not files:
+            raise ValueError("it names no file")
+        if missing := [file for file in files if not file.exists() or file.is_dir()]:
+            raise ValueError(f"files are missing: {list_names(missing)}")
         mode = str(information.get("compression_mode") or "none").lower()
         if mode != "none" and information["compression_format"] != "zstd":
             raise ValueError(f"compression {information['compression_format']!r} is not supported")

@@ -127,6 +127,9 @@ def metadata_names_a_named_pipe(folder, make_bag):
     return lambda: Bag(bag), [file.name, "it is a named pipe"]
 
 
+METADATA = "rosbag2_bagfile_information: {version: 5, relative_file_paths: [%s]}"
+
+
 def metadata(folder, text):
     (folder / "metadata.yaml").write_text(text)
     return lambda: Bag(folder)
@@ -149,6 +152,11 @@ def metadata_is_endless(folder, make_bag):
 
 def metadata_is_of_another_kind(folder, make_bag):
     return metadata(folder, "rosbag2_bagfile_information: 3"), ["metadata.yaml", "no .mcap or"]
+
+
+def metadata_names_thousands_of_missing_files(folder, make_bag):
+    names = ", ".join(f"{k}.mcap" for k in range(3000))
+    return metadata(folder, METADATA % names), ["files are missing: 0.mcap, 1.mcap", "4.mcap, ...)"]
 
 
 def metadata_of_a_version_to_come(folder, make_bag):
@@ -293,6 +301,7 @@ CASES = [
     metadata_is_endless,
     metadata_is_of_another_kind,
     metadata_of_a_version_to_come,
+    metadata_names_thousands_of_missing_files,
     topic_missing,
     topic_is_no_image,
     no_image_topic,
@@ -321,6 +330,15 @@ def test_a_bad_bag_gives_a_clear_message(tmp_path, make_bag, case):
     message = str(info.value)
     for word in words:
         assert word in message, message
+
+
+@pytest.mark.parametrize("names", ["", "''", "'.'", "'..'", "5", "null"])
+def test_metadata_that_names_no_file_costs_nothing(make_bag, names):
+    bag = make_bag("mcap")
+    (bag / "metadata.yaml").write_text(METADATA % names)
+    with Bag(bag) as opened:
+        assert len(list(opened.messages())) > 0
+        assert "cannot be opened by its metadata.yaml" in opened.damage
 
 
 def test_one_bad_frame_among_good_ones_is_skipped(tmp_path, caplog):
