@@ -93,7 +93,8 @@ def _misspelt(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [
         LogInfo(msg=f"{name}:= is no argument of refine.launch.py; did you mean {near[0]}:=?")
         for name in context.launch_configurations
-        if name not in names and (near := difflib.get_close_matches(name, names, 1, cutoff=0.8))
+        if not {name} & {*names, "ros_namespace"}  # the latter is of PushRosNamespace
+        and (near := difflib.get_close_matches(name, names, 1, cutoff=0.8))
     ]
 
 
@@ -166,7 +167,8 @@ def _rviz(values: dict[str, str], cameras: list[str]) -> Node:
         raise RuntimeError(
             "rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2, or give rviz:=false"
         ) from None
-    node = "/".join(["", *(p.strip("/") for p in (values["namespace"], values["name"]) if p)])
+    # Relative names, which PushRosNamespace moves together with the node.
+    node = "/".join(part.rstrip("/") for part in (values["namespace"], values["name"]) if part)
     first = f"{node}/{cameras[0]}" if cameras else node
     return Node(
         package="rviz2",

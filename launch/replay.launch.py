@@ -7,6 +7,7 @@ It takes all arguments of refine.launch.py too.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -19,6 +20,7 @@ from launch.actions import (
     RegisterEventHandler,
 )
 from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
@@ -54,8 +56,25 @@ def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if values["loop"].lower() == "true":
         command.append("--loop")
     player = ExecuteProcess(cmd=command, output="screen")
-    ended = LogInfo(msg="The bag has ended; the node stays up. Ctrl-C ends it.")
-    return [player, RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[ended]))]
+    at_end = RegisterEventHandler(OnProcessExit(target_action=player, on_exit=_ended))
+    return [*_misspelt(context), player, at_end]
+
+
+def _ended(event: ProcessExited, context: LaunchContext) -> LogInfo | None:
+    if context.is_shutdown:  # Ctrl-C
+        return None
+    what = "has ended" if event.returncode == 0 else "does not play, see above"
+    return LogInfo(msg=f"The bag {what}; the node stays up. Ctrl-C ends it.")
+
+
+def _misspelt(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Tell arguments that launch would ignore without a word; refine.launch.py tells its own."""
+    names = [argument.name for argument in ARGUMENTS]
+    return [
+        LogInfo(msg=f"{name}:= is no argument of replay.launch.py; did you mean {near[0]}:=?")
+        for name in context.launch_configurations
+        if name not in names and (near := difflib.get_close_matches(name, names, 1, cutoff=0.8))
+    ]
 
 
 def _check_number(name: str, text: str) -> None:

@@ -165,7 +165,7 @@ def test_rviz_is_asked_for_and_shows_this_node(tmp_path, monkeypatch):
     context, actions = load("refine.launch.py", rviz="true", namespace="car", camera_names="front")
     (rviz,) = [a for a in actions if isinstance(a, Node) and a.node_executable == "rviz2"]
     rviz._perform_substitutions(context)
-    assert ("/objectomaly/overlay", "/car/objectomaly/front/overlay") in (
+    assert ("/objectomaly/overlay", "car/objectomaly/front/overlay") in (
         rviz.expanded_remapping_rules
     )
     arguments = [perform_substitutions(context, part) for part in rviz.cmd[1:3]]

@@ -28,6 +28,8 @@ CONTENTS = {
         "OpaqueFunction", "RegisterEventHandler", "SetEnvironmentVariable",
     ),
     "launch.event_handlers": ("OnProcessExit",),
+    "launch.events": (),
+    "launch.events.process": ("ProcessExited",),
     "launch.launch_description_sources": ("PythonLaunchDescriptionSource",),
     "launch.substitutions": ("LaunchConfiguration",),
     "launch_ros": (),
@@ -108,3 +110,31 @@ def test_a_misspelt_argument_is_told_with_the_nearest_name(load):
         "image_topics:= is no argument of refine.launch.py; did you mean image_topic:=?"
     ]
     assert told(bag="/drive", rate="1.0", image_topic="/cam/image") == []
+    assert told(ros_namespace="/car") == []  # PushRosNamespace sets it
+
+
+def test_a_misspelt_argument_of_the_replay_is_told_too(load, tmp_path):
+    module = load("replay.launch.py")
+
+    def told(**given):
+        defaults = {a.name: a.named.get("default_value", "") for a in module.ARGUMENTS}
+        given = {**defaults, "bag": str(tmp_path), **given}
+        found = module.play(types.SimpleNamespace(launch_configurations=given))
+        return [action.named["msg"] for action in found if "msg" in action.named]
+
+    assert told(start_ofset="3", image_topic="/cam/image", use_sim_time="true") == [
+        "start_ofset:= is no argument of replay.launch.py; did you mean start_offset:=?"
+    ]
+
+
+def test_the_end_of_a_replay_is_told_as_what_it_is(load):
+    module = load("replay.launch.py")
+
+    def told(code, *, ctrl_c=False):
+        event = types.SimpleNamespace(returncode=code)
+        said = module._ended(event, types.SimpleNamespace(is_shutdown=ctrl_c))
+        return said and said.named["msg"]
+
+    assert told(0).startswith("The bag has ended; the node stays up.")
+    assert told(1).startswith("The bag does not play, see above;")
+    assert told(130, ctrl_c=True) is None
