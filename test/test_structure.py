@@ -32,7 +32,7 @@ API = {
 
 ROS_PACKAGES = {
     "rclpy", "ament_index_python", "cv_bridge", "launch", "launch_ros", "rosbag2_py",
-    "rosidl_runtime_py", "tf2_ros", "bondpy", f"{PACKAGE}.msg",
+    "rosidl_runtime_py", "tf2_ros", "bond", f"{PACKAGE}.msg",
 }  # fmt: skip
 ROS_ENDINGS = ("_msgs", "_msgs_py", "_interfaces", "_srvs")
 

@@ -7,7 +7,7 @@ import sys
 PROGRAM = """
 import importlib, pkgutil, sys
 
-ROS = ("rclpy", "launch", "launch_ros", "cv_bridge", "bondpy", "tf2_ros", "ament_index_python")
+ROS = ("rclpy", "launch", "launch_ros", "cv_bridge", "bond", "tf2_ros", "ament_index_python")
 
 class NoRos:
     def find_spec(self, name, path=None, target=None):

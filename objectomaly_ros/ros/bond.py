@@ -1,44 +1,59 @@
-"""The bond of a node with the lifecycle manager, which watches for its end."""
+"""The bond with Nav2's lifecycle manager: heartbeats that tell that the active node lives.
+
+bondpy is not used: it leaves destroyed subscriptions to the executor, which then fails for good. It
+also ends the bond if the manager is late, and then the manager shuts down all its nodes.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 try:
-    from bondpy import bondpy
-except ImportError:  # not on PyPI
-    bondpy = None
+    from bond.msg import Status
+except ImportError:  # comes with Nav2; not on PyPI
+    Status = None
 
-TOPIC = "bond"  # of Nav2's lifecycle manager, which takes the node's name as id
+TOPIC = "bond"  # in the node's namespace; the bond's id is the node's name
+PERIOD_S = 0.25  # the manager waits bond_timeout / 2 for the first heartbeat, 2 s by default
 
 
 class Bond:
-    """A bond while the node is active, if bondpy is installed; else nothing."""
+    """Heartbeats while the node is active, if the messages of `bond` are installed; else nothing.
+
+    The executor sends them, so a node that hangs falls silent. Any thread may call `end`: publisher
+    and timer live as long as the node.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._bond: Any = None
+        self._instance = ""
+        if Status is not None:
+            self._publisher = node.create_publisher(Status, TOPIC, 5)
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._timer = node.create_timer(PERIOD_S, self._beat, clock=steady, autostart=False)
 
     def form(self) -> None:
-        """Start to answer the lifecycle manager, if there is one."""
-        if bondpy is None:
-            return
-        try:
-            self._bond = bondpy.Bond(self._node, TOPIC, self._node.get_name())
-            self._bond.start()
-        except Exception as error:  # such as bondpy of ROS 1
-            self._bond = None
-            self._node.get_logger().warning(
-                f"no bond: bondpy fails ({error}); set bond_timeout: 0.0 of the lifecycle manager"
-            )
+        """Start the heartbeats."""
+        if Status is not None:
+            self._instance = str(uuid.uuid4())
+            self._beat()
+            self._timer.reset()
 
     def end(self) -> None:
         """Tell the lifecycle manager that the node ends its work."""
-        bond, self._bond = self._bond, None
-        if bond is not None:
-            try:
-                bond.shutdown()
-            except Exception as error:
-                self._node.get_logger().warning(f"the bond does not end: {error}")
+        if self._instance:
+            self._timer.cancel()
+            self._publish(active=False)
+            self._instance = ""
+
+    def _beat(self) -> None:
+        self._publish(active=True)
+
+    def _publish(self, *, active: bool) -> None:
+        message = Status(id=self._node.get_name(), instance_id=self._instance, active=active)
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.heartbeat_period = PERIOD_S
+        self._publisher.publish(message)

@@ -1,6 +1,7 @@
 """Start, failure, and end of the real node."""
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
 pytestmark = pytest.mark.ros
 
@@ -249,43 +251,50 @@ def test_while_models_load_everything_else_is_answered(start, tmp_path, fails):
     assert "Traceback" not in node.log
 
 
-BOND = """
-class Bond:
-    def __init__(self, node, topic, id, on_broken=None, on_formed=None):
-        self.name = f"{topic} of {id}"
-    def start(self):
-        print(f"{self.name} started", flush=True)
-    def shutdown(self):
-        print(f"{self.name} ended", flush=True)
+# bond/msg/Status is on no package index: std_msgs/String carries its fields. The C code of String
+# takes only what has its name and module.
+STATUS = """
+import json
+from std_msgs.msg import Header, String
+
+class Status(String):
+    def __init__(self, id, instance_id, active):
+        super().__init__(data=json.dumps([id, instance_id, active]))
+        self.header = Header()
+    heartbeat_period = 0.0
+
+Status.__name__, Status.__module__ = String.__name__, String.__module__
 """
 
 
-def test_a_lifecycle_manager_gets_its_bond_while_the_node_is_active(start, tmp_path, monkeypatch):
-    """bondpy is on no package index: a stand-in with the same constructor takes its place."""
-    (tmp_path / "bondpy").mkdir()
-    (tmp_path / "bondpy" / "__init__.py").touch()
-    (tmp_path / "bondpy" / "bondpy.py").write_text(BOND)
+def test_a_lifecycle_manager_gets_heartbeats_while_the_node_is_active(start, tmp_path, monkeypatch):
+    (tmp_path / "bond").mkdir()
+    (tmp_path / "bond" / "msg.py").write_text(STATUS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     node, graph = start.both(autostart="false", **{"masks.name": "none"})
+    beats = graph.listen(String, "/bond")
+
+    def heard():
+        return [json.loads(beat.data) for beat in beats]
+
     assert graph.change(Transition.TRANSITION_CONFIGURE)
-    assert "bond" not in node.log
-    assert graph.change(Transition.TRANSITION_ACTIVATE)
-    node.wait_log("bond of objectomaly started")
-    assert graph.change(Transition.TRANSITION_DEACTIVATE)
-    node.wait_log("bond of objectomaly ended")
-    assert graph.change(Transition.TRANSITION_ACTIVATE)
-    assert node.interrupt()[0] == 0
-    assert node.log.count("started") == node.log.count("bond of objectomaly ended") == 2
-
-
-def test_a_bondpy_that_fails_costs_the_bond_alone(start, tmp_path, monkeypatch):
-    (tmp_path / "bondpy").mkdir()
-    (tmp_path / "bondpy" / "__init__.py").touch()
-    (tmp_path / "bondpy" / "bondpy.py").write_text("class Bond:\n    pass\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    node = start(**{"masks.name": "none"})
-    node.wait_log("no bond: bondpy fails (Bond() takes no arguments)")
-    node.wait_log("active on")
+    time.sleep(g.SETTLE_S)
+    assert heard() == []
+    instances = []
+    for end in (lambda: graph.change(Transition.TRANSITION_DEACTIVATE), node.interrupt):
+        beats.clear()
+        assert graph.change(Transition.TRANSITION_ACTIVATE)
+        g.wait_for(lambda: len(beats) > 3, "heartbeats")
+        assert graph.state() == "active"
+        assert end()
+        g.wait_for(lambda: not heard()[-1][2], "the end of the bond")
+        (instance,) = {instance for _, instance, _ in heard()}
+        *alive, last = heard()
+        assert all(beat == ["objectomaly", instance, True] for beat in alive)
+        assert last == ["objectomaly", instance, False]
+        instances.append(instance)
+    assert instances[0] != instances[1]
+    assert "ERROR" not in node.log
 
 
 def test_requests_that_make_no_sense_are_refused_and_the_node_goes_on(start):
