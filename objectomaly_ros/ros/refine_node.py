@@ -21,6 +21,8 @@ from objectomaly_ros.runtime.environment import set_defaults
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
+LOOK_S = 0.1  # between two looks for signals
+
 PATIENCE_S = 1.4
 """Longest wait for busy threads after a signal; a model may be loading."""
 
@@ -54,7 +56,7 @@ def main(args: list[str] | None = None) -> int:
     Exit codes: 0 after a signal, 1 if the node ended by itself, 2 if it could not start.
     """
     _check_arguments(list(sys.argv if args is None else args)[1:])
-    # A handler would interrupt the work half-way, so signals are blocked and waited for. Threads
+    # A handler would interrupt the work half-way, so signals are blocked and looked for. Threads
     # inherit the block, so it comes before the imports that start threads.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     set_defaults()
@@ -79,10 +81,10 @@ def main(args: list[str] | None = None) -> int:
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
     spinning.start()
-    received = None
-    while received is None and spinning.is_alive():
-        received = signal.sigtimedwait(SIGNALS, 0.2)
-    _end(node, executor, spinning, 1 if received is None else 0)
+    # Not sigtimedwait: interrupted by SIGSTOP, it returns a signal that was never sent (CPython).
+    while not (received := signal.sigpending() & SIGNALS) and spinning.is_alive():
+        spinning.join(LOOK_S)
+    _end(node, executor, spinning, 0 if received else 1)
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

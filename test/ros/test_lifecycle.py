@@ -297,6 +297,19 @@ def test_a_lifecycle_manager_gets_heartbeats_while_the_node_is_active(start, tmp
     assert "ERROR" not in node.log
 
 
+def test_a_node_that_was_stopped_goes_on(start):
+    """Ctrl-Z and fg, a debugger, or a suspended computer."""
+    node, graph = start.both(**{"masks.name": "none"})
+    node.wait_log("active on")
+    node.process.send_signal(signal.SIGSTOP)
+    time.sleep(1.0)  # longer than any wait of the main thread
+    node.process.send_signal(signal.SIGCONT)
+    assert graph.state() == "active"
+    time.sleep(g.SETTLE_S)
+    assert node.process.poll() is None
+    assert node.interrupt()[0] == 0
+
+
 def test_requests_that_make_no_sense_are_refused_and_the_node_goes_on(start):
     node, graph = start.both(autostart="false")
     assert graph.change(Transition.TRANSITION_CONFIGURE)
