@@ -201,7 +201,8 @@ class CameraGeometry:
         known = self._found.problem if self._found is not None else None
         self._found = found
         if found.problem not in (None, known):
-            self._warn(f"pose {self._topic}", f"{self._topic}: {found.problem}")
+            text = f"{self._topic}: {found.problem}"
+            self._warn(f"pose {text}", text)
         transform = found.pose.matrix() if isinstance(found.pose, CameraPose) else found.pose
         *_, up = ahead = transform[:3, 2]
         height = transform[2, 3]

@@ -143,6 +143,20 @@ def test_a_pose_that_tf_does_not_give_is_told_once_with_its_reason(poses, frame_
     assert len(warnings) == 2  # TF was there in between
 
 
+def test_each_reason_for_a_pose_of_the_parameters_is_logged_at_once(poses):
+    logged = []
+    log = ThrottledLog(SimpleNamespace(warning=logged.append))
+    camera = CameraGeometry("camera_info", poses, log.warn)
+    camera.take(info())
+    for frame_id in ("", "unheard_of", ""):
+        odd = header()
+        odd.frame_id = frame_id
+        camera.contacts(obstacles(), odd)
+    first, second = logged
+    assert "no frame_id" in first
+    assert "no transform from 'unheard_of'" in second
+
+
 # The body frame of the same camera: x ahead, z up.
 BODY = ((2.0, 0.3, 1.2), (0.0, 0.0, 0.0, 1.0))
 PITCHED_BODY = ((2.0, 0.3, 1.2), (0.0, np.sin(0.3), 0.0, np.cos(0.3)))
