@@ -99,7 +99,8 @@ def read_labels(path: str | Path | None, values: Mapping[int, int] = PLAIN) -> L
     if unknown:
         raise FrameError(
             f"{path}: labels hold the values {', '.join(map(str, unknown[:8]))}; "
-            f"known here are {_listed(values)} (0 normal, 1 anomaly, 255 ignore by default)"
+            f"known here are {_listed(values)} (0 normal, 1 anomaly, 255 ignore by default). Say "
+            f"what they mean with --labels, such as --labels {unknown[0]}=anomaly"
         )
     table = np.zeros(256, np.uint8)
     for value, meaning in values.items():
