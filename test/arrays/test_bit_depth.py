@@ -24,6 +24,14 @@ def test_values_shifted_to_the_top_use_sixteen_bits():
     assert abs(int(result.max()) - 20) <= 1
 
 
+@pytest.mark.parametrize("black", [0, 16, 64, 256])
+def test_images_of_one_value_before_the_first_scene_tell_nothing_of_its_bits(black):
+    depth = BitDepth()
+    for _ in range(5):
+        depth.to_eight_bits(np.full((50, 200), black, np.uint16))
+    assert depth.to_eight_bits(grey(200, 12)).max() == 200
+
+
 @pytest.mark.parametrize("bits", [10, 12])
 def test_eight_bits_shifted_into_ten_or_twelve_are_bright(bits):
     result = BitDepth().to_eight_bits(grey(200, 8) << (bits - 8))
