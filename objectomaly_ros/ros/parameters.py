@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard
 
 from objectomaly_ros.files.picture_size import MAX_PIXELS
-from objectomaly_ros.files.reading import parse_yaml
+from objectomaly_ros.files.reading import parse_yaml, printable
 from objectomaly_ros.models.options import parse_option
 from objectomaly_ros.obstacles.roi import polygon_roi
 from objectomaly_ros.obstacles.stage import ObstacleSettings
@@ -118,6 +118,7 @@ SPECS: tuple[Spec, ...] = (
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
 
 _MAX_CAMERAS = 256
+_SHOWN = 100  # characters of a wrong value or name in a message
 _MAX_FILE = 2**20  # characters of a parameter file
 
 FAR = 3.0
@@ -137,6 +138,7 @@ def unknown(name: str) -> str:
     """Describe a parameter that a parameter file sets and the node does not have."""
     if name in REMOVED:
         return f"{name} has no effect, it was removed: masks.overlap alone chooses the rule"
+    name = printable(" ".join(name[:_SHOWN].split()))
     near = difflib.get_close_matches(name, BY_NAME, n=1)
     return f"{name} has no effect, the node has no such parameter" + (
         f"; did you mean {near[0]}?" if near else ""
@@ -186,7 +188,7 @@ def checked(spec: Spec, value: object) -> Value:
         if low is not None and high is not None and not low <= value <= high:
             raise ValueError(f"{spec.name} is {value}; allowed is {low:g} to {high:g}")
     if spec.choices and value not in spec.choices:
-        raise ValueError(f"{spec.name} is {value!r}; allowed are {', '.join(spec.choices)}")
+        raise ValueError(f"{spec.name} is {_shown(value)}; allowed are {', '.join(spec.choices)}")
     if spec.name == "roi.polygon":
         try:
             polygon_roi(value, (10, 10))
@@ -199,6 +201,10 @@ def checked(spec: Spec, value: object) -> Value:
     if spec.name.endswith(".options"):
         options(value)
     return value
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:_SHOWN]
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
@@ -215,7 +221,7 @@ def _typed(spec: Spec, value: Any) -> Value:
         kind, (wanted, _) = type(default), _KINDS[type(default)]
         if _is(kind, value):
             return kind(value)  # type: ignore[no-any-return]
-    given = "has no value" if value is None else f"is {value!r}"
+    given = "has no value" if value is None else f"is {_shown(value)}"
     raise ValueError(f"{spec.name} {given}; it must be {wanted}")
 
 
@@ -234,8 +240,8 @@ def cameras(names: object) -> tuple[str, ...]:
 def _check_frame(name: str) -> None:
     if not re.fullmatch(r"[^/\s]\S*", name) or not name.isprintable():
         raise ValueError(
-            f"points.base_frame is {name!r}; it must be the name of a frame, without a slash at "
-            "its beginning and without spaces"
+            f"points.base_frame is {_shown(name)}; it must be the name of a frame, without a slash "
+            "at its beginning and without spaces"
         )
 
 
@@ -245,8 +251,8 @@ def _check_camera_names(names: Sequence[str]) -> None:
     for name in names:
         if name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*", name):
             raise ValueError(
-                f"camera_names holds {name!r}; a name becomes part of topics: letters, digits and "
-                "_, a letter first"
+                f"camera_names holds {_shown(name)}; a name becomes part of topics: letters, "
+                "digits and _, a letter first"
             )
     if len(set(names)) != len(names):
         raise ValueError(f"camera_names holds a name twice: {', '.join(names)}")

@@ -137,6 +137,18 @@ def test_an_unknown_parameter_is_told_with_the_nearest_name(name, message):
     assert ("did you mean" in unknown(name)) == ("did you mean" in message)
 
 
+@pytest.mark.parametrize(
+    "name", ["threshold.high", "roi.mode", "points.base_frame", "camera_names", "queue_size"]
+)
+def test_values_and_names_of_any_length_are_told_in_one_short_line(name):
+    value = "\x1b[2J\n " * 100_000
+    with pytest.raises(ValueError, match=name) as error:
+        checked(BY_NAME[name], [value] if name == "camera_names" else value)
+    for text in (str(error.value), unknown(value)):
+        assert len(text) < 300
+        assert text.isprintable()
+
+
 def test_whole_numbers_are_numbers():
     value = checked(BY_NAME["threshold.high"], 1)
     assert same(value, 1.0)
