@@ -13,6 +13,7 @@ from pathlib import Path
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
@@ -32,6 +33,7 @@ from objectomaly_ros.bags.playback import (
 )
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.storage import RawMessage, Topic
+from objectomaly_ros.files.reading import printable
 from objectomaly_ros.ros.bag_types import load_message_type, offered_profile
 from objectomaly_ros.ros.pausing import pausing
 from objectomaly_ros.runtime.environment import keep_freed_memory
@@ -39,6 +41,8 @@ from objectomaly_ros.runtime.environment import keep_freed_memory
 FOREVER = 0
 CLOCK, CLOCK_HZ = "/clock", 40.0
 DAY_NS = GAP_NS = 24 * 3600 * 1_000_000_000
+MAX_CLOCK_HZ, MAX_WAIT_S = 1000.0, 86_400.0
+_LONGEST_S = 60.0  # of one wait; at a tiny rate they would be longer than threads can wait
 _PAUSED_S = 0.02  # between looks whether a pause has ended
 _SETTLE_S = 0.3  # a subscriber knows of its publisher a little later than the other way round
 
@@ -108,7 +112,8 @@ class BagPlayer:
         stop: ends the replay when set, from a thread or a signal handler.
 
     Raises:
-        BagError: a topic is not in the bag, or no message type of the bag is installed.
+        BagError: a topic is not in the bag, no message type of the bag is installed, or an option
+            is out of its range.
     """
 
     def __init__(
@@ -121,6 +126,13 @@ class BagPlayer:
         self.options = options or PlayOptions()
         self.stop = stop or threading.Event()
         self._node, self._bag = node, bag
+        for what, value, most in (
+            ("clock (Hz)", self.options.clock_hz, MAX_CLOCK_HZ),
+            ("delay (s)", self.options.delay, MAX_WAIT_S),
+            ("wait timeout (s)", self.options.wait_timeout, MAX_WAIT_S),
+        ):
+            if not 0 <= value <= most:
+                raise BagError(f"a {what} of {value} makes no sense; give a number up to {most:g}")
         if not 0 <= self.options.start_offset <= bag.duration:
             raise BagError(
                 f"the replay cannot start at {self.options.start_offset:g} s: {bag.path} has "
@@ -244,7 +256,7 @@ class BagPlayer:
                 left = min(left, _PAUSED_S)
             elif self._pacer.remaining(log_time) <= 0:
                 return True
-            self.stop.wait(max(left, 0.0))
+            self.stop.wait(min(max(left, 0.0), _LONGEST_S))
         return False
 
     def _tick(self) -> float:
@@ -296,8 +308,14 @@ class BagPlayer:
         profile = offered_profile(topic.name, topic.qos, topic.count)
         if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
             self._latched.add(topic.name)
+        try:
+            publisher = self._node.create_publisher(msgtype, name, profile)
+        except InvalidTopicNameException as error:  # ROS 1 and other tools allow more names
+            text = " ".join(str(error).split())
+            self._node.get_logger().warning(printable(f"topic {topic.name} is left out: {text}"))
+            return
         self._types[topic.name] = topic.msgtype
-        self._publishers[topic.name] = self._node.create_publisher(msgtype, name, profile)
+        self._publishers[topic.name] = publisher
 
     def _wait_for_subscribers(self) -> None:
         deadline = time.monotonic() + self.options.wait_timeout

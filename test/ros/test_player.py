@@ -318,6 +318,34 @@ def test_a_late_subscriber_gets_all_static_transforms(context, many_static, opti
     assert report.counts["/image"] == images
 
 
+def test_a_topic_whose_name_ros_2_refuses_is_left_out(context, tmp_path):
+    with BagWriter(tmp_path / "odd") as writer:
+        for topic in ("/3d scan", "/fine"):
+            writer.add_topic(topic, STRING)
+            writer.write(topic, writer.store.types[STRING](data="x"), START)
+    report, _ = play(context, tmp_path / "odd")
+    assert report.counts == {"/fine": 1}
+
+
+def test_a_tiny_rate_waits_until_it_is_stopped(context, bag):
+    node, stop = rclpy.create_node("player", context=context), threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    with Bag(bag) as opened:
+        assert BagPlayer(node, opened, PlayOptions(rate=1e-300), stop).play().stopped
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{name: value} for name in ("clock_hz", "delay", "wait_timeout")
+     for value in (float("nan"), float("inf"), -1.0)],
+    ids=str,
+)  # fmt: skip
+def test_options_that_would_play_otherwise_than_meant_are_refused(context, bag, options):
+    node = rclpy.create_node("player", context=context)
+    with Bag(bag) as opened, pytest.raises(BagError, match=r"of (nan|inf|-1\.0) makes no sense"):
+        BagPlayer(node, opened, PlayOptions(**options))
+
+
 def test_a_start_beyond_the_end_is_refused(context, bag):
     node = rclpy.create_node("player", context=context)
     for offset in (-1.0, 7.0):
