@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,7 +20,9 @@ _KEPT = 4
 
 # Field numbers and element types of onnx.proto.
 _GRAPH = 7
-_INITIALIZER, _INPUT, _OUTPUT, _VALUE_NAME = 5, 11, 12, 1
+_NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_NAME = 1, 5, 11, 12, 1
+_NODE_INPUT, _NODE_KIND, _ATTRIBUTE = 1, 4, 5
+_ATTRIBUTE_NAME, _ATTRIBUTE_FLOAT, _ATTRIBUTE_TYPE = 1, 2, 20
 _DIMS, _TYPE, _NAME, _RAW = 1, 2, 8, 9
 _FLOAT, _INT64, _FLOAT16 = 1, 7, 10
 
@@ -85,9 +87,9 @@ class OpenCvNetwork:
 
 
 def with_constants(model: bytes, constants: Sizes) -> bytes:
-    """Return an ONNX model with values for some of its inputs, and with float16 tensors as float32.
+    """Return an ONNX model with values for some of its inputs, in terms that OpenCV 4.6 knows.
 
-    OpenCV before 4.9 reads no float16 tensor.
+    It reads no float16 tensor, and the bounds of a Clip only as attributes.
 
     Raises:
         ValueError: it is damaged.
@@ -111,8 +113,15 @@ def _outputs(model: bytes) -> Iterator[str]:
 
 def _graph_fields(graph: bytes, constants: Sizes) -> Iterator[tuple[int, int | bytes]]:
     names = {name.encode() for name in constants}
+    values_of = {}
+    for number, value in _fields(graph):
+        if number == _INITIALIZER and isinstance(value, bytes):
+            initializer = dict(_fields(value))
+            values_of[initializer.get(_NAME)] = initializer.get(_RAW)
     for number, value in _fields(graph):
         if isinstance(value, bytes):
+            if number == _NODE:
+                value = _with_bounds(value, values_of)
             if number == _INPUT and dict(_fields(value)).get(_VALUE_NAME) in names:
                 continue
             if number == _INITIALIZER:
@@ -121,6 +130,23 @@ def _graph_fields(graph: bytes, constants: Sizes) -> Iterator[tuple[int, int | b
     for name, values in constants.items():
         tensor = _field(_DIMS, len(values)) + _field(_TYPE, _INT64) + _field(_NAME, name.encode())
         yield _INITIALIZER, tensor + _field(_RAW, np.array(values, "<i8").tobytes())
+
+
+def _with_bounds(node: bytes, values: Mapping[int | bytes | None, int | bytes | None]) -> bytes:
+    """Return a node; a Clip with its bounds as attributes."""
+    parts = list(_fields(node))
+    if dict(parts).get(_NODE_KIND) != b"Clip":
+        return node
+    inputs = [value for number, value in parts if number == _NODE_INPUT]
+    result = [_field(n, v) for n, v in parts if n != _NODE_INPUT or v == inputs[0]]
+    for name, bound in zip((b"min", b"max"), inputs[1:], strict=False):
+        value = values.get(bound)
+        if not isinstance(value, bytes) or len(value) != 4:
+            raise ValueError("a Clip has no constant bounds")
+        tag = _encoded(_ATTRIBUTE_FLOAT << 3 | 5)  # four bytes
+        attribute = _field(_ATTRIBUTE_NAME, name) + tag + value + _field(_ATTRIBUTE_TYPE, _FLOAT)
+        result.append(_field(_ATTRIBUTE, attribute))
+    return b"".join(result)
 
 
 def _widened(tensor: bytes) -> bytes:
