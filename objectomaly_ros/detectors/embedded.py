@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "embedded.onnx"
 TORCH_WEIGHTS = WEIGHTS.with_suffix(".safetensors")
-FORMAT = "objectomaly_ros.embedded/1"
+FORMAT = "objectomaly_ros.embedded/2"
 FEATURES = ("features8", "features16")
 """Outputs of the network beside the logits, which a memory needs."""
 ROAD = 3  # of embedded_net.CLASSES

@@ -1,8 +1,8 @@
 """The network of the embedded detector: classes and outliers of a street, at stride 2.
 
-A dense bottleneck encoder (residual bottlenecks after He et al., CVPR 2016; dense 3x3
-convolutions, since depthwise ones are slower on a CPU) with a top-down decoder after feature
-pyramids (Lin et al., CVPR 2017), and one output layer for class logits and the outlier logit.
+The encoder is EfficientNet-Lite0 (Tan and Le, ICML 2019; Lite variants by Liu, 2020) up to its
+block 14, as trained on ImageNet. A top-down decoder after feature pyramids (Lin et al., CVPR 2017)
+follows, and one output layer for class logits and the outlier logit.
 """
 
 from __future__ import annotations
@@ -28,21 +28,31 @@ CLASSES = (
     "bicyclist",
 )
 ROAD = CLASSES.index("road")
+STEM = 32
+# Kernel, stride, expansion and channels of each encoder block.
+BLOCKS = (
+    (3, 1, 1, 16),
+    *((3, stride, 6, 24) for stride in (2, 1)),
+    *((5, stride, 6, 40) for stride in (2, 1)),
+    *((3, stride, 6, 80) for stride in (2, 1, 1)),
+    *((5, 1, 6, 112) for _ in range(3)),
+    *((5, stride, 6, 192) for stride in (2, 1, 1, 1)),
+)
+TAPS = (0, 2, 4, 10, 14)
+"""The blocks whose outputs the decoder takes: stride 2, 4, 8, 16 and 32."""
 
 
 @dataclass(frozen=True)
 class NetConfig:
-    """Widths and depths; stored with the weights, so that a checkpoint builds its own network.
+    """Widths of the decoder; stored with the weights, so that a checkpoint builds its own network.
 
     Attributes:
-        widths: channels at stride 2, 4, 8, 16 and 32.
-        depths: bottleneck blocks at stride 4, 8, 16 and 32.
         decoder: channels of the decoder at stride 4 and coarser.
+        fine: channels of the decoder at stride 2.
     """
 
-    widths: tuple[int, int, int, int, int] = (24, 48, 96, 160, 256)
-    depths: tuple[int, int, int, int] = (1, 4, 9, 5)
-    decoder: int = 48
+    decoder: int = 64
+    fine: int = 16
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain values, for JSON."""
@@ -50,22 +60,38 @@ class NetConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> NetConfig:
-        """Build from the result of `as_dict`, with lists for tuples.
+        """Build from the result of `as_dict`.
 
         Raises:
             TypeError, ValueError: it is no such result, or describes a huge network.
         """
-        config = cls(tuple(fields["widths"]), tuple(fields["depths"]), fields["decoder"])
-        limits = [(size, 1024) for size in (*config.widths, config.decoder)]
-        limits += [(depth, 32) for depth in config.depths]
-        fine = (isinstance(size, int) and 0 < size <= limit for size, limit in limits)
-        if not all(fine) or len(config.widths) != len(config.depths) + 1:
-            raise ValueError(f"{config}: widths must be 1 to 1024, depths 1 to 32")
+        config = cls(**fields)
+        for size in (config.decoder, config.fine):
+            if not isinstance(size, int) or not 0 < size <= 1024:
+                raise ValueError(f"{config}: widths must be 1 to 1024")
         return config
 
 
+class StridedConv(nn.Conv2d):
+    """Convolution with stride 2 that pads an even side as TensorFlow does: less at its start.
+
+    The encoder was trained that way. It maps a side of n to ceil(n / 2).
+    """
+
+    @property
+    def margins(self) -> tuple[int, int]:
+        """Return the padding before and after a side."""
+        # One more than TensorFlow's after an even side, where it is not reached.
+        before = (self.kernel_size[0] - 2) // 2
+        return before, before + 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, outputs, ceil(H/2), ceil(W/2))."""
+        return super().forward(F.pad(x, self.margins * 2))
+
+
 class ConvNorm(nn.Module):
-    """Convolution, batch normalisation and (unless `act` is false) ReLU."""
+    """Convolution, batch normalisation and an activation: "relu", "relu6" or "none"."""
 
     def __init__(
         self,
@@ -73,26 +99,23 @@ class ConvNorm(nn.Module):
         outputs: int,
         kernel: int = 3,
         stride: int = 1,
-        dilation: int = 1,
-        act: bool = True,
+        groups: int = 1,
+        act: str = "relu",
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            padding=dilation * (kernel // 2),
-            dilation=dilation,
-            bias=False,
-        )
-        self.norm: nn.Module = nn.BatchNorm2d(outputs)
+        padding = 0 if stride == 2 else kernel // 2
+        kind = StridedConv if stride == 2 else nn.Conv2d
+        self.conv = kind(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs, eps=eps)
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, ceil(H/stride), ceil(W/stride))."""
         x = self.norm(self.conv(x))
-        return F.relu(x, inplace=True) if self.act else x
+        if self.act == "none":
+            return x
+        return F.relu6(x) if self.act == "relu6" else F.relu(x)
 
     def fuse(self) -> None:
         """Fold the normalisation into the convolution; for inference only."""
@@ -101,66 +124,91 @@ class ConvNorm(nn.Module):
             self.norm = nn.Identity()
 
 
-class Bottleneck(nn.Module):
-    """Residual bottleneck: 1x1 down, 3x3, 1x1 up."""
+class InvertedResidual(nn.Module):
+    """Inverted residual (Sandler et al., CVPR 2018): 1x1 up, depthwise, 1x1 down."""
 
-    def __init__(self, channels: int, dilation: int = 1) -> None:
+    def __init__(self, inputs: int, kernel: int, stride: int, expansion: int, outputs: int) -> None:
         super().__init__()
-        middle = channels // 2
-        self.layers = nn.Sequential(
-            ConvNorm(channels, middle, 1),
-            ConvNorm(middle, middle, 3, dilation=dilation),
-            ConvNorm(middle, channels, 1, act=False),
-        )
+        middle = inputs * expansion
+        layers = []
+        if expansion > 1:
+            layers.append(ConvNorm(inputs, middle, 1, act="relu6", eps=1e-3))
+        layers.append(ConvNorm(middle, middle, kernel, stride, middle, "relu6", 1e-3))
+        layers.append(ConvNorm(middle, outputs, 1, act="none", eps=1e-3))
+        self.layers = nn.Sequential(*layers)
+        self.skip = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, channels, H, W) to the same shape."""
-        return F.relu(x + self.layers(x), inplace=True)
+        """Map (B, inputs, H, W) to (B, outputs, ceil(H/stride), ceil(W/stride))."""
+        y: Tensor = self.layers(x)
+        return x + y if self.skip else y
+
+
+class Encoder(nn.Module):
+    """EfficientNet-Lite0 up to block 14."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3, STEM, 3, 2, act="relu6", eps=1e-3)
+        inputs = [STEM, *(outputs for *_, outputs in BLOCKS[:-1])]
+        self.blocks = nn.ModuleList(
+            InvertedResidual(width, *block) for width, block in zip(inputs, BLOCKS, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) images in [0, 1] to the outputs of `TAPS`, finest first."""
+        y = self.stem((x - 127 / 255) * (255 / 128))
+        found = []
+        for index, block in enumerate(self.blocks):
+            y = block(y)
+            if index in TAPS:
+                found.append(y)
+        return found
 
 
 class EmbeddedNet(nn.Module):
     """Maps (B, 3, H, W) float images in [0, 1] to class and outlier logits.
 
     `forward` returns (B, len(CLASSES) + 1, ceil(H/2), ceil(W/2)); the last channel is the outlier
-    logit. `enlarge` doubles a map's resolution.
+    logit.
     """
 
     def __init__(self, config: NetConfig | None = None) -> None:
         super().__init__()
         self.config = config or NetConfig()
-        widths, depths = self.config.widths, self.config.depths
-        decoder = self.config.decoder
-        self.stem = ConvNorm(3, widths[0], 3, stride=2)
-        stages = []
-        for index, depth in enumerate(depths):
-            # Dilation 2 in every second block at stride 16 and 32 widens the view cheaply.
-            dilations = [2 if index >= 2 and block % 2 else 1 for block in range(depth)]
-            stages.append(
-                nn.Sequential(
-                    ConvNorm(widths[index], widths[index + 1], 3, stride=2),
-                    *(Bottleneck(widths[index + 1], dilation) for dilation in dilations),
-                )
-            )
-        self.stages = nn.ModuleList(stages)
-        self.laterals = nn.ModuleList(ConvNorm(w, decoder, 1, act=False) for w in widths[1:])
-        self.smooth = nn.ModuleList(ConvNorm(decoder, decoder, 3) for _ in widths[1:-1])
-        self.reduce = ConvNorm(decoder, widths[0], 1, act=False)
-        self.last = ConvNorm(widths[0], widths[0], 3)
-        self.output = nn.Conv2d(widths[0], len(CLASSES) + 1, 1)
+        decoder, fine = self.config.decoder, self.config.fine
+        self.encoder = Encoder()
+        widths = [BLOCKS[tap][-1] for tap in TAPS]
+        self.laterals = nn.ModuleList(
+            ConvNorm(width, fine if index == 0 else decoder, 1, act="none")
+            for index, width in enumerate(widths)
+        )
+        self.smooth = nn.ModuleList(ConvNorm(decoder, decoder) for _ in widths[1:-1])
+        self.reduce = ConvNorm(decoder, fine, 1, act="none")
+        self.last = ConvNorm(fine, fine)
+        self.output = nn.Conv2d(fine, len(CLASSES) + 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images to logits; see the class for the shapes."""
-        fine = self.stem((x - 0.45) * 4.0)
-        features = []
-        y = fine
-        for stage in self.stages:
-            y = stage(y)
-            features.append(y)
+        return self.forward_with_features(x)[0]
+
+    def forward_with_features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map images to logits and to the encoder's features at stride 8 and 16.
+
+        Returns:
+            logits, see the class; (B, 40, ceil(H/8), ceil(W/8)); (B, 112, ceil(H/16), ceil(W/16)).
+        """
+        features = self.encoder(x)
+        return self.decode(features), features[2], features[3]
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """Map the encoder's features to logits."""
         y = self.laterals[-1](features[-1])
-        for index in range(len(features) - 2, -1, -1):
+        for index in range(len(features) - 2, 0, -1):
             side = self.laterals[index](features[index])
-            y = self.smooth[index](F.relu(side + enlarge(y, side), inplace=True))
-        y = F.relu(fine + enlarge(self.reduce(y), fine), inplace=True)
+            y = self.smooth[index - 1](F.relu(side + enlarge(y, side)))
+        side = self.laterals[0](features[0])
+        y = F.relu(side + enlarge(self.reduce(y), side))
         logits: Tensor = self.output(self.last(y))
         return logits
 

@@ -40,10 +40,27 @@ def data(tmp_path_factory):
     write("street_ood/dev_extra", "labels_masks", [f"A_{i:03}" for i in range(40)], np.zeros_like)
     ood = lambda label: np.where(label == 8, 1, 0).astype(np.uint8)  # noqa: E731
     write("street_ood/dev", "labels_masks", ["B_000", "B_001", "B_002"], ood)
-    (root / "ood_objects").mkdir()
-    for index in range(3):
-        bgra = rng.integers(0, 255, (60, 80, 4)).astype(np.uint8)
-        bgra[..., 3] = 0
-        bgra[10:50, 15:65, 3] = 255
-        cv2.imwrite(str(root / "ood_objects" / f"thing_{index}.png"), bgra)
+    for folder in ("ood_objects", "ood_objects_imagenet"):
+        (root / folder).mkdir()
+        for index in range(3):
+            bgra = rng.integers(0, 255, (60, 80, 4)).astype(np.uint8)
+            bgra[..., 3] = 0
+            bgra[10:50, 15:65, 3] = 255
+            cv2.imwrite(str(root / folder / f"thing_{index}.png"), bgra)
+    # Cityscapes' ids of the drawn classes; the car of `street` is the boxed obstacle.
+    to_cityscapes = np.array([10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 18, 255], np.uint8)
+    real = "real_roads"
+    write(real, "teacher", [f"iro_{i:04}" for i in range(8)], lambda label: to_cityscapes[label])
+    write(f"{real}/us", "teacher", ["bdd_0"], lambda label: to_cityscapes[label])
+    write(f"{real}/labelled", "labels", ["cs_0"], lambda label: to_cityscapes[label])
+    (root / real / "masks").mkdir()
+    rows = ["name,class,x,y,width,height"]
+    for index in range(8):
+        teacher = cv2.imread(str(root / real / "teacher" / f"iro_{index:04}.png"), 0)
+        x, y, width, height = cv2.boundingRect((teacher == 13).astype(np.uint8))
+        rows.append(f"iro_{index:04},animal,{x},{y},{width},{height}")
+        if index < 5:
+            mask = (teacher == 13).astype(np.uint8)
+            cv2.imwrite(str(root / real / "masks" / f"iro_{index:04}.png"), mask)
+    (root / real / "boxes.csv").write_text("\n".join(rows))
     return root

@@ -2,10 +2,12 @@
 
     scripts/env python -m tools.training.evaluate_embedded --out runs/look [--checkpoint FILE]
 
-Prints as JSON: AuPRC and FPR95 on street_ood/dev and dev_extra; at the threshold of 95 % recall on
-dev the false-alarm area of each class on the clean frames of camvid/val, and the alarms on known
+Prints as JSON: AuPRC and FPR95 on street_ood/dev and dev_extra, on dev under each condition of
+`trials`, and on the real obstacles that training leaves out; at the threshold of 95 % recall on dev
+the false-alarm area of each class on the clean frames of camvid/val, and the alarms on known
 objects in place and pasted; milliseconds of an image, with 2 threads and with 1 (of an .onnx file;
-torch takes OMP_NUM_THREADS). Writes best.png and worst.png into --out.
+torch takes OMP_NUM_THREADS). Writes contact sheets of the best and worst frames of dev, and of the
+real obstacles, into --out.
 """
 
 from __future__ import annotations
@@ -16,15 +18,18 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from tqdm import tqdm
+
 from objectomaly_ros.cli.options import add_device_argument
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
 from objectomaly_ros.models.devices import chosen_device
 from tools import SHARED
 from tools.command import need, parser, run
 from tools.labelled import names, read_labelled
-from tools.training.embedded.evaluate import evaluate, false_alarms
+from tools.training.embedded.evaluate import Figures, evaluate, false_alarms, measure
 from tools.training.embedded.paste_cue import paste_cue
 from tools.training.embedded.pictures import write_sheets
+from tools.training.embedded.trials import CONDITIONS, labelled, real_obstacles
 
 
 def milliseconds(detectors: dict[int, EmbeddedDetector], folder: Path) -> dict[str, float]:
@@ -42,6 +47,11 @@ def milliseconds(detectors: dict[int, EmbeddedDetector], folder: Path) -> dict[s
     return result
 
 
+def in_percent(figures: Figures) -> str:
+    """Return AuPRC and FPR95 as a short text."""
+    return f"{100 * figures.auprc:.1f}/{100 * figures.fpr95:.1f}"
+
+
 def main() -> None:
     """Measure, print and draw."""
     p = parser(__doc__)
@@ -52,7 +62,8 @@ def main() -> None:
     p.add_argument("--out", type=Path, help="folder for the pictures")
     args = p.parse_args()
     street, val = args.data / "street_ood", args.data / "camvid" / "val"
-    need(street / "dev", street / "dev_extra", val)
+    roads = args.data / "real_roads"
+    need(street / "dev", street / "dev_extra", val, roads)
     device = chosen_device(args.device, args.checkpoint)
     detectors = {
         threads: EmbeddedDetector(
@@ -63,16 +74,24 @@ def main() -> None:
     detector = detectors[2]
     dev = evaluate(detector.score, street / "dev")
     level = dev.threshold_recall95
+    conditions = {
+        name: in_percent(measure(detector.score, labelled(street / "dev", name)))
+        for name in tqdm(CONDITIONS, "conditions")
+    }
     report = {
         "dev": asdict(dev),
         "dev_extra": asdict(evaluate(detector.score, street / "dev_extra")),
+        "conditions": conditions,
+        "real_obstacles": in_percent(measure(detector.score, real_obstacles(roads))),
         "false_alarms_on_val": false_alarms(detector.score, val, level),
         "alarms_on_known_objects_of_val": paste_cue(detector.score, val, level),
         "milliseconds": milliseconds(detectors, val),
     }
     print(json.dumps(report, indent=2))
     if args.out:
-        write_sheets(detector.score, street / "dev", args.out)
+        frames = list(labelled(street / "dev"))
+        write_sheets(detector.score, frames, args.out, "dev")
+        write_sheets(detector.score, list(real_obstacles(roads)), args.out, "real")
 
 
 if __name__ == "__main__":

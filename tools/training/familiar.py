@@ -1,10 +1,11 @@
 """Statistics of training images, by which the node notices a camera that is unlike them.
 
-    scripts/env python -m tools.training.familiar FILE.onnx FOLDER... [--every N]
+    scripts/env python -m tools.training.familiar FILE.safetensors EMPTY... --obstacles FOLDER...
 
-Prints the text of the entry `familiar` of the weights' metadata: how much of an image is above the
-detector's threshold, and how far the mean direction of its features at stride 16 is from the mean
-of all; of both the 99 % quantile in the folder in which it is largest.
+Writes the entry `familiar` into the weights' metadata: how much of an image is above the detector's
+threshold, and how far the mean direction of its features at stride 16 is from the mean of all; of
+both the 99 % quantile in the folder in which it is largest. The area is taken from folders without
+obstacles alone, and at least `LEAST_AREA`. Export the weights as ONNX afterwards.
 """
 
 from __future__ import annotations
@@ -14,40 +15,61 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.torch import save
 
 from objectomaly_ros.bags.drives import open_drive
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
 from objectomaly_ros.detectors.familiarity import direction
+from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import Image
 from tools.command import need, parser, run
 
+LEAST_AREA = 0.05
+"""A near obstacle may fill so much of the images of a known street."""
 
-def familiar(detector: EmbeddedDetector, folders: Iterable[Iterable[Image]]) -> dict[str, object]:
-    """Return the entry for images of several folders."""
+
+def familiar(
+    detector: EmbeddedDetector, empty: Iterable[Iterable[Image]], others: Iterable[Iterable[Image]]
+) -> dict[str, object]:
+    """Return the entry for images of several folders, `empty` of obstacles or not."""
     areas, directions = [], []
-    for images in folders:
+    for images, counts in [*((f, True) for f in empty), *((f, False) for f in others)]:
         found = [detector.score_and_features(image) for image in images]
-        areas.append([float((score > detector.alarm_threshold).mean()) for score, _ in found])
+        if counts:
+            areas.append([float((score > detector.threshold).mean()) for score, _ in found])
         directions.append(np.array([direction(features16) for _, features16 in found]))
     mean = np.concatenate(directions).mean(0)
     far = [np.linalg.norm(part - mean, axis=1) for part in directions]
     return {
-        "alarm_area_p99": max(1e-4, *(float(np.quantile(part, 0.99)) for part in areas)),
+        "alarm_area_p99": max(LEAST_AREA, *(float(np.quantile(part, 0.99)) for part in areas)),
         "feature_distance_p99": max(1e-4, *(float(np.quantile(part, 0.99)) for part in far)),
         "feature_mean": [round(float(value), 5) for value in mean],
     }
 
 
 def main() -> None:
-    """Print the entry."""
+    """Measure, and write the entry."""
     p = parser(__doc__)
-    p.add_argument("weights", type=Path)
-    p.add_argument("folders", type=Path, nargs="+")
+    p.add_argument("weights", type=Path, help="a .safetensors file")
+    p.add_argument("empty", type=Path, nargs="+", metavar="EMPTY", help="images without obstacles")
+    p.add_argument("--obstacles", type=Path, nargs="+", default=[], metavar="FOLDER")
     p.add_argument("--every", type=int, default=1, help="take every N-th image of a folder")
     args = p.parse_args()
-    need(args.weights, *args.folders)
-    images = (open_drive(folder).images(args.every) for folder in args.folders)
-    print(json.dumps(familiar(EmbeddedDetector(args.weights), images)))
+    need(args.weights, *args.empty, *args.obstacles)
+    detector = EmbeddedDetector(args.weights)
+    empty, others = (
+        [open_drive(folder).images(args.every) for folder in folders]
+        for folders in (args.empty, args.obstacles)
+    )
+    entry = familiar(detector, empty, others)
+    with safe_open(args.weights, framework="pt") as file:
+        texts = file.metadata() | {"familiar": json.dumps(entry)}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with open_replacing(args.weights) as target:
+        target.write(save(tensors, texts))
+    shown = {key: value for key, value in entry.items() if key != "feature_mean"}
+    print(json.dumps(shown))
 
 
 if __name__ == "__main__":

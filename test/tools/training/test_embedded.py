@@ -6,6 +6,7 @@ import torch
 
 from objectomaly_ros.detectors.embedded_net import CLASSES
 from tools.labelled import read_labelled
+from tools.training.embedded import weather
 from tools.training.embedded.evaluate import evaluate, false_alarms
 from tools.training.embedded.frames import (
     CAR,
@@ -144,8 +145,16 @@ def test_mixed_streets_show_what_their_labels_say(frames):
 def test_what_is_left_out_of_the_samples_is_left_out(frames, outliers, monkeypatch):
     for method in ("paint", "retouch_known"):
         monkeypatch.setattr(Scene, method, lambda *_: pytest.fail("is to be left out"))
+    for change in ("night", "dusk", "low_sun", "fog", "snow", "rain", "behind_glass"):
+        monkeypatch.setattr(weather, change, lambda *_: pytest.fail("is to be left out"))
     batches = Batches(
-        frames, outliers, cut_known(frames), batch=8, crop=(64, 96), seed=5, without=PARTS
+        {"camvid": frames},
+        outliers,
+        cut_known(frames),
+        batch=8,
+        crop=(64, 96),
+        seed=5,
+        without=PARTS,
     )
     assert len(next(iter(batches))["image"]) == 8
 
@@ -163,7 +172,9 @@ def test_the_outlier_loss_counts_valid_pixels_alone():
 
 
 def test_batches_are_what_the_network_takes(frames, outliers):
-    batches = Batches(frames, outliers, cut_known(frames), batch=3, crop=(64, 96), seed=5)
+    batches = Batches(
+        {"camvid": frames}, outliers, cut_known(frames), batch=3, crop=(64, 96), seed=5
+    )
     first, again = next(iter(batches)), next(iter(batches))
     assert first["image"].shape == (3, 3, 64, 96)
     assert first["label"].shape == first["outlier"].shape == first["weight"].shape == (3, 64, 96)

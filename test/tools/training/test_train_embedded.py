@@ -7,13 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 
 from objectomaly_ros.detectors.embedded import EmbeddedDetector
-from objectomaly_ros.detectors.embedded_net import EmbeddedNet, NetConfig
-from objectomaly_ros.detectors.embedded_torch import load_network
-from tools.training.train_embedded import grow
+from tools.training.train_embedded import FROZEN_BLOCKS
 
 SCRIPT = "tools.training.train_embedded"
 SMALL = ["--batch", "2", "--crop", "64", "96", "--workers", "0", "--threads", "1"]
@@ -75,28 +72,24 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(data, tmp_path):
     assert str(tmp_path) in done.stderr
 
 
-def test_a_network_that_grew_begins_with_what_it_had_learnt(trained, data, tmp_path):
-    old = load_network(trained / "embedded.safetensors")[0]
-    net = EmbeddedNet(NetConfig(depths=(2, 4, 10, 6)))
-    grow(net, old)
-    image = torch.rand(1, 3, 64, 96)
-    with torch.no_grad():
-        torch.testing.assert_close(net.eval()(image), old(image))
-    done = train(data, tmp_path, "--steps", "2", "--init", trained / "embedded.safetensors",
-                 "--depths", "2", "4", "10", "6", "--without", "paint")  # fmt: skip
+def test_pretrained_blocks_and_statistics_stay_as_they_are(trained, data, tmp_path):
+    first = trained / "embedded.safetensors"
+    done = train(data, tmp_path, "--steps", "2", "--init", first, "--without", "paint")
     assert done.returncode == 0, done.stderr
-    assert load_network(tmp_path / "embedded.safetensors")[0].config.depths == (2, 4, 10, 6)
-
-
-def test_weights_that_do_not_fit_are_refused(trained):
-    old = load_network(trained / "embedded.safetensors")[0]
-    with pytest.raises(SystemExit, match="does not fit"):
-        grow(EmbeddedNet(NetConfig(depths=(1, 1, 1, 1))), old)
+    before, after = load_file(first), load_file(tmp_path / "embedded.safetensors")
+    frozen = ("encoder.stem", *(f"encoder.blocks.{index}." for index in range(FROZEN_BLOCKS)))
+    kept = [n for n in before if n.startswith(frozen) or ("encoder" in n and "running" in n)]
+    assert len(kept) > 50
+    for name in kept:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    learnt = [name for name in before if not np.array_equal(after[name], before[name])]
+    assert any(name.startswith("encoder.blocks.14.") for name in learnt)
+    assert any(name.startswith("output.") for name in learnt)
 
 
 def test_frames_to_leave_out_must_be_known(data, tmp_path):
     """Without dev_extra its frames would be trained on, and the figures would be wrong."""
-    for part in ("camvid", "ood_objects"):
+    for part in ("camvid", "ood_objects", "real_roads", "ood_objects_imagenet"):
         (tmp_path / part).symlink_to(data / part)
     done = train(tmp_path, tmp_path / "work", "--steps", "2")
     assert done.returncode != 0

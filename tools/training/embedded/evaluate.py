@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from objectomaly_ros.detectors.embedded_net import CLASSES
+from objectomaly_ros.evaluation.frames import Labels
 from objectomaly_ros.evaluation.pixel import PixelAccumulator, threshold_between
 from objectomaly_ros.types import Image, ScoreMap
 from tools.labelled import names, read_labelled
@@ -29,9 +30,13 @@ class Figures:
 
 def evaluate(score: ScoreFunction, folder: Path, every: int = 1) -> Figures:
     """Score the frames of a street_ood folder (labels 0 normal, 1 anomaly, 255 ignore)."""
+    return measure(score, (read_labelled(folder, name) for name in names(folder)[::every]))
+
+
+def measure(score: ScoreFunction, frames: Iterable[tuple[Image, Labels]]) -> Figures:
+    """Score images with their labels (0 normal, 1 anomaly, 255 ignore)."""
     accumulator = PixelAccumulator()
-    for name in names(folder)[::every]:
-        image, label = read_labelled(folder, name)
+    for image, label in frames:
         accumulator.update(score(image), label)
     pixel, curve = accumulator.compute(), accumulator.curve()
     at = int(np.argmax(curve.recall >= 0.95))

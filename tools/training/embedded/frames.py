@@ -14,7 +14,8 @@ from tqdm import tqdm
 from tools.labelled import names, read_labelled
 
 U8 = npt.NDArray[np.uint8]
-ROAD, PAVEMENT, POLE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST, VOID = 3, 4, 2, 6, 7, 8, 9, 10, 11
+ROAD, PAVEMENT, POLE, TREE, SIGN, FENCE, CAR = 3, 4, 2, 5, 6, 7, 8
+PEDESTRIAN, BICYCLIST, VOID = 9, 10, 11
 THINGS = (POLE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST)
 # By class id, void included: whether `retouch_known` may take it for an object.
 STANDING = np.isin(np.arange(VOID + 1), (POLE, SIGN, CAR, PEDESTRIAN, BICYCLIST))
@@ -31,12 +32,14 @@ class Frame:
         near: (H, W) int16, the lowest row of the thing (car, person, pole, ...) that covers a
             pixel, else -1: a thing whose lowest row is below an object's foot occludes the object.
         horizon: row of the horizon.
+        odd: (H, W) uint8, 1 real obstacle, 255 doubtful, else 0; None for none.
     """
 
     image: U8
     label: U8
     near: npt.NDArray[np.int16]
     horizon: float
+    odd: U8 | None = None
 
 
 @dataclass
@@ -66,7 +69,7 @@ def load_frames(split: Path, skip: set[str]) -> list[Frame]:
     }
     print("horizon rows:", {name: round(row) for name, row in horizons.items()})
     return [
-        Frame(image, label, _near(label), horizons[sequence])
+        Frame(image, label, things_below(label), horizons[sequence])
         for (image, label), sequence in zip(pairs, sequences, strict=True)
     ]
 
@@ -86,7 +89,8 @@ def _horizon(labels: list[U8]) -> float:
     return float(np.median(tops)) if tops else 0.45 * labels[0].shape[0]
 
 
-def _near(label: U8) -> npt.NDArray[np.int16]:
+def things_below(label: U8) -> npt.NDArray[np.int16]:
+    """Return `Frame.near` of a label map."""
     near = np.full(label.shape, -1, np.int16)
     for class_id in THINGS:
         ids, stats = _components(label, class_id)
@@ -110,17 +114,18 @@ def mix_frames(frame: Frame, other: Frame, rng: np.random.Generator) -> Frame:
         np.where(mask, other.label, frame.label),
         np.where(mask, other.near, frame.near),
         frame.horizon,
+        frame.odd,
     )
 
 
 def load_outliers(folder: Path) -> list[Cutout]:
-    """Load the cut-outs of `ood_objects` (RGBA PNG), trimmed, at most 200 px a side."""
+    """Load the cut-outs of `ood_objects` (RGBA PNG), trimmed, at most 320 px a side."""
     cutouts = []
     for path in sorted(folder.glob("*.png")):
         bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         rows, columns = np.nonzero(bgra[..., 3] > 16)
         bgra = bgra[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-        scale = min(1.0, 200 / max(bgra.shape[:2]))
+        scale = min(1.0, 320 / max(bgra.shape[:2]))
         bgra = cv2.resize(bgra, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         rgb = cv2.cvtColor(np.ascontiguousarray(bgra[..., :3]), cv2.COLOR_BGR2RGB)
         cutouts.append(Cutout(rgb, bgra[..., 3].astype(np.float32) / 255, 0.9))

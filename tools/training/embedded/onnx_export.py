@@ -11,10 +11,25 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from objectomaly_ros.detectors.embedded_net import EmbeddedNet, enlarge
+from objectomaly_ros.detectors.embedded import FEATURES
+from objectomaly_ros.detectors.embedded_net import EmbeddedNet, StridedConv, enlarge
 from objectomaly_ros.files.writing import open_replacing
 
 OPSET, IR_VERSION = 13, 7  # the newest that OpenCV 4.6 and ONNX Runtime 1.10 read
+
+
+class _WithFeatures(nn.Module):
+    def __init__(self, net: EmbeddedNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.net.forward_with_features(x)
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, StridedConv) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Graph:
@@ -46,14 +61,15 @@ class _Graph:
         inputs.append(kernel)
         if module.bias is not None:
             inputs.append(self.tensor(f"{path}.bias", module.bias))
+        pads = module.margins if isinstance(module, StridedConv) else module.padding
         self.add(
             "Conv",
             name,
             inputs,
             kernel_shape=module.kernel_size,
             strides=module.stride,
-            pads=[*module.padding, *module.padding],
-            dilations=module.dilation,
+            pads=[pad for pad in pads for _ in range(2)],
+            group=module.groups,
         )
 
     def enlarge(self, name: str, x: str, stride: int) -> None:
@@ -75,13 +91,18 @@ class _Graph:
 
 
 def _graph(net: EmbeddedNet) -> onnx.GraphProto:
-    graph, modules = _Graph(), dict(net.named_modules())
+    graph, whole = _Graph(), _WithFeatures(net)
+    modules = dict(whole.named_modules())
     graph.tensor("scales", np.array([1, 1, 2, 2], np.float32))
     graph.tensor("zeros", np.array([0, 0], np.int64))
     graph.tensor("axes", np.array([2, 3], np.int64))
+    graph.tensor("zero", np.array(0, np.float32))
+    graph.tensor("six", np.array(6, np.float32))
     stride = 32
-    output = ""
-    for node in fx.Tracer(autowrap_functions=(enlarge,)).trace(net).nodes:
+    nodes = list(_Tracer(autowrap_functions=(enlarge,)).trace(whole).nodes)
+    outputs = [part.name for part in nodes[-1].args[0]]
+    renamed = dict(zip(outputs[1:], FEATURES, strict=True))
+    for node in nodes:
         inputs = [part.name for part in node.args if isinstance(part, fx.Node)]
         constants = [part for part in node.args if isinstance(part, float)]
         if node.op == "call_module":
@@ -89,14 +110,16 @@ def _graph(net: EmbeddedNet) -> onnx.GraphProto:
         elif node.target is enlarge:
             stride //= 2
             graph.enlarge(node.name, inputs[0], stride)
+        elif node.target is F.relu6:
+            graph.add("Clip", node.name, [*inputs, "zero", "six"])
         elif node.op == "call_function":
             kinds = {operator.add: "Add", operator.sub: "Sub", operator.mul: "Mul", F.relu: "Relu"}
             for index, constant in enumerate(constants):
                 name = f"{node.name}.{index}"
                 inputs.append(graph.tensor(name, np.array([constant], np.float32)))
             graph.add(kinds[node.target], node.name, inputs)
-        elif node.op == "output":
-            output = inputs[0]
+        if node.name in renamed:
+            graph.add("Identity", renamed[node.name], [node.name])
     sides: list[str | int] = [1, 3, "height", "width"]
     return helper.make_graph(
         graph.nodes,
@@ -105,7 +128,10 @@ def _graph(net: EmbeddedNet) -> onnx.GraphProto:
             helper.make_tensor_value_info("x", TensorProto.FLOAT, sides),
             *(helper.make_tensor_value_info(name, TensorProto.INT64, [2]) for name in graph.crops),
         ],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, None, None, None])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, None, None])
+            for name in (outputs[0], *FEATURES)
+        ],
         graph.tensors,
     )
 
@@ -117,8 +143,8 @@ def export_onnx(net: EmbeddedNet, path: Path, texts: dict[str, str]) -> None:
     fold them in float32 when they load the file.
 
     The graph takes `x` (1, 3, H, W) in [0, 1], H and W multiples of 8, and the (height, width) of
-    maps at stride 16 and 8, by which it crops, see
-    `embedded.crop_sizes`. It returns the logits.
+    maps at stride 16 and 8, by which it crops, see `embedded.crop_sizes`. It returns the logits and
+    `FEATURES`.
     """
     model = helper.make_model(
         _graph(net),

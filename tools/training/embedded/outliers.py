@@ -64,7 +64,7 @@ def _trim(rgb: U8, alpha: F32, height: float) -> Cutout:
 def _warp(rgb: U8, alpha: F32, rng: Rng) -> tuple[U8, F32]:
     """Mirror, turn, stretch, and (40 %) bend smoothly."""
     h, w = alpha.shape
-    scale = min(1.0, 110 / max(h, w))
+    scale = min(1.0, rng.choice([110, 110, 220]) / max(h, w))
     angle = rng.normal(0, 12) if rng.random() < 0.85 else rng.uniform(-180, 180)
     stretch = np.exp(rng.normal(0, 0.18))
     mirror = -1.0 if rng.random() < 0.5 else 1.0

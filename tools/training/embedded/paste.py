@@ -34,29 +34,40 @@ class Scene:
         self.label: U8 = np.where(frame.label >= ignore_class, IGNORE, frame.label).astype(np.uint8)
         self.outlier: U8 = np.where(self.label == IGNORE, IGNORE, 0).astype(np.uint8)
         self.weight = np.ones(self.label.shape, np.float32)
+        if frame.odd is not None:
+            self.outlier[frame.odd == 1] = 1
+            self.outlier[frame.odd == IGNORE] = IGNORE
+            self.weight[frame.odd == 1] = 1.5
         self.pasted = np.zeros(self.label.shape, np.bool_)
         self.near = frame.near.copy()
         self.horizon = frame.horizon
         self.ground = np.argwhere(((frame.label == ROAD) | (frame.label == PAVEMENT))[::2, ::2]) * 2
 
-    def paste(self, cutout: Cutout, rng: Rng, show: Show = "object") -> bool:
+    def paste(
+        self, cutout: Cutout, rng: Rng, show: Show = "object", *, large: bool = False
+    ) -> bool:
         """Paste one object on the ground; return False if there is no place for it.
+
+        A large one stands close to the camera: it fills up to a third of the frame, and may be cut
+        off by the frame's border.
 
         A "shadow" is the object's shadow alone. A "ghost" changes light, sharpness and grain of the
         image in the object's outline, as a paste does. Neither is an anomaly: they teach the
         network to ignore traces of pasting.
         """
-        place = self._place(cutout, rng)
+        place = self._place_close(rng) if large else self._place(cutout, rng)
         if place is None:
             return False
         base_x, base_y, height = place
         h = round(height)
         w = max(4, round(cutout.rgb.shape[1] * height / cutout.rgb.shape[0]))
         grown = h / cutout.rgb.shape[0]
-        if w > 260 or grown > 1.4:  # an enlarged far object does not look like a near one
+        # An enlarged far object does not look like a near one.
+        if w > (420 if large else 260) or grown > (2.5 if large else 1.4):
             return False
-        rgb = cv2.resize(cutout.rgb, (w, h), interpolation=cv2.INTER_AREA)
-        alpha = cv2.resize(cutout.alpha, (w, h), interpolation=cv2.INTER_AREA)
+        mode = cv2.INTER_AREA if grown < 1 else cv2.INTER_LINEAR
+        rgb = cv2.resize(cutout.rgb, (w, h), interpolation=mode)
+        alpha = cv2.resize(cutout.alpha, (w, h), interpolation=mode)
         if rng.random() < 0.9:
             self._shadow(base_x, base_y, w, h, rng)
         if show == "shadow":
@@ -121,6 +132,11 @@ class Scene:
                 if MIN_HEIGHT <= height <= MAX_HEIGHT:
                     return int(base_x), int(base_y), float(height)
         return None
+
+    def _place_close(self, rng: Rng) -> tuple[int, int, float]:
+        height, width = self.image.shape[:2]
+        base_y = int(height * rng.uniform(0.7, 1.2))
+        return int(rng.integers(0, width)), base_y, height * float(rng.uniform(0.3, 0.85))
 
     def _shadow(self, x: int, y: int, w: int, h: int, rng: Rng) -> None:
         half_w, half_h = int(w * rng.uniform(0.4, 0.75)) + 1, int(h * rng.uniform(0.03, 0.12)) + 1

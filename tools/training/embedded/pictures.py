@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 
 from objectomaly_ros.evaluation.frames import Labels
-from objectomaly_ros.evaluation.pixel import PixelMetrics, pixel_metrics
+from objectomaly_ros.evaluation.pixel import pixel_metrics
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import Image, ScoreMap
-from tools.labelled import names, read_labelled
 from tools.training.embedded.evaluate import ScoreFunction
 
 
@@ -27,21 +26,27 @@ def strip(image: Image, score: ScoreMap, label: Labels, caption: str) -> Image:
     return row
 
 
-def write_sheets(score: ScoreFunction, folder: Path, out: Path, count: int = 10) -> None:
-    """Write `best.png` and `worst.png` of the frames of a street_ood folder, by AuPRC."""
-    ranked: list[tuple[float, str, PixelMetrics]] = []
-    for name in names(folder):
-        image, label = read_labelled(folder, name)
+def write_sheets(
+    score: ScoreFunction,
+    frames: list[tuple[Image, Labels]],
+    out: Path,
+    name: str,
+    count: int = 10,
+) -> None:
+    """Write `NAME_best.png` and `NAME_worst.png` of labelled images, by AuPRC."""
+    ranked = []
+    for index, (image, label) in enumerate(frames):
         if (label == 1).any():
             found = pixel_metrics(score(image), label)
-            ranked.append((found.auprc, name, found))
-    ranked.sort(key=lambda entry: entry[:2], reverse=True)
+            ranked.append((found.auprc, found.fpr95, index))
+    ranked.sort(reverse=True)
     for title, chosen in (("best", ranked[:count]), ("worst", ranked[::-1][:count])):
         rows: list[Image] = []
-        for auprc, name, found in chosen:
-            image, label = read_labelled(folder, name)
-            caption = f"{name}  AuPRC {100 * auprc:.0f}  FPR95 {100 * found.fpr95:.1f}"
-            rows.append(strip(image, score(image), label, caption))
+        for auprc, fpr95, index in chosen:
+            image, label = frames[index]
+            caption = f"{index}  AuPRC {100 * auprc:.0f}  FPR95 {100 * fpr95:.1f}"
+            row = strip(image, score(image), label, caption)
+            rows.append(np.asarray(cv2.resize(row, (1440, 360), interpolation=cv2.INTER_AREA)))
         sheet = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
-        with open_replacing(out / f"{title}.png") as file:
+        with open_replacing(out / f"{name}_{title}.png") as file:
             file.write(cv2.imencode(".png", sheet)[1].tobytes())

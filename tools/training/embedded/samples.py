@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -10,14 +11,18 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from . import sensor, weather
 from .frames import VOID, Cutout, Frame, mix_frames
 from .outliers import make_outlier
-from .paste import Scene
+from .paste import IGNORE, Scene
 
 Rng = np.random.Generator
+Item = TypeVar("Item")
 Batch = dict[str, torch.Tensor]
-PARTS = ("mix", "paint", "retouch", "ghost")
+PARTS = ("real", "conditions", "large", "bonnet", "mix", "paint", "retouch", "ghost")
 """Parts of the samples that an ablation may leave out."""
+SHARES = {"camvid": 0.45, "obstacle": 0.15, "india": 0.16, "abroad": 0.1, "labelled": 0.14}
+"""How often a sample is drawn from each kind of frames."""
 
 
 class Batches(IterableDataset[Batch]):
@@ -29,7 +34,7 @@ class Batches(IterableDataset[Batch]):
 
     def __init__(
         self,
-        frames: list[Frame],
+        frames: dict[str, list[Frame]],
         outliers: list[Cutout],
         known: list[Cutout],
         *,
@@ -40,6 +45,9 @@ class Batches(IterableDataset[Batch]):
     ) -> None:
         self.frames, self.outliers = frames, outliers
         self.parts = frozenset(PARTS) - frozenset(without)
+        self.kinds = [kind for kind in frames if frames[kind]]
+        shares = np.array([SHARES[kind] for kind in self.kinds])
+        self.shares = shares / shares.sum()
         # By class, so that cars do not crowd out riders, which are rare and look odd.
         classes = sorted({cutout.label for cutout in known if cutout.label is not None})
         self.known = [[k for k in known if k.label == class_id] for class_id in classes]
@@ -59,9 +67,10 @@ class Batches(IterableDataset[Batch]):
 
     def sample(self, rng: Rng) -> tuple[npt.NDArray[np.generic], ...]:
         """Compose one crop: image (h, w, 3), label, outlier, weight (h, w)."""
-        frame = self.frames[rng.integers(len(self.frames))]
-        if "mix" in self.parts and rng.random() < 0.35:
-            frame = mix_frames(frame, self.frames[rng.integers(len(self.frames))], rng)
+        kind = str(rng.choice(self.kinds, p=self.shares))
+        frame = _draw(self.frames[kind], rng)
+        if "mix" in self.parts and kind == "camvid" and rng.random() < 0.15:
+            frame = mix_frames(frame, _draw(self.frames[kind], rng), rng)
         scene = Scene(frame, VOID)
         if "paint" in self.parts:
             for _ in range(rng.choice(4, p=[0.5, 0.25, 0.15, 0.1])):
@@ -69,21 +78,92 @@ class Batches(IterableDataset[Batch]):
         if "retouch" in self.parts:
             for _ in range(rng.choice(3, p=[0.4, 0.35, 0.25])):
                 scene.retouch_known(rng)
-        kinds = ["outlier"] * int(rng.choice(6, p=[0.05, 0.1, 0.2, 0.25, 0.25, 0.15]))
+        if kind == "obstacle":  # the real ones stay the most of it
+            kinds = ["outlier"] * int(rng.choice(3, p=[0.6, 0.25, 0.15]))
+        else:
+            kinds = ["outlier"] * int(rng.choice(6, p=[0.1, 0.15, 0.25, 0.2, 0.2, 0.1]))
         kinds += ["known"] * int(rng.choice(4, p=[0.2, 0.3, 0.3, 0.2]))
         kinds += ["shadow"] * int(rng.random() < 0.3)
         if "ghost" in self.parts:
             kinds += ["ghost"] * int(rng.choice(3, p=[0.5, 0.35, 0.15]))
         for kind in rng.permutation(kinds):
             if kind == "known":
-                alike = self.known[rng.integers(len(self.known))]
-                scene.paste(alike[rng.integers(len(alike))], rng)
+                scene.paste(_draw(_draw(self.known, rng), rng), rng)
             else:
-                outlier = make_outlier(self.outliers, self.frames, rng)
+                outlier = make_outlier(self.outliers, self.frames["camvid"], rng)
                 scene.paste(outlier, rng, "object" if kind == "outlier" else kind)
-        crop = _crop([scene.image, scene.label, scene.outlier, scene.weight], self.crop, rng)
-        crop[0] = photometric(crop[0], rng)
-        return tuple(crop)
+        if "large" in self.parts and rng.random() < 0.12:
+            scene.paste(make_outlier(self.outliers, self.frames["camvid"], rng), rng, large=True)
+        distance = weather.distances(frame.label, scene.near, scene.horizon)
+        maps = [scene.image, scene.label, scene.outlier, scene.weight, distance]
+        image, label, odd, weight, far = _crop(maps, self.crop, rng)
+        if "bonnet" in self.parts and rng.random() < 0.15:
+            bonnet(image, label, odd, rng)
+        if "conditions" in self.parts and rng.random() < 0.75:
+            view = weather.View(label, far, _horizon(far))
+            image = self._condition(image, view, odd, rng)
+        else:
+            image = photometric(image, rng)
+        return image, label, odd, weight
+
+    def _condition(
+        self,
+        image: npt.NDArray[np.generic],
+        view: weather.View,
+        odd: npt.NDArray[np.generic],
+        rng: Rng,
+    ) -> npt.NDArray[np.uint8]:
+        """Change light, weather and camera; ignore the obstacles that no light falls on."""
+        light, gain = sensor.to_linear(np.asarray(image, np.uint8)), 1.0
+        changes = (weather.dusk, weather.low_sun, weather.fog, weather.snow, weather.rain)
+        kind = rng.random()
+        if kind < 0.3:
+            if rng.random() < 0.3:
+                light = (weather.snow if rng.random() < 0.5 else weather.rain)(light, view, rng)
+            light, gain = weather.night(light, view, rng)
+        elif kind < 0.55:
+            light = changes[rng.choice(5, p=[0.2, 0.2, 0.15, 0.25, 0.2])](light, view, rng)
+        if rng.random() < 0.1:
+            other = _draw(self.frames["camvid"], rng).image
+            light = weather.behind_glass(light, sensor.to_linear(other), rng)
+        if kind > 0.35 and rng.random() < 0.8:
+            light = sensor.expose(light, rng)
+        dark = light.mean(axis=2) < 0.0012
+        odd[(odd == 1) & dark] = IGNORE
+        return sensor.develop(light, gain, rng)
+
+
+def _draw(items: Sequence[Item], rng: Rng) -> Item:
+    return items[int(rng.integers(len(items)))]
+
+
+def _horizon(distance: npt.NDArray[np.generic]) -> float:
+    """Return the row below which a crop shows the ground, as far as its distances tell."""
+    near = np.nonzero(np.median(distance, axis=1) < 45)[0]
+    return float(near[0]) - 12 if len(near) else 0.4 * distance.shape[0]
+
+
+def bonnet(
+    image: npt.NDArray[np.generic],
+    label: npt.NDArray[np.generic],
+    odd: npt.NDArray[np.generic],
+    rng: Rng,
+) -> None:
+    """Draw the car's own bonnet or dashboard at the lower border, in place: it is normal."""
+    height, width = label.shape
+    xs = np.linspace(-1, 1, width)
+    top = height * (1 - rng.uniform(0.05, 0.25)) + height * rng.uniform(-0.02, 0.12) * xs**2
+    top += height * rng.normal(0, 0.03) * xs
+    rows = np.arange(height)[:, None]
+    mask = rows > top[None]
+    colour = rng.uniform(0, 120) * np.exp(rng.normal(0, 0.15, 3))
+    if rng.random() < 0.4:  # paint mirrors the sky
+        colour = (
+            colour + rng.uniform(0, 120) * np.exp(-(((rows - top[None]) / 12.0) ** 2))[..., None]
+        )
+    paint = np.broadcast_to(colour, image.shape) + rng.normal(0, 3, (height, width, 1))
+    image[mask] = np.clip(paint, 0, 255).astype(np.uint8)[mask]
+    label[mask], odd[mask] = IGNORE, 0
 
 
 def _crop(
@@ -102,7 +182,7 @@ def _crop(
         if mirror:
             part = part[:, ::-1]
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        mode = smooth if index == 0 else cv2.INTER_NEAREST
+        mode = smooth if index in (0, 4) else cv2.INTER_NEAREST
         out.append(cv2.resize(np.ascontiguousarray(part), size[::-1], interpolation=mode))
     return out
 
