@@ -243,7 +243,7 @@ def checkpoint_seeds() -> Seeds:
     seeds["call.pkl"] = b"\x80\2cposix\nsystem\nX\x0b\0\0\0touch pwned\x85R."
     seeds["list.pkl"] = b"\x80\2" + b"]" * 100000 + b"a" * 99999 + b"."
     seeds["plain.safetensors"] = save(tensors, {"format": "pt"})
-    config = NetConfig((8, 8, 8, 8, 8), (1, 1, 1, 1), 8)
+    config = NetConfig(decoder=8, fine=8)
     texts = {"format": FORMAT, "config": json.dumps(config.as_dict()), "threshold": "0.5"}
     seeds["embedded.safetensors"] = save(EmbeddedNet(config).state_dict(), texts)
     for name, module in (("net.pt", net), ("writing.pt", WritingNet())):
