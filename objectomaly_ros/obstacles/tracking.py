@@ -14,6 +14,9 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from objectomaly_ros.obstacles.extraction import Region
 
 _MOST_TRACKS = 2048
+LONGEST_S = 2.0
+"""An obstacle that was missed is forgotten after this time, however few the frames in it."""
+
 _GAIN = 0.5
 """Weight of a new measurement of the velocity."""
 
@@ -65,7 +68,8 @@ class ObstacleTracker:
 
     Args:
         min_iou: least intersection over union of a match, 0 to 1.
-        max_missed: an obstacle unseen for more frames is forgotten, and its id with it.
+        max_missed: an obstacle unseen for more frames, or for more than `LONGEST_S`, is forgotten,
+            and its id with it.
         ids: the ids of new obstacles; from 1 on by default.
     """
 
@@ -93,6 +97,11 @@ class ObstacleTracker:
             regions: the obstacles.
             time_s: time of the frame in seconds. It must not go back: reset after a clock jump.
         """
+        self._tracks = [
+            track
+            for track in self._tracks
+            if track.seen == self._frame or time_s - track.stamp <= LONGEST_S
+        ]
         self._frame += 1
         boxes, matched = self._match(regions, time_s)
         ids = []

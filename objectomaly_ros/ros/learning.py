@@ -93,7 +93,8 @@ class LearnService:
         if not engine.detector.has_features:
             raise ValueError("the detector's weights give no features, which a memory needs")
         if self._learner is not None:
-            raise ValueError("it is learning already")
+            what = "collecting images" if self._collects else "learning"
+            raise ValueError(f"it is {what} already")
         values = self._values()
         given = options(values["detector.options"])
         given.pop("memory", None)
@@ -124,8 +125,8 @@ class LearnService:
             self._used()
         found = memory.calibration
         self._log.info(
-            f"learnt from {found.images} images: the memory is in use, with threshold "
-            f"{found.threshold:.3f}"
+            f"learnt from {found.images} images: the memory is in use; its threshold is "
+            f"{found.threshold:.3f}, for which threshold.high stands if that is set"
         )
 
     def _failed(self, text: str) -> None:

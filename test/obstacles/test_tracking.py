@@ -49,6 +49,14 @@ def test_after_too_many_missed_frames_the_id_is_never_used_again():
         tracker.age(1)
 
 
+def test_at_a_low_rate_another_obstacle_later_at_the_same_place_gets_another_id():
+    tracker = ObstacleTracker(max_missed=5)
+    assert tracker.update([region(10, 10)], 0.0) == [1]
+    assert tracker.update([region(10, 10)], 2.5) == [1]  # in the next frame, whenever that is
+    tracker.update([], 4.0)
+    assert tracker.update([region(10, 10)], 5.5) == [2]
+
+
 def test_reset_forgets_obstacles_and_uses_no_id_again():
     tracker = ObstacleTracker()
     tracker.update([region(10, 10), region(80, 80)], 5.0)
@@ -145,7 +153,7 @@ def test_noise_does_not_fill_the_memory():
     tracker = ObstacleTracker(max_missed=1000)
     for frame in range(30):
         boxes = [region(1000 * frame + 50 * n, 50 * n) for n in range(200)]
-        ids = tracker.update(boxes, frame * 0.1)
+        ids = tracker.update(boxes, frame * 0.01)
         assert ids == list(range(200 * frame + 1, 200 * frame + 201))
         assert [tracker.age(number) for number in ids] == [0] * 200
     assert len(tracker) == 2048

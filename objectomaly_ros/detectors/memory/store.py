@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -96,6 +97,8 @@ class Memory:
             OSError: there is no such file.
             ValueError: it is no memory, or damaged.
         """
+        if not Path(path).exists():
+            raise FileNotFoundError(f"no memory {path}; `objectomaly learn` makes one")
         tensors, texts = read_tensors(path, MAX_BYTES)
         if texts.get("format") != FORMAT:
             raise ValueError(f"{path} is no memory of `objectomaly learn` ({FORMAT})")
