@@ -19,7 +19,7 @@ def detector(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "tiny.onnx"
     plain = EmbeddedDetector(write_tiny_network(path), input_size=96)
     folders = [[street(seed) for seed in range(start, start + 20)] for start in (0, 20)]
-    write_tiny_network(path, familiar=json.dumps(familiar(plain, folders)))
+    write_tiny_network(path, familiar=json.dumps(familiar(plain, folders, [])))
     return EmbeddedDetector(path, input_size=96)
 
 

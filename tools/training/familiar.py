@@ -1,6 +1,6 @@
 """Statistics of training images, by which the node notices a camera that is unlike them.
 
-    scripts/env python -m tools.training.familiar FILE.safetensors EMPTY... --obstacles FOLDER...
+    scripts/env python -m tools.training.familiar [--weights FILE.safetensors]
 
 Writes the entry `familiar` into the weights' metadata: how much of an image is above the detector's
 threshold, and how far the mean direction of its features at stride 16 is from the mean of all; of
@@ -11,19 +11,21 @@ obstacles alone, and at least `LEAST_AREA`. Export the weights as ONNX afterward
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from safetensors import safe_open
 from safetensors.torch import save
 
-from objectomaly_ros.bags.drives import open_drive
-from objectomaly_ros.detectors.embedded import EmbeddedDetector
+from objectomaly_ros.detectors.embedded import TORCH_WEIGHTS, EmbeddedDetector
 from objectomaly_ros.detectors.familiarity import direction
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import Image
+from tools import SHARED
 from tools.command import need, parser, run
+from tools.labelled import names
 
 LEAST_AREA = 0.05
 """A near obstacle may fill so much of the images of a known street."""
@@ -48,28 +50,31 @@ def familiar(
     }
 
 
+def images_of(folder: Path, every: int) -> Iterator[Image]:
+    """Yield every n-th image of FOLDER/images."""
+    for name in names(folder)[::every]:
+        picture = cv2.imread(str(folder / "images" / f"{name}.jpg"))
+        yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
 def main() -> None:
     """Measure, and write the entry."""
     p = parser(__doc__)
-    p.add_argument("weights", type=Path, help="a .safetensors file")
-    p.add_argument("empty", type=Path, nargs="+", metavar="EMPTY", help="images without obstacles")
-    p.add_argument("--obstacles", type=Path, nargs="+", default=[], metavar="FOLDER")
-    p.add_argument("--every", type=int, default=1, help="take every N-th image of a folder")
+    p.add_argument("--weights", type=Path, default=TORCH_WEIGHTS, help="a .safetensors file")
+    p.add_argument("--data", type=Path, default=SHARED / "data")
+    p.add_argument("--every", type=int, default=3, help="take every N-th image of a folder")
     args = p.parse_args()
-    need(args.weights, *args.empty, *args.obstacles)
-    detector = EmbeddedDetector(args.weights)
-    empty, others = (
-        [open_drive(folder).images(args.every) for folder in folders]
-        for folders in (args.empty, args.obstacles)
-    )
-    entry = familiar(detector, empty, others)
+    roads = args.data / "real_roads"
+    folders = args.data / "camvid" / "train", roads / "us", roads / "labelled", roads
+    need(args.weights, *folders)
+    *empty, others = [list(images_of(folder, args.every)) for folder in folders]
+    entry = familiar(EmbeddedDetector(args.weights), empty, [others])
     with safe_open(args.weights, framework="pt") as file:
         texts = file.metadata() | {"familiar": json.dumps(entry)}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     with open_replacing(args.weights) as target:
         target.write(save(tensors, texts))
-    shown = {key: value for key, value in entry.items() if key != "feature_mean"}
-    print(json.dumps(shown))
+    print(json.dumps({key: value for key, value in entry.items() if key != "feature_mean"}))
 
 
 if __name__ == "__main__":

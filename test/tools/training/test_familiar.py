@@ -24,10 +24,7 @@ def test_the_entry_is_written_and_the_training_images_are_familiar(
     weights, data, monkeypatch, capsys
 ):
     before = EmbeddedDetector(weights)
-    empty, others = data / "camvid" / "val" / "images", data / "real_roads" / "images"
-    monkeypatch.setattr(
-        "sys.argv", ["familiar", str(weights), str(empty), "--obstacles", str(others)]
-    )
+    monkeypatch.setattr("sys.argv", ["familiar", "--weights", str(weights), "--data", str(data)])
     familiar.main()
     shown = json.loads(capsys.readouterr().out)
     detector = EmbeddedDetector(weights)
