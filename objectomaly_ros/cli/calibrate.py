@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from objectomaly_ros.cli.options import (
     DONE,
     MODEL,
-    above_zero,
     add_device_argument,
     add_drive_arguments,
     positive,
@@ -41,13 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_drive_arguments(parser)
     parser.add_argument("--detector", required=True, metavar=MODEL)
-    parser.add_argument(
-        "--false-alarms",
-        type=above_zero,
-        default=0.5,
-        metavar="RATE",
-        help="wanted false obstacles a minute; default: %(default)s",
-    )
     parser.add_argument(
         "--limit", type=positive, default=3000, metavar="N", help="images; default: %(default)s"
     )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from objectomaly_ros.cli.options import (
     DONE,
     MODEL,
-    above_zero,
     add_device_argument,
     add_drive_arguments,
 )
@@ -40,13 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector", default="embedded", metavar=MODEL, help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--false-alarms",
-        type=above_zero,
-        default=0.5,
-        metavar="RATE",
-        help="wanted false obstacles a minute; default: %(default)s",
     )
     parser.add_argument(
         "--anyway", action="store_true", help="learn from a short or standing drive, too"

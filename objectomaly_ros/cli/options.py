@@ -55,7 +55,7 @@ def above_zero(text: str) -> float:
 
 
 def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the drives and how they are read."""
+    """Add the drives, how they are read, and the rate of false obstacles that is wanted on them."""
     parser.add_argument(
         "drives",
         nargs="+",
@@ -69,6 +69,13 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
         type=above_zero,
         metavar="HZ",
         help="rate of the images; default: the recording's, 10 for a folder of images",
+    )
+    parser.add_argument(
+        "--false-alarms",
+        type=above_zero,
+        default=0.5,
+        metavar="RATE",
+        help="wanted false obstacles a minute; default: %(default)s",
     )
 
 
