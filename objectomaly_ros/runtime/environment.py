@@ -44,6 +44,23 @@ def import_path() -> str:
     return os.pathsep.join(dict.fromkeys([PACKAGE_PARENT, *folders]))
 
 
+def child_command(module: str) -> list[str]:
+    """Return the command of a child that calls `main` of a module; arguments may follow.
+
+    Not `python -m`, which would put the working folder first on the import path.
+    """
+    bootstrap = (
+        "import sys; sys.path = [folder for folder in sys.path if folder]; "
+        f"from {module} import main; main()"
+    )
+    return [sys.executable, "-c", bootstrap]
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child: this process's, with `DEFAULTS` and the import path."""
+    return {**DEFAULTS, **os.environ, "PYTHONPATH": import_path()}
+
+
 def _is_working_folder(folder: str) -> bool:
     return Path(folder).is_dir() and Path(folder).samefile(".")
 

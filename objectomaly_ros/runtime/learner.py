@@ -20,20 +20,16 @@ import cv2
 import numpy as np
 
 from objectomaly_ros.detectors.memory import Memory
-from objectomaly_ros.runtime.environment import import_path
+from objectomaly_ros.detectors.memory.learning import MOST_IMAGES
+from objectomaly_ros.runtime.environment import child_command, child_environment
 from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.types import Image
 
 INTERVAL_S = 0.5
 """Between two images; it doubles whenever there are `MOST_IMAGES`."""
 
-MOST_IMAGES = 600
 _QUALITY = 98  # of the JPEG files in which the images wait
 _NICE = 19
-_BOOTSTRAP = (
-    "import sys; sys.path = [folder for folder in sys.path if folder]; "
-    "from objectomaly_ros.runtime.learner import main; main()"
-)
 
 
 @dataclass(frozen=True)
@@ -147,8 +143,8 @@ class Learner:
         job = folder / "job.json"
         job.write_text(json.dumps({**values, "rate_hz": 1 / self._interval_s}))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP, str(job)],
-            env={**os.environ, "PYTHONPATH": import_path(), "OMP_NUM_THREADS": "1"},
+            [*child_command(__name__), str(job)],
+            env={**child_environment(), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

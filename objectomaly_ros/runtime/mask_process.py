@@ -7,7 +7,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
-from objectomaly_ros.runtime.environment import DEFAULTS, import_path
+from objectomaly_ros.runtime.environment import child_command, child_environment
 from objectomaly_ros.runtime.keyframes import (
     Failure,
     KeyframeMasks,
@@ -43,11 +42,7 @@ WARM_UP_S = 10.0
 """`wait` waits no longer for a generator's first masks: those of a large network on a CPU."""
 
 _TICK_S = 0.2
-# Not `python -m`, which would put the working folder first on the import path.
-_BOOTSTRAP = (
-    "import sys; sys.path = [folder for folder in sys.path if folder]; "
-    "from objectomaly_ros.runtime.mask_server import main; main()"
-)
+_SERVER = "objectomaly_ros.runtime.mask_server"
 
 
 class MaskProcess:
@@ -162,10 +157,10 @@ class MaskProcess:
                 if self._closed:
                     raise MaskGeneratorError("the mask process was closed")
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", _BOOTSTRAP, str(theirs.fileno())],
+                    [*child_command(_SERVER), str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    env={**DEFAULTS, **os.environ, "PYTHONPATH": import_path()},
+                    env=child_environment(),
                 )
                 self._connection = Connection(ours.detach())
                 self._started = self._clock()
