@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeGuard
 from objectomaly_ros.files.picture_size import MAX_PIXELS
 from objectomaly_ros.files.reading import parse_yaml, printable
 from objectomaly_ros.models.options import parse_option
+from objectomaly_ros.obstacles.false_alarms import MIN_AREA
 from objectomaly_ros.obstacles.roi import polygon_roi
 from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.runtime.cadence import CadenceSettings
@@ -92,7 +93,7 @@ SPECS: tuple[Spec, ...] = (
          "for the detector's own threshold."),
     Spec("threshold.low", NAN, "All pixels of an obstacle have a score above this; .nan for "
          "threshold.high."),
-    Spec("min_area", 50, "Area of the smallest obstacle, in pixels.", 0, 100000000),
+    Spec("min_area", MIN_AREA, "Area of the smallest obstacle, in pixels.", 0, 100000000),
     Spec("roi.mode", "road", "Region of the image in which obstacles count: none for all, road as "
          "the detector segments it (all if it does not), or polygon.",
          choices=("none", "road", "polygon")),

@@ -129,11 +129,8 @@ def learn(
     for number, pair in enumerate(zip(probes, distances, strict=True)):
         progress("counting false obstacles", number, len(probes))
         alarms.add(fuse(*pair), number * interval_s)
-    index = PatchIndex(
-        np.concatenate([part.vectors for part in parts]),
-        np.concatenate([part.heights for part in parts]),
-    )
-    return Memory(index, replace(calibration, threshold=alarms.threshold_for(allowed)))
+    threshold = alarms.threshold_for(allowed)
+    return Memory(_joined(parts), replace(calibration, threshold=threshold))
 
 
 def _look(
@@ -191,13 +188,17 @@ def _distances(
     for done, (view, segment) in enumerate(zip(probes, segments, strict=True)):
         progress("comparing", done, len(probes))
         if segment not in others:
-            chosen = [part for index, part in enumerate(parts) if index != segment]
-            others[segment] = PatchIndex(
-                np.concatenate([part.vectors for part in chosen]),
-                np.concatenate([part.heights for part in chosen]),
-            )
+            others[segment] = _joined(p for index, p in enumerate(parts) if index != segment)
         result.append(others[segment].distances(_grid(view)))
     return result
+
+
+def _joined(parts: Iterable[PatchIndex]) -> PatchIndex:
+    chosen = list(parts)
+    return PatchIndex(
+        np.concatenate([part.vectors for part in chosen]),
+        np.concatenate([part.heights for part in chosen]),
+    )
 
 
 def _packed(view: Seen) -> Seen:
