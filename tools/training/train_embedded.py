@@ -140,10 +140,10 @@ class Trainer:
         self.net = load_network(args.init)[0] if args.init else EmbeddedNet()
         if args.imagenet:
             load_imagenet(self.net.encoder, args.imagenet)
-        encoder = self.net.encoder
-        self.frozen = encoder.stem, *encoder.blocks[:FROZEN_BLOCKS]
-        if args.imagenet or args.init:
-            for part in self.frozen:
+        self.pretrained = args.imagenet is not None or args.init is not None
+        if self.pretrained:
+            encoder = self.net.encoder
+            for part in (encoder.stem, *encoder.blocks[:FROZEN_BLOCKS]):
                 part.requires_grad_(False)
         self.net.to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval().requires_grad_(False)
@@ -160,7 +160,6 @@ class Trainer:
         if args.resume:
             self.load()
         self.shared = distributed.is_initialized()
-        self.pretrained = args.imagenet is not None or args.init is not None
         self.model: nn.Module = Logits(self.net, self.device)
         if self.shared:
             self.model = DistributedDataParallel(self.model, broadcast_buffers=False)
