@@ -59,7 +59,7 @@ def replay(source: Source, folder: Path, rate: float, progress: Progress) -> Pat
             _await_start(children, node, recorder)
         with progress.stage("replaying", source.duration_s / rate, "s") as bar:
             arguments = _player_arguments(source, rate)
-            player = children.start("player", "objectomaly_ros.ros.player", *arguments)
+            player = children.start("player", "objectomaly_ros.ros.play_bag", *arguments)
             _await_end(source, rate, node, recorder, player, bar)
             _await_results(children, node, recorder, result)
         for child in (recorder, node):

@@ -449,7 +449,7 @@ def test_the_space_bar_pauses(context, bag):
     arguments = [bag, "--start-paused", "--wait-for-subscribers", "1/image"]
     # A session of its own, whose terminal this is, as a shell would start it.
     program = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    program += "os.execv(sys.executable, [sys.executable, '-m', 'objectomaly_ros.ros.player', "
+    program += "os.execv(sys.executable, [sys.executable, '-m', 'objectomaly_ros.ros.play_bag', "
     program += "*sys.argv[1:]])"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -531,7 +531,7 @@ def test_a_type_that_is_not_built_here_is_left_out(context, bag, tmp_path, monke
 def start(context, *arguments):
     environment = os.environ | {"ROS_DOMAIN_ID": str(context.get_domain_id())}
     return subprocess.Popen(
-        [sys.executable, "-m", "objectomaly_ros.ros.player", *map(str, arguments)],
+        [sys.executable, "-m", "objectomaly_ros.ros.play_bag", *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
