@@ -13,7 +13,7 @@ from objectomaly_ros.ros.parameters import BY_NAME
 
 pytestmark = pytest.mark.ros
 
-NODES = {"refine_node": "refine_node", "play_bag": "player", "record_bag": "recorder"}
+NODES = {"refine_node": "refine_node", "play_bag": "play_bag", "record_bag": "recorder"}
 
 
 def run(node, *arguments):
