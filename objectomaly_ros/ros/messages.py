@@ -89,6 +89,8 @@ def _obstacle(region: Region, track_id: int, age: int, contact: Contact) -> Obst
         area=region.area,
         age=age,
         range=contact.range_m,
+        range_std=NAN,
+        height=NAN,
         position=Point(x=nx, y=ny, z=nz),
     )
 
@@ -137,6 +139,7 @@ def status(header: Header, result: Result, latency: float) -> RefinementStatus:
     return RefinementStatus(
         header=header,
         camera=result.frame.camera,
+        healthy=True,
         refined=refined.mask_count is not None,
         mask_count=refined.mask_count or 0,
         mask_age_frames=-1 if refined.age_frames is None else refined.age_frames,

@@ -22,6 +22,8 @@ def test_the_packages_own_messages_round_trip_through_cdr():
         area=30,
         age=2,
         range=12.5,
+        range_std=0.25,
+        height=0.5,
         position=types["geometry_msgs/msg/Point"](x=12.0, y=3.5, z=0.0),
     )
     stamp = types["builtin_interfaces/msg/Time"](sec=5, nanosec=6)

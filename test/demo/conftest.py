@@ -67,6 +67,8 @@ def result_path(tmp_path_factory, truth):
             status = store.types["objectomaly_ros/msg/RefinementStatus"](
                 header=header(store, stamp, "camera"),
                 camera="",
+                healthy=True,
+                problem="",
                 refined=index > 1,
                 mask_count=7 if index > 1 else 0,
                 mask_age_frames=index - 2 if index > 1 else -1,
@@ -111,5 +113,7 @@ def _obstacle(store, box, metres):
         area=width * height,
         age=0,
         range=metres,
+        range_std=0.1,
+        height=0.5,
         position=store.types["geometry_msgs/msg/Point"](x=metres, y=0.0, z=0.0),
     )
