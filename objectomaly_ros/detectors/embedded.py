@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.arrays.checks import check_image
 from objectomaly_ros.checkpoints.onnx_files import read_metadata
+from objectomaly_ros.detectors.exposure import expose
 from objectomaly_ros.detectors.familiarity import Familiarity
 from objectomaly_ros.detectors.memory import Memory
 from objectomaly_ros.detectors.memory.learning import Seen
@@ -151,7 +152,7 @@ class EmbeddedDetector:
 
     def detect(self, image: Image) -> Detection:
         """Return the anomaly score and the road of an RGB uint8 image (H, W, 3), in one pass."""
-        scaled, memory = scale_image(image, self.input_size), self.memory
+        scaled, memory = self._input(image), self.memory
         maps, strangeness = self._maps(scaled, memory)
         if self.flip:
             maps += self._maps(np.ascontiguousarray(scaled[:, ::-1]), memory)[0][..., ::-1]
@@ -166,7 +167,7 @@ class EmbeddedDetector:
         Raises:
             ValueError: the weights give no features.
         """
-        maps, grid = self._maps_and_patches(scale_image(image, self.input_size))
+        maps, grid = self._maps_and_patches(self._input(image))
         return Seen(maps[0], maps[1] > 0, grid, (image.shape[0], image.shape[1]))
 
     def score_and_features(self, image: Image) -> tuple[ScoreMap, Floats]:
@@ -175,8 +176,11 @@ class EmbeddedDetector:
         Raises:
             ValueError: the weights give no features.
         """
-        maps, _, features16 = self._maps_and_features(scale_image(image, self.input_size))
+        maps, _, features16 = self._maps_and_features(self._input(image))
         return maps[0], features16
+
+    def _input(self, image: Image) -> Image:
+        return expose(scale_image(image, self.input_size))
 
     def _maps(self, scaled: Image, memory: Memory | None) -> tuple[Floats, float | None]:
         """Return the maps, with a memory if there is one, and else how strange the image is."""
@@ -207,7 +211,7 @@ class EmbeddedDetector:
 
         if isinstance(self._network, OnnxMaps) or self.memory is not None:
             return torch.from_numpy(self.score(image))
-        return self._network.score(scale_image(image, self.input_size), image.shape, self.flip)
+        return self._network.score(self._input(image), image.shape, self.flip)
 
     def step_down(self) -> str | None:
         """Lower `input_size` to the next of `STEPS`; return "input_size 360 -> 288" or None."""

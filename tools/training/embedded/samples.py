@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from objectomaly_ros.detectors.exposure import expose
+
 from . import sensor, weather
 from .frames import VOID, Cutout, Frame, mix_frames
 from .outliers import make_outlier
@@ -104,7 +106,7 @@ class Batches(IterableDataset[Batch]):
             image = self._condition(image, view, odd, rng)
         else:
             image = photometric(image, rng)
-        return image, label, odd, weight
+        return expose(image), label, odd, weight
 
     def _condition(
         self,

@@ -105,7 +105,7 @@ def develop(light: F32, gain: float, rng: Rng) -> U8:
         image = cv2.addWeighted(image, keep, grey, 1 - keep, 0)
     if rng.random() < 0.15:
         image = cv2.addWeighted(image, 1.7, cv2.GaussianBlur(image, (0, 0), 1.2), -0.7, 0)
-    if rng.random() < 0.35:
+    if rng.random() < 0.45:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(np.exp(rng.uniform(np.log(6), np.log(70))))]
         image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
     return np.asarray(image, np.uint8)
