@@ -16,6 +16,8 @@ from objectomaly_ros.evaluation.pixel import PixelAccumulator, PixelMetrics
 
 FOUND_SHARE = 0.3
 """An object is found in a frame if ~/mask covers this share of its visible pixels."""
+STEADY_SHARE, STEADY_FRAMES = 0.9, 3
+"""An object is found from the frame on from which these many and this share of frames find it."""
 NEAR_M = 30.0
 _UNSURE = VisibleObject(truth_id=0, name="unsure", range_m=float("nan"), box=(0, 0, 0, 0), pixels=0)
 
@@ -27,17 +29,20 @@ class ObjectResult:
     Attributes:
         truth_id: its number in the ground truth.
         name: what it is.
-        first_found_m: range at which ~/mask first covered it; None if never.
+        found_from_m: range from which on it was found in nearly every frame; None if never.
+        found_from_s: seconds of the drive at that range.
         first_visible_m: range at which it came into view (20 pixels).
         nearest_m: smallest range at which it was seen.
         frames: frames with a ~/mask in which it was nearer than 30 m.
         frames_found: those in which it was found.
-        range_error_m: median of |range in ~/obstacles - true range|; None if it was never matched.
+        range_error_m: median of |range in ~/obstacles - true range| in the frames in which it was
+            found; None without a range.
     """
 
     truth_id: int
     name: str
-    first_found_m: float | None
+    found_from_m: float | None
+    found_from_s: float | None
     first_visible_m: float
     nearest_m: float
     frames: int
@@ -68,12 +73,11 @@ class Accuracy:
 
 @dataclass
 class _Track:
-    """Ranges (m) at which an object was visible, under a mask, found; errors of its range."""
+    """An object: ranges (m) at which it was visible; frames with a mask; errors of its range."""
 
     name: str
     visible: list[float] = field(default_factory=list)
-    checked: list[float] = field(default_factory=list)
-    found: list[float] = field(default_factory=list)
+    checked: list[tuple[int, float, bool]] = field(default_factory=list)  # stamp, range, found
     errors: list[float] = field(default_factory=list)
 
 
@@ -100,18 +104,22 @@ class AccuracyMeter:
         self._refined.update(frame.score, labels)
         if frame.coarse is not None:
             self._coarse.update(frame.coarse, labels)
-        if frame.mask is not None:
-            self._look_under(frame.mask, known)
-        self._match(frame.obstacles, known)
+        found = set() if frame.mask is None else self._look_under(frame.mask, frame.stamp_ns, known)
+        self._match(frame.obstacles, known, found)
 
-    def _look_under(self, mask: npt.NDArray[np.uint8], known: FrameTruth) -> None:
-        """Note which objects lie under the mask."""
+    def _look_under(
+        self, mask: npt.NDArray[np.uint8], stamp_ns: int, known: FrameTruth
+    ) -> set[int]:
+        """Note which objects lie under the mask, and return their numbers."""
+        found = set()
         for seen in known.objects:
-            track, inside = self._tracks[seen.truth_id], mask[known.ids == seen.truth_id]
-            track.checked.append(seen.range_m)
+            inside = mask[known.ids == seen.truth_id]
             marked = np.count_nonzero((inside > 0) & (inside != IGNORE))
             if marked >= FOUND_SHARE * seen.pixels:
-                track.found.append(seen.range_m)
+                found.add(seen.truth_id)
+            here = stamp_ns, seen.range_m, seen.truth_id in found
+            self._tracks[seen.truth_id].checked.append(here)
+        return found
 
     def compute(self) -> Accuracy:
         """Return the figures of all frames so far."""
@@ -119,19 +127,22 @@ class AccuracyMeter:
             self._frames,
             self._coarse.compute(),
             self._refined.compute(),
-            tuple(_result(number, self._tracks[number]) for number in sorted(self._tracks)),
+            tuple(
+                _result(number, self._tracks[number], min(self._truth))
+                for number in sorted(self._tracks)
+            ),
             self._obstacles,
             self._false,
         )
 
-    def _match(self, obstacles: Sequence[Any], known: FrameTruth) -> None:
-        """Count all and false obstacles; note the range errors of the true ones."""
+    def _match(self, obstacles: Sequence[Any], known: FrameTruth, found: set[int]) -> None:
+        """Count all and false obstacles; note the range errors of the found objects."""
         for obstacle in obstacles:
             self._obstacles += 1
             touched = _touched(obstacle, known)
             if touched is None:
                 self._false += 1
-            elif touched.truth_id in self._tracks and np.isfinite(obstacle.range):
+            elif touched.truth_id in found and np.isfinite(obstacle.range):
                 error = abs(float(obstacle.range) - touched.range_m)
                 self._tracks[touched.truth_id].errors.append(error)
 
@@ -151,14 +162,25 @@ def _touched(obstacle: Any, known: FrameTruth) -> VisibleObject | None:
     return _UNSURE if shares[IGNORE] > 0 else None
 
 
-def _result(truth_id: int, track: _Track) -> ObjectResult:
+def _result(truth_id: int, track: _Track, start_ns: int) -> ObjectResult:
+    steady = _found_from(track.checked)
     return ObjectResult(
         truth_id=truth_id,
         name=track.name,
-        first_found_m=max(track.found, default=None),
+        found_from_m=None if steady is None else steady[1],
+        found_from_s=None if steady is None else (steady[0] - start_ns) / 1e9,
         first_visible_m=max(track.visible),
         nearest_m=min(track.visible),
-        frames=sum(metres < NEAR_M for metres in track.checked),
-        frames_found=sum(metres < NEAR_M for metres in track.found),
+        frames=sum(metres < NEAR_M for _, metres, _ in track.checked),
+        frames_found=sum(metres < NEAR_M and found for _, metres, found in track.checked),
         range_error_m=float(np.median(track.errors)) if track.errors else None,
     )
+
+
+def _found_from(checked: Sequence[tuple[int, float, bool]]) -> tuple[int, float] | None:
+    """Return stamp and range of the first frame from which on an object is found steadily."""
+    for index, (stamp, metres, found) in enumerate(checked[: 1 - STEADY_FRAMES]):
+        rest = checked[index:]
+        if found and sum(part[2] for part in rest) >= STEADY_SHARE * len(rest):
+            return stamp, metres
+    return None

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
@@ -18,14 +18,17 @@ from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo import pictures, report
 from objectomaly_ros.demo.accuracy import Accuracy, AccuracyMeter
 from objectomaly_ros.demo.frames import SourceImages, read_frames
+from objectomaly_ros.demo.page import write_page
 from objectomaly_ros.demo.plot import latency_svg
 from objectomaly_ros.demo.processes import ChildError
 from objectomaly_ros.demo.progress import Progress
 from objectomaly_ros.demo.replay import image_topic, replay
+from objectomaly_ros.demo.reported import Reported, ReportedObstacles
 from objectomaly_ros.demo.source import RATE_HZ, Source, open_recording, render_drive
 from objectomaly_ros.demo.timing import Timing, read_timing, why_unrefined
 from objectomaly_ros.files.writing import bytes_at, open_replacing
 from objectomaly_ros.runtime.environment import set_defaults
+from objectomaly_ros.types import Image
 
 _MARKER = ".objectomaly_demo"
 _OURS = ("drive", "result", "logs", "truth.npz", "latency.csv", "latency.svg", "latency.png",
@@ -112,32 +115,37 @@ def show(source: Source, folder: Path, rate: float = 1.0, progress: Progress | N
             tail = (folder / "logs" / "node.log").read_text(errors="replace").splitlines()[-25:]
             raise ChildError("the node published nothing; the end of its log:\n" + "\n".join(tail))
         with progress.stage("drawing", len(timing.frames), "frames") as bar:
-            accuracy, video, damage = _draw(source, result, timing, folder, bar)
+            drawn = _draw(source, result, timing, folder, bar)
     timing.save_csv(folder / "latency.csv")
     svg = latency_svg(timing)
     with open_replacing(folder / "latency.svg", "w", encoding="utf-8") as file:
         file.write(svg)
-    summary = report.summarise(source, rate, timing, accuracy)
-    summary["recording_damage"] = damage
+    summary = report.summarise(source, rate, timing, drawn.accuracy, drawn.reported)
+    summary["recording_damage"] = drawn.damage
     log = folder / "logs" / "node.log"
     node_log = log.read_text(errors="replace") if log.exists() else ""
     summary["why_unrefined"] = why_unrefined(timing, node_log)
     summary["result_bytes"] = bytes_at(folder / "result")
     summary["demo_seconds"] = progress.seconds
     report.write_summary(summary, folder / "summary.json")
-    page = report.write_page(summary, folder, video, svg)
+    page = write_page(summary, folder, video=drawn.video, poster=drawn.poster, plot=svg)
     print("\n".join(report.headline(summary)))
     return page
 
 
-def _draw(
-    source: Source, result: Bag, timing: Timing, folder: Path, bar: Any
-) -> tuple[Accuracy | None, Path | None, str | None]:
-    """Compare all frames with the truth and draw them, in one pass over the results.
+class Drawn(NamedTuple):
+    """What one pass over the results gives; `damage` is that of the recording."""
 
-    Returns:
-        The accuracy, the video, and the damage of the recording.
-    """
+    accuracy: Accuracy | None
+    reported: list[Reported]
+    video: Path | None
+    poster: Image | None
+    damage: str | None
+
+
+def _draw(source: Source, result: Bag, timing: Timing, folder: Path, bar: Any) -> Drawn:
+    """Compare all frames with the truth and draw them, in one pass over the results."""
+    reported, poster = ReportedObstacles(), pictures.Poster()
     meter = AccuracyMeter(source.truth) if source.truth else None
     limits = pictures.score_limits(result)
     stamps = _telling_frames(source, [frame.stamp_ns for frame in timing.frames])
@@ -147,15 +155,22 @@ def _draw(
         for frame in read_frames(result):
             if meter is not None:
                 meter.add(frame)
+            reported.add(frame)
             image = images.get(frame.stamp_ns)
             if image is not None:
                 drawn = pictures.overlay(frame, image, limits)
                 video.add(frame, drawn, limits)
                 sheet.add(frame, image, drawn)
+                poster.add(frame, drawn, limits)
             bar.update()
     sheet.save(folder / "contact_sheet.jpg")
-    damage = drive.damage or source.damage
-    return meter.compute() if meter is not None else None, video.path, damage
+    return Drawn(
+        accuracy=meter.compute() if meter is not None else None,
+        reported=reported.lasting(),
+        video=video.path,
+        poster=poster.picture,
+        damage=drive.damage or source.damage,
+    )
 
 
 def _rate_hz(timing: Timing) -> float:

@@ -25,7 +25,7 @@ from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.evaluation.frames import ANOMALY, IGNORE
 from objectomaly_ros.files.writing import open_replacing, replacing
 from objectomaly_ros.obstacles.extraction import Region
-from objectomaly_ros.obstacles.overlay import draw_overlay, score_colormap
+from objectomaly_ros.obstacles.overlay import draw_overlay, score_colormap, summary_line
 from objectomaly_ros.types import Image
 
 Limits = tuple[float, float]
@@ -55,17 +55,16 @@ def overlay(frame: ResultFrame, image: Image, limits: Limits) -> Image:
     The node is not asked for ~/overlay: drawing and sending it would slow down what is measured.
     """
     regions = [_region(obstacle) for obstacle in frame.obstacles]
-    line, status = "coarse", frame.status
-    if status is not None and status.refined:
-        line = f"refined: {status.mask_count} masks, {status.mask_age_frames} frames old"
+    ranges, status = [obstacle.range for obstacle in frame.obstacles], frame.status
+    age = status.mask_age_frames if status is not None and status.refined else None
     return draw_overlay(
         image,
         frame.score,
         None if frame.mask is None else (frame.mask > 0) & (frame.mask != IGNORE),
         regions,
         [obstacle.id for obstacle in frame.obstacles],
-        [line],
-        ranges=[obstacle.range for obstacle in frame.obstacles],
+        [summary_line(ranges, age)],
+        ranges=ranges,
         limits=limits,
     )
 
@@ -99,6 +98,32 @@ class ContactSheet:
         if self._rows:
             with open_replacing(path) as file:
                 file.write(jpeg(np.vstack(self._rows), quality=90))
+
+
+class Poster:
+    """The frame on which whole obstacles cover most, as the video shows it.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB; None without frames.
+    """
+
+    def __init__(self) -> None:
+        self.picture: Image | None = None
+        self._covered = -1
+
+    def add(self, frame: ResultFrame, drawn: Image, limits: Limits) -> None:
+        """Take a frame and its overlay if it is the best so far."""
+        height, width = drawn.shape[:2]
+        covered = 0
+        for obstacle in frame.obstacles:
+            right, below = (
+                obstacle.box.x_offset + obstacle.box.width,
+                obstacle.box.y_offset + obstacle.box.height,
+            )
+            if obstacle.box.x_offset > 0 and right < width and below < height:
+                covered += obstacle.area
+        if covered > self._covered:
+            self.picture, self._covered = _beside_its_score(frame, drawn, limits), covered
 
 
 class Video:
@@ -135,10 +160,7 @@ class Video:
 
     def add(self, frame: ResultFrame, drawn: Image, limits: Limits) -> None:
         """Add the overlay of a frame and its score side by side."""
-        height, width = drawn.shape[:2]
-        right = cv2.resize(score_colormap(frame.score, limits), (width, height))
-        both = np.hstack([drawn, right])[: height // 2 * 2]  # codecs want even sizes
-        self._put(np.ascontiguousarray(both))
+        self._put(_beside_its_score(frame, drawn, limits))
 
     def _put(self, frame: Image | None) -> None:
         while self._thread.is_alive():
@@ -177,6 +199,13 @@ class Video:
                 writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
             writer.release()
         self.path = self._target.with_suffix(suffix)
+
+
+def _beside_its_score(frame: ResultFrame, drawn: Image, limits: Limits) -> Image:
+    """Return the overlay of a frame and its score side by side, of even size."""
+    height, width = drawn.shape[:2]
+    right = cv2.resize(score_colormap(frame.score, limits), (width, height))
+    return np.ascontiguousarray(np.hstack([drawn, right])[: height // 2 * 2])
 
 
 def _codec(rate_hz: float, size: tuple[int, int]) -> tuple[str, str]:

@@ -89,6 +89,23 @@ def draw_overlay(
     return canvas
 
 
+def summary_line(ranges: Sequence[float | None], mask_age_frames: int | None) -> str:
+    """Return one line on a frame: "2 obstacles, nearest 12 m; masks 3 frames old".
+
+    Args:
+        ranges: metres to each obstacle, None or NaN if unknown.
+        mask_age_frames: of the masks that refined the score; None if none did.
+    """
+    count = len(ranges)
+    words = f"{count or 'no'} obstacle{'' if count == 1 else 's'}"
+    known = [metres for metres in ranges if metres is not None and np.isfinite(metres)]
+    if known:
+        words += f", nearest {_metres(min(known))}"
+    if mask_age_frames is None:
+        return f"{words}; not refined"
+    return f"{words}; masks {mask_age_frames} frame{'' if mask_age_frames == 1 else 's'} old"
+
+
 def _levels(score: ScoreMap, limits: tuple[float, float] | None) -> npt.NDArray[np.uint8]:
     """Map the score between the limits to 0..255, (H, W) uint8."""
     known = ~np.isnan(score)
@@ -123,10 +140,14 @@ def _fit(
 
 
 def _label(track_id: int | None, range_m: float | None) -> str:
-    parts = [f"#{track_id}"] if track_id is not None else []
-    if range_m is not None and np.isfinite(range_m):
-        parts.append(f"{range_m:.1f} m" if range_m < 10 else f"{range_m:.0f} m")
+    parts = [_metres(range_m)] if range_m is not None and np.isfinite(range_m) else []
+    if track_id is not None:
+        parts.append(f"#{track_id}")
     return " ".join(parts)
+
+
+def _metres(value: float) -> str:
+    return f"{value:.1f} m" if value < 10 else f"{value:.0f} m"
 
 
 def _write(

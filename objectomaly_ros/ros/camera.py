@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image as ImageMessage
 
 from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
-from objectomaly_ros.obstacles.overlay import draw_overlay
+from objectomaly_ros.obstacles.overlay import draw_overlay, summary_line
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import images, messages, qos
 from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
@@ -277,17 +277,19 @@ class Camera:
 
     def _draw(self, result: Result, contacts: list[messages.Contact] | None) -> Image:
         refined, obstacles = result.refined, result.obstacles
-        line = "coarse"
-        if refined.mask_count is not None:
-            line = f"refined: {refined.mask_count} masks, {refined.age_frames} frames old"
+        regions = obstacles.regions if obstacles else ()
+        ranges = (
+            [contact.range_m for contact in contacts] if contacts else [math.nan] * len(regions)
+        )
+        age = None if refined.mask_count is None else refined.age_frames
         return draw_overlay(
             result.image,
             refined.score,
             obstacles.mask if obstacles else None,
-            obstacles.regions if obstacles else (),
+            regions,
             obstacles.ids if obstacles else (),
-            [line],
-            ranges=[contact.range_m for contact in contacts or ()],
+            [summary_line(ranges, age)],
+            ranges=ranges,
             limits=self._limits(refined.score),
         )
 

@@ -23,9 +23,10 @@ from objectomaly_ros.demo import main
 from objectomaly_ros.demo.accuracy import AccuracyMeter
 from objectomaly_ros.demo.frames import SourceImages, read_frames
 from objectomaly_ros.demo.main import show
-from objectomaly_ros.demo.pictures import Video
+from objectomaly_ros.demo.pictures import Poster, Video
 from objectomaly_ros.demo.plot import latency_svg
-from objectomaly_ros.demo.report import advice
+from objectomaly_ros.demo.report import advice, verdict
+from objectomaly_ros.demo.reported import ReportedObstacles
 from objectomaly_ros.demo.source import Source, open_recording, save_truth
 from objectomaly_ros.demo.timing import read_timing, why_unrefined
 
@@ -90,7 +91,7 @@ def test_accuracy_before_and_after_refinement(result_path, truth):
     (sofa,) = accuracy.objects
     assert sofa.name == "sofa"
     assert sofa.first_visible_m == 35.0
-    assert sofa.first_found_m == 25.0
+    assert (sofa.found_from_m, sofa.found_from_s) == (25.0, pytest.approx(0.3))
     assert (sofa.frames, sofa.frames_found) == (3, 3)  # nearer than 30 m
     assert sofa.range_error_m == pytest.approx(0.5)
     assert (accuracy.obstacles, accuracy.false_obstacles) == (9, 6)
@@ -101,6 +102,50 @@ def test_only_frames_with_truth_count(result_path, truth):
     accuracy = accuracy_of(result_path, half)
     assert accuracy.frames == 3
     assert accuracy.refined.anomaly_pixels == 3 * 120
+
+
+def test_an_object_is_found_from_where_it_stays_found(result_path, truth):
+    """Found in frames 3 to 5 of 1 to 5; a frame that misses it later makes it no steady find."""
+    meter = AccuracyMeter(truth)
+    with Bag(result_path) as result:
+        for index, frame in enumerate(read_frames(result)):
+            lost = index == 4 and frame.mask is not None
+            meter.add(replace(frame, mask=np.zeros_like(frame.mask)) if lost else frame)
+    accuracy = meter.compute()
+    (sofa,) = accuracy.objects
+    assert (sofa.found_from_m, sofa.found_from_s) == (None, None)
+    assert (sofa.frames, sofa.frames_found) == (3, 2)
+    assert verdict(
+        {"accuracy": {**asdict(accuracy), "objects": [asdict(sofa), {**asdict(sofa)}]}}
+    ) == [
+        "The node found 0 of 2 unknown objects on the road; 6 of 9 reports were false.",
+        "Missed: sofa, sofa.",
+    ]
+
+
+def test_reported_obstacles_are_joined_by_their_number(result_path):
+    reported = ReportedObstacles()
+    with Bag(result_path) as result:
+        for frame in read_frames(result):
+            reported.add(frame)
+    (only,) = reported.lasting()
+    assert (only.id, only.from_s, only.to_s) == (1, 0.0, pytest.approx(0.5))
+    assert only.frames == 9  # the bag's obstacles all have the number 1
+    assert only.nearest_m == pytest.approx(15.5)
+    assert only.score == pytest.approx(0.9)
+
+
+def test_the_poster_shows_whole_obstacles(result_path):
+    poster = Poster()
+    with Bag(result_path) as result:
+        images = SourceImages(result, "/image")
+        for index, frame in enumerate(read_frames(result)):
+            drawn = images.get(frame.stamp_ns)
+            poster.add(frame, drawn, (0.0, 1.0))
+            if index == 3:  # the first with two obstacles
+                expected = drawn
+    np.testing.assert_array_equal(poster.picture[:, :80], expected)
+    assert poster.picture.shape == (60, 160, 3)
 
 
 def source_of(bag, truth):
@@ -149,7 +194,16 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     sheet = cv2.imread(str(tmp_path / "contact_sheet.jpg"))
     assert sheet.shape[1] == 4 * 480
     assert sheet.std() > 20
-    assert text.count("data:image/jpeg;base64,") == 1
+    assert text.count("data:image/jpeg;base64,") == 2, "the poster and the contact sheet"
+    sentence = (
+        "The node found 1 of 1 unknown objects on the road; 6 of 9 reports were false."
+        if known
+        else "The node reported 1 obstacle in 1 s."
+    )
+    assert f"<h1>{sentence}</h1>" in text
+    assert sentence in printed
+    assert ("objectomaly learn" in text) != known
+    assert "currentTime=0.0" in text if not known else "25 m" in text
     assert (tmp_path / "latency.svg").read_text() in text
     for shown in (printed, text):
         assert "The detector was made quicker (input_size=320)" in shown

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from objectomaly_ros.obstacles.extraction import find_regions
-from objectomaly_ros.obstacles.overlay import draw_overlay, score_colormap
+from objectomaly_ros.obstacles.overlay import draw_overlay, score_colormap, summary_line
 
 
 def scene(height=360, width=480):
@@ -114,3 +114,15 @@ def test_score_and_mask_of_another_size_are_fitted():
     small = draw_overlay(image, score[::2, ::2], mask[::2, ::2], limits=(0.0, 1.0))
     full = draw_overlay(image, score, mask, limits=(0.0, 1.0))
     assert (np.abs(small.astype(int) - full) > 30).any(axis=2).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("ranges", "age", "line"),
+    [
+        ([], None, "no obstacles; not refined"),
+        ([float("nan")], 0, "1 obstacle; masks 0 frames old"),
+        ([40.0, 7.25, None], 1, "3 obstacles, nearest 7.2 m; masks 1 frame old"),
+    ],
+)
+def test_one_line_sums_a_frame_up(ranges, age, line):
+    assert summary_line(ranges, age) == line
