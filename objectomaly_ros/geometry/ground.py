@@ -115,20 +115,3 @@ def ground_points(
         ahead = (distance > 0) & (np.hypot(points[:, 0], points[:, 1]) <= max_range)
     points[:, 2] = 0.0
     return np.asarray(points[ahead], np.float32)
-
-
-def nearest_contact(
-    points: npt.NDArray[np.float32],
-) -> tuple[float, tuple[float, float, float]] | None:
-    """Return the nearest of some `ground_points`; None without any.
-
-    An obstacle that the image's lower border cuts off is nearer than that.
-
-    Returns:
-        Its range from the base frame's origin along the ground, in metres, and its x, y, z.
-    """
-    if not len(points):
-        return None
-    ranges = np.hypot(points[:, 0], points[:, 1])
-    x, y, z = points[ranges.argmin()].tolist()
-    return float(ranges.min()), (x, y, z)

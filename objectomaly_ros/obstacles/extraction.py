@@ -30,6 +30,7 @@ class Region:
         contour: outer contour, (N, 2) int32 x, y, simplified to within 1 px.
         centroid: centre of gravity x, y in pixels.
         contact: contact edge, (M, 2) int32 x, y (`contact_edge`); empty if unknown.
+        tops: rows of the region's highest pixels in the columns of `contact`, (M,) int32.
     """
 
     score: float
@@ -39,6 +40,7 @@ class Region:
     contour: npt.NDArray[np.int32]
     centroid: tuple[float, float]
     contact: npt.NDArray[np.int32] = field(default_factory=_NO_EDGE.copy)
+    tops: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
 
 def obstacle_mask(
@@ -124,6 +126,7 @@ def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> li
         inside = found.labels[y : y + h, x : x + w] == label
         origin = np.array([x, y], np.int32)
         values = score[y : y + h, x : x + w][inside]
+        edge = contact_edge(inside)
         regions.append(
             Region(
                 score=float(values.mean(dtype=np.float64)),
@@ -132,7 +135,8 @@ def find_regions(mask: Mask, score: ScoreMap, *, limit: int | None = None) -> li
                 area=int(found.areas[label]),
                 contour=_outer_contour(inside) + origin,
                 centroid=(float(found.centroids[label, 0]), float(found.centroids[label, 1])),
-                contact=contact_edge(inside) + origin,
+                contact=edge + origin,
+                tops=inside[:, edge[:, 0]].argmax(axis=0).astype(np.int32) + origin[1],
             )
         )
     return regions

@@ -16,12 +16,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from sensor_msgs.msg import Image as ImageMessage
 
 from objectomaly_ros.arrays.image_messages import ImageDecoder
+from objectomaly_ros.geometry.placement import Placement
+from objectomaly_ros.geometry.view import View
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.overlay import draw_overlay, summary_line
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import images, messages, qos
-from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
+from objectomaly_ros.ros.geometry import CameraGeometry
 from objectomaly_ros.ros.log import ThrottledLog
+from objectomaly_ros.ros.poses import PoseSource
 from objectomaly_ros.ros.score_input import ScoreInput, comes_by_topic
 from objectomaly_ros.runtime.interface import BadImageError, Demand, Frame, Result
 from objectomaly_ros.types import Image, ScoreMap
@@ -106,7 +109,6 @@ class Camera:
         self.geometry = CameraGeometry(
             self._info_topic, poses, log.warn, rectified=is_rectified(self.topic)
         )
-        self._poses = poses
         self._subscriptions: list[Any] = []
         self.lost = 0
         self.unreadable = 0
@@ -240,19 +242,26 @@ class Camera:
         self.seen.add(result.refined.score)
         frame, header = result.frame, result.frame.message.header
         self._publish_image("score", frame, result.refined.score, "32FC1")
-        contacts = None
+        placements = None
         if result.obstacles is not None:
-            contacts = self.geometry.contacts(result.obstacles, header)
-            self._publish_obstacles(result, result.obstacles, contacts)
+            height, width = result.obstacles.mask.shape
+            view = self.geometry.view((height, width), header)
+            if view is not None:
+                placements = self.geometry.place(result.obstacles, view)
+            self._publish_obstacles(result, result.obstacles, view, placements)
         if self._wanted("overlay"):
-            self._publish_image("overlay", frame, self._draw(result, contacts), "rgb8")
+            self._publish_image("overlay", frame, self._draw(result, placements), "rgb8")
         if self._wanted("status"):
             latency = time.monotonic() - frame.received_s
             status = messages.status(header, result, latency)
             self._publishers["status"].publish(status)
 
     def _publish_obstacles(
-        self, result: Result, obstacles: Obstacles, contacts: list[messages.Contact] | None
+        self,
+        result: Result,
+        obstacles: Obstacles,
+        view: View | None,
+        placements: list[Placement] | None,
     ) -> None:
         frame, header = result.frame, result.frame.message.header
         if self._wanted("mask"):
@@ -261,10 +270,10 @@ class Camera:
         if self._wanted("obstacles"):
             refined = result.refined.mask_count is not None
             self._publishers["obstacles"].publish(
-                messages.obstacle_array(header, obstacles, contacts or (), refined=refined)
+                messages.obstacle_array(header, obstacles, placements or (), refined=refined)
             )
         if self._wanted("points"):
-            if contacts is None:
+            if view is None or placements is None:
                 self._log.warn(
                     f"points {self._name}",
                     f"no usable CameraInfo on {self._info_topic} yet: no "
@@ -272,14 +281,14 @@ class Camera:
                 )
             else:
                 self._publishers["points"].publish(
-                    messages.point_cloud(header.stamp, self._poses.base_frame, obstacles, contacts)
+                    messages.point_cloud(header.stamp, view.frame, obstacles, placements)
                 )
 
-    def _draw(self, result: Result, contacts: list[messages.Contact] | None) -> Image:
+    def _draw(self, result: Result, placements: list[Placement] | None) -> Image:
         refined, obstacles = result.refined, result.obstacles
         regions = obstacles.regions if obstacles else ()
         ranges = (
-            [contact.range_m for contact in contacts] if contacts else [math.nan] * len(regions)
+            [placed.range_m for placed in placements] if placements else [math.nan] * len(regions)
         )
         age = None if refined.mask_count is None else refined.age_frames
         return draw_overlay(

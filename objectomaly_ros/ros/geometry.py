@@ -1,32 +1,20 @@
-"""Ground points of obstacles: intrinsics from CameraInfo, the pose from TF or parameters."""
+"""Places the obstacles of a camera: intrinsics from CameraInfo, the pose from TF or parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
-from rclpy.node import Node
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
 
 from objectomaly_ros.geometry.camera_model import CameraModel
-from objectomaly_ros.geometry.ground import (
-    CameraPose,
-    Transform,
-    ground_points,
-    nearest_contact,
-    transform_from_quaternion,
-)
+from objectomaly_ros.geometry.ground import Transform, ground_points
+from objectomaly_ros.geometry.placement import Placement, place
+from objectomaly_ros.geometry.view import View
 from objectomaly_ros.obstacles.stage import Obstacles
-from objectomaly_ros.ros.messages import Contact
-
-try:
-    import tf2_ros
-except ImportError:  # not on PyPI
-    tf2_ros = None
+from objectomaly_ros.ros.poses import FoundPose, PoseSource
 
 HUGE = 1e9  # pixels and coefficients of a calibration stay far below
 MAX_D = 100  # coefficients; the models have up to 14, and some drivers add zeros
@@ -39,79 +27,6 @@ STEEP = 0.7
 
 SHAPE_TOLERANCE = 0.03
 """An image of another shape than the calibrated one has other intrinsics."""
-
-
-@dataclass(frozen=True)
-class FoundPose:
-    """Pose of a camera.
-
-    Attributes:
-        origin: source of the pose, for diagnostics.
-        problem: why the pose may be wrong; None if it is as it should be.
-    """
-
-    pose: CameraPose | Transform
-    origin: str
-    problem: str | None = None
-
-
-class PoseSource:
-    """Poses of cameras in the base frame: from TF, else from parameters."""
-
-    def __init__(self, node: Node, values: Callable[[], Mapping[str, Any]]) -> None:
-        self._values = values
-        self._buffer = None
-        if tf2_ros is not None:
-            self._buffer = tf2_ros.Buffer(node=node)
-            self._listener = tf2_ros.TransformListener(self._buffer, node)
-
-    @property
-    def base_frame(self) -> str:
-        """Frame of the ground points."""
-        return str(self._values()["points.base_frame"])
-
-    @property
-    def max_range(self) -> float:
-        """Largest distance of ground points, in metres."""
-        return float(self._values()["points.max_range"])
-
-    def pose(self, frame_id: str, stamp: Any) -> FoundPose:
-        """Return the pose of the camera with the optical frame `frame_id` at `stamp`."""
-        if self._buffer is None:
-            return self._of_parameters("tf2_ros is not installed")
-        frame, base = frame_id.lstrip("/"), self.base_frame
-        if not frame:
-            return self._of_parameters("the images have no frame_id, so TF cannot tell their pose")
-        for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
-            try:
-                found = self._buffer.lookup_transform(base, frame, time)
-                move, turn = found.transform.translation, found.transform.rotation
-                transform = transform_from_quaternion(
-                    (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
-                )
-            except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
-                continue
-            problem = None
-            if frame != frame_id:
-                problem = (
-                    f"frame_id {frame_id!r} begins with a slash, which TF refuses: {frame!r} taken"
-                )
-            return FoundPose(transform, f"TF {base} <- {frame}", problem)
-        return self._of_parameters(
-            f"TF has no transform from {frame!r} to {base!r} "
-            f"(ros2 run tf2_ros tf2_echo {base} {frame} tells why)"
-        )
-
-    def _of_parameters(self, reason: str) -> FoundPose:
-        values = self._values()
-        pose = CameraPose(*(values[f"points.camera_{key}"] for key in ("height", "pitch", "roll")))
-        origin = f"parameters: height {pose.height} m, pitch {pose.pitch}, roll {pose.roll} rad"
-        return FoundPose(
-            pose,
-            f"{origin} ({reason})",
-            f"{reason}: the camera's pose is that of the {origin}. Publish the transform, or set "
-            "points.camera_height, points.camera_pitch and points.camera_roll",
-        )
 
 
 class CameraGeometry:
@@ -171,48 +86,54 @@ class CameraGeometry:
             text = f"{self._unusable}; ranges and points stay unknown"
             self._warn(f"info {text}", text)  # one that is throttled would never come again
 
-    def contacts(self, obstacles: Obstacles, header: Any) -> list[Contact] | None:
-        """Return one contact for each obstacle; None without a CameraInfo.
+    def view(self, shape: tuple[int, int], header: Any) -> View | None:
+        """Return how the camera sees the ground in an image; None without a usable CameraInfo.
 
         Args:
-            obstacles: the obstacles of an image.
-            header: header of the image.
+            shape: height and width of the image.
+            header: of the image.
         """
         if self._model is None:
             return None
-        height, width = obstacles.mask.shape
-        limit, contacts = self._poses.max_range, []
+        height, width = shape
         try:
             model = _seen_part(self._model, self._info, width, height).resized(width, height)
             found = self._poses.pose(header.frame_id, header.stamp)
-            for region in obstacles.regions:
-                points = ground_points(region.contact, model, found.pose, max_range=limit)
-                nearest = nearest_contact(points)
-                contacts.append(Contact(points, *nearest) if nearest else Contact(points))
-            self._check(found, model, header.frame_id, any(len(c.points) for c in contacts))
+            view = View(model, found.transform, found.frame, found.origin)
+            self._check(found, view, header.frame_id)
         except (ValueError, ArithmeticError, cv2.error) as error:
-            text = f"{self._topic} and the pose give no ranges: {error}"
-            self._warn(f"contacts {self._topic}", text)
+            self._failed(error)
             return None
-        return contacts
+        return view
 
-    def _check(self, found: FoundPose, model: CameraModel, frame: str, hit: bool) -> None:
+    def place(self, obstacles: Obstacles, view: View) -> list[Placement] | None:
+        """Return one placement for each obstacle; None if the camera's numbers allow none."""
+        try:
+            return place(obstacles.regions, view, max_range=self._poses.max_range)
+        except (ValueError, ArithmeticError, cv2.error) as error:
+            self._failed(error)
+            return None
+
+    def _failed(self, error: Exception) -> None:
+        text = f"{self._topic} and the pose give no ranges: {error}"
+        self._warn(f"view {self._topic}", text)
+
+    def _check(self, found: FoundPose, view: View, frame: str) -> None:
         """Warn of a pose that is not the camera's, once for each reason."""
         known = self._found.problem if self._found is not None else None
         self._found = found
         if found.problem not in (None, known):
             text = f"{self._topic}: {found.problem}"
             self._warn(f"pose {text}", text)
-        transform = found.pose.matrix() if isinstance(found.pose, CameraPose) else found.pose
-        *_, up = ahead = transform[:3, 2]
-        height = transform[2, 3]
-        if height > 0 and up <= STEEP and (hit or _sees_ground(model, transform)):
+        *_, up = ahead = view.transform[:3, 2]
+        height = view.position[2]
+        if height > 0 and up <= STEEP and _sees_ground(view.model, view.transform):
             self.blind = None
             return
         self.blind = (
             f"no ranges on {self._topic}: by {found.origin} the camera is {height:.2f} m "
             f"above the ground and looks along ({ahead[0]:.1f}, {ahead[1]:.1f}, {up:.1f}) of "
-            f"{self._poses.base_frame}, z up. If {frame!r} is a body frame (x ahead), give the "
+            f"{found.frame}, z up. If {frame!r} is a body frame (x ahead), give the "
             "images the optical frame (z ahead, often named ..._optical_frame)"
         )
         self._warn(f"blind {self._topic}", self.blind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from geometry_msgs.msg import Point, Point32, Polygon
 from sensor_msgs.msg import PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 
+from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.msg import Obstacle, ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.extraction import Region
 from objectomaly_ros.obstacles.stage import Obstacles
@@ -21,7 +21,8 @@ from objectomaly_ros.runtime.interface import Result
 NAN = float("nan")
 
 POINT = np.dtype(
-    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("id", "<u4")]
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("id", "<u4"),
+     ("range_std", "<f4")]
 )  # fmt: skip
 FIELDS = [
     PointField(
@@ -34,41 +35,25 @@ FIELDS = [
 ]
 
 
-@dataclass(frozen=True)
-class Contact:
-    """The contact edge of an obstacle on the ground, in the base frame.
-
-    Attributes:
-        points: (M, 3) float32, metres; M may be 0.
-        range_m: metres along the ground to the nearest point, NaN without points.
-        nearest: x, y, z of the nearest point.
-    """
-
-    points: npt.NDArray[np.float32]
-    range_m: float = NAN
-    nearest: tuple[float, float, float] = (NAN, NAN, NAN)
-
-
 def obstacle_array(
-    header: Header, obstacles: Obstacles, contacts: Sequence[Contact], *, refined: bool
+    header: Header, obstacles: Obstacles, placements: Sequence[Placement], *, refined: bool
 ) -> ObstacleArray:
     """Describe the obstacles of one frame.
 
     Args:
         header: header of the image.
         obstacles: the obstacles.
-        contacts: one for each obstacle, or empty without the camera's geometry.
+        placements: one for each obstacle, or empty without the camera's geometry.
         refined: whether masks refined the score.
     """
     height, width = obstacles.mask.shape
-    unknown = Contact(np.empty((0, 3), np.float32))
     return ObstacleArray(
         header=header,
         width=width,
         height=height,
         refined=refined,
         obstacles=[
-            _obstacle(region, track_id, age, contacts[index] if contacts else unknown)
+            _obstacle(region, track_id, age, placements[index] if placements else Placement())
             for index, (region, track_id, age) in enumerate(
                 zip(obstacles.regions, obstacles.ids, obstacles.ages, strict=True)
             )
@@ -76,10 +61,10 @@ def obstacle_array(
     )
 
 
-def _obstacle(region: Region, track_id: int, age: int, contact: Contact) -> Obstacle:
+def _obstacle(region: Region, track_id: int, age: int, placed: Placement) -> Obstacle:
     x, y, width, height = region.box
     corners = [Point32(x=float(cx), y=float(cy)) for cx, cy in region.contour]
-    nx, ny, nz = contact.nearest
+    nx, ny, nz = placed.nearest
     return Obstacle(
         id=track_id,
         score=region.score,
@@ -88,23 +73,27 @@ def _obstacle(region: Region, track_id: int, age: int, contact: Contact) -> Obst
         contour=Polygon(points=corners),
         area=region.area,
         age=age,
-        range=contact.range_m,
-        range_std=NAN,
-        height=NAN,
+        range=placed.range_m,
+        range_std=placed.nearest_std,
+        height=placed.height,
         position=Point(x=nx, y=ny, z=nz),
     )
 
 
 def point_cloud(
-    stamp: Any, base_frame: str, obstacles: Obstacles, contacts: Sequence[Contact]
+    stamp: Any, base_frame: str, obstacles: Obstacles, placements: Sequence[Placement]
 ) -> PointCloud2:
-    """Make a cloud of the contact edges: x, y, z in metres, mean score as `intensity`, `id`."""
+    """Make a cloud of the contact edges: x, y, z and the standard deviation of the range in metres.
+
+    `intensity` is the obstacle's mean score, `id` its id.
+    """
     header = Header(stamp=stamp, frame_id=base_frame)
     parts = []
-    for region, track_id, contact in zip(obstacles.regions, obstacles.ids, contacts, strict=True):
-        part = np.empty(len(contact.points), POINT)
-        part["x"], part["y"], part["z"] = contact.points.T
+    for region, track_id, placed in zip(obstacles.regions, obstacles.ids, placements, strict=True):
+        part = np.empty(len(placed.points), POINT)
+        part["x"], part["y"], part["z"] = placed.points.T
         part["intensity"], part["id"] = region.score, track_id
+        part["range_std"] = placed.range_std
         parts.append(part)
     return _cloud(header, np.concatenate(parts) if parts else np.empty(0, POINT))
 

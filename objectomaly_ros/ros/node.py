@@ -22,11 +22,11 @@ from objectomaly_ros.ros import loading as models
 from objectomaly_ros.ros.bond import Bond
 from objectomaly_ros.ros.camera import Camera
 from objectomaly_ros.ros.executor import give_way, refuse_bad_requests
-from objectomaly_ros.ros.geometry import PoseSource
 from objectomaly_ros.ros.learning import LearnService
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.outputs import Outputs
 from objectomaly_ros.ros.parameter_server import ParameterServer
+from objectomaly_ros.ros.poses import PoseSource
 from objectomaly_ros.runtime.engine import Engine
 from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.runtime.mask_process import MaskProcess

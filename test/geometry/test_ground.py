@@ -7,7 +7,6 @@ from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import (
     CameraPose,
     ground_points,
-    nearest_contact,
     transform_from_quaternion,
 )
 from objectomaly_ros.obstacles.extraction import contact_edge, find_regions
@@ -124,11 +123,6 @@ def test_only_the_contact_edge_is_projected_so_an_upright_board_stays_in_place()
     found = ground_points(region.contact, model, pose)
     assert found[:, 0] == pytest.approx(np.full(len(found), 10.0), rel=0.02)
     assert (found[:, 1].max(), found[:, 1].min()) == pytest.approx((1, -1), abs=0.05)
-    distance, (x, y, z) = nearest_contact(found)
-    assert distance == pytest.approx(10, rel=0.02)
-    assert distance == pytest.approx(np.hypot(x, y))
-    assert z == 0
-    assert nearest_contact(ground_points([[320, 5]], model, pose)) is None
 
 
 def test_a_resized_image_gives_the_same_points():

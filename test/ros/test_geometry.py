@@ -14,10 +14,11 @@ from std_msgs.msg import Header
 from objectomaly_ros.geometry.ground import CameraPose
 from objectomaly_ros.obstacles.extraction import find_regions
 from objectomaly_ros.obstacles.stage import Obstacles
-from objectomaly_ros.ros import geometry
+from objectomaly_ros.ros import poses as poses_module
 from objectomaly_ros.ros.camera import is_rectified
-from objectomaly_ros.ros.geometry import CameraGeometry, PoseSource
+from objectomaly_ros.ros.geometry import CameraGeometry
 from objectomaly_ros.ros.log import ThrottledLog
+from objectomaly_ros.ros.poses import PoseSource
 
 pytestmark = pytest.mark.ros
 
@@ -59,7 +60,7 @@ def poses(monkeypatch):
         TransformListener=lambda buffer, node: None,
         TransformException=TransformException,
     )
-    monkeypatch.setattr(geometry, "tf2_ros", stand_in)
+    monkeypatch.setattr(poses_module, "tf2_ros", stand_in)
     return PoseSource(None, lambda: VALUES)
 
 
@@ -81,10 +82,16 @@ def obstacles(shape=(360, 640), rows=(200, 280), columns=(300, 340)):
     return Obstacles(mask, None, find_regions(mask, mask.astype(np.float32)), [1], [0])
 
 
+def placed(camera, found, header):
+    """One placement for each obstacle; None if the camera knows none."""
+    view = camera.view(found.mask.shape, header)
+    return None if view is None else camera.place(found, view)
+
+
 def test_without_tf_the_parameters_say_where_the_camera_is(monkeypatch):
-    monkeypatch.setattr(geometry, "tf2_ros", None)
+    monkeypatch.setattr(poses_module, "tf2_ros", None)
     found = PoseSource(None, lambda: VALUES).pose("camera_optical", header().stamp)
-    assert found.pose == CameraPose(1.5, 0.05, 0.0)
+    assert (found.transform == CameraPose(1.5, 0.05, 0.0).matrix()).all()
     assert "tf2_ros is not installed" in found.problem
 
 
@@ -94,7 +101,7 @@ def test_tf_says_where_the_camera_is(poses, stamp_ns):
     warnings = []
     camera = CameraGeometry("camera_info", poses, lambda *text: warnings.append(text))
     camera.take(info())
-    (contact,) = camera.contacts(obstacles(), header())
+    (contact,) = placed(camera, obstacles(), header())
     # The lowest row, 279, lies 99 px under the horizon: 1.2 m of height are 500 / 99 as far away.
     x, y, z = contact.nearest
     assert x == pytest.approx(2.0 + 1.2 * 500 / 99, rel=0.01)
@@ -108,10 +115,14 @@ def test_tf_says_where_the_camera_is(poses, stamp_ns):
 
 def test_an_unknown_or_empty_transform_falls_back_to_the_parameters(poses):
     stamp = header().stamp
-    assert poses.pose("camera_optical", stamp).pose == CameraPose(1.5, 0.05, 0.0)
+    assert (
+        poses.pose("camera_optical", stamp).transform == CameraPose(1.5, 0.05, 0.0).matrix()
+    ).all()
     poses._buffer.known["base_link", "camera_optical", 0] = ((1.0, 0, 1), (0.0, 0.0, 0.0, 0.0))
-    assert poses.pose("camera_optical", stamp).pose == CameraPose(1.5, 0.05, 0.0)
-    assert poses.pose("", stamp).pose == CameraPose(1.5, 0.05, 0.0)
+    assert (
+        poses.pose("camera_optical", stamp).transform == CameraPose(1.5, 0.05, 0.0).matrix()
+    ).all()
+    assert (poses.pose("", stamp).transform == CameraPose(1.5, 0.05, 0.0).matrix()).all()
 
 
 @pytest.mark.parametrize(
@@ -133,13 +144,13 @@ def test_a_pose_that_tf_does_not_give_is_told_once_with_its_reason(poses, frame_
     for seconds in (12, 13, 14):
         odd = header(seconds)
         odd.frame_id = frame_id
-        (contact,) = camera.contacts(obstacles(), odd)
+        (contact,) = placed(camera, obstacles(), odd)
         assert len(contact.points)
     (text,) = warnings
     assert told in text
     assert camera.origin.startswith(origin)
-    camera.contacts(obstacles(), header())
-    camera.contacts(obstacles(), odd)
+    placed(camera, obstacles(), header())
+    placed(camera, obstacles(), odd)
     assert len(warnings) == 2  # TF was there in between
 
 
@@ -151,7 +162,7 @@ def test_each_reason_for_a_pose_of_the_parameters_is_logged_at_once(poses):
     for frame_id in ("", "unheard_of", ""):
         odd = header()
         odd.frame_id = frame_id
-        camera.contacts(obstacles(), odd)
+        placed(camera, obstacles(), odd)
     first, second = logged
     assert "no frame_id" in first
     assert "no transform from 'unheard_of'" in second
@@ -169,13 +180,13 @@ def test_a_camera_that_cannot_see_the_ground_is_told_until_it_can(poses, pose):
     warnings = []
     camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
     camera.take(info())
-    camera.contacts(obstacles(), header())
+    placed(camera, obstacles(), header())
     (text,) = warnings
     assert f"the camera is {pose[0][2]:.2f} m above the ground and looks along" in text
     assert "If 'camera_optical' is a body frame (x ahead)" in text
     assert camera.blind == text
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
-    camera.contacts(obstacles(), header())
+    placed(camera, obstacles(), header())
     assert camera.blind is None
     assert len(warnings) == 1
 
@@ -184,13 +195,13 @@ def test_an_obstacle_above_the_horizon_is_no_fault_of_the_pose(poses):
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
     camera = CameraGeometry("camera_info", poses, lambda *text: pytest.fail(str(text)))
     camera.take(info())
-    (contact,) = camera.contacts(obstacles(rows=(20, 60)), header())
+    (contact,) = placed(camera, obstacles(rows=(20, 60)), header())
     assert not len(contact.points)
     assert camera.blind is None
 
 
 def test_without_camera_info_nothing_is_known(poses):
-    assert CameraGeometry("camera_info", poses, pytest.fail).contacts(obstacles(), header()) is None
+    assert placed(CameraGeometry("camera_info", poses, pytest.fail), obstacles(), header()) is None
 
 
 def test_each_fault_of_a_camera_info_is_logged_and_shown_in_diagnostics(poses):
@@ -232,9 +243,9 @@ def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
     camera.take(info(**bad))
     assert len(warnings) == 1
     assert told in warnings[0]
-    assert camera.contacts(obstacles(), header()) is None
+    assert placed(camera, obstacles(), header()) is None
     camera.take(info())
-    assert camera.contacts(obstacles(), header()) is not None
+    assert placed(camera, obstacles(), header()) is not None
 
 
 @pytest.mark.parametrize(
@@ -249,7 +260,7 @@ def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
 def test_a_camera_info_of_odd_values_costs_at_most_the_ranges(poses, odd):
     camera = CameraGeometry("camera_info", poses, lambda key, text: None)
     camera.take(info(**odd))
-    for contact in camera.contacts(obstacles(), header()) or ():
+    for contact in placed(camera, obstacles(), header()) or ():
         assert np.isfinite(contact.points).all()
 
 
@@ -257,7 +268,7 @@ def test_a_stamp_before_1970_costs_the_ranges(poses):
     warnings = []
     camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
     camera.take(info())
-    assert camera.contacts(obstacles(), header(seconds=-5)) is None
+    assert placed(camera, obstacles(), header(seconds=-5)) is None
     assert "camera_info and the pose give no ranges: Seconds value must not" in warnings[0]
 
 
@@ -265,8 +276,8 @@ def test_a_scaled_image_has_scaled_intrinsics(poses):
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
     camera = CameraGeometry("camera_info", poses, lambda *text: pytest.fail(str(text)))
     camera.take(info())
-    (large,) = camera.contacts(obstacles(), header())
-    (small,) = camera.contacts(obstacles((180, 320), (100, 140), (150, 170)), header())
+    (large,) = placed(camera, obstacles(), header())
+    (small,) = placed(camera, obstacles((180, 320), (100, 140), (150, 170)), header())
     assert small.range_m == pytest.approx(large.range_m, rel=0.03)
 
 
@@ -278,7 +289,7 @@ def ranged(poses, mask, rectified=False, **fields):
         "camera_info", poses, lambda key, text: warnings.append(text), rectified=rectified
     )
     camera.take(info(**fields))
-    contacts = camera.contacts(mask, header())
+    contacts = placed(camera, mask, header())
     return (contacts[0].nearest if contacts else None), warnings
 
 

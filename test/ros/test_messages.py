@@ -6,10 +6,10 @@ pytest.importorskip("rclpy", reason="messages need rclpy and the built package: 
 import graph as g
 from std_msgs.msg import Header
 
+from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.obstacles.extraction import find_regions
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import messages
-from objectomaly_ros.ros.messages import Contact
 from objectomaly_ros.runtime.camera_state import Counters
 from objectomaly_ros.runtime.interface import Frame, Result, Timings
 from objectomaly_ros.runtime.refiner import Refined
@@ -30,8 +30,11 @@ def obstacles():
 
 def test_obstacles_say_all_that_is_known(obstacles):
     points = np.array([[6.0, 1.0, 0.0], [5.0, 0.5, 0.0]], np.float32)
-    contacts = [Contact(points, 5.02, (5.0, 0.5, 0.0)), Contact(points[:0])]
-    array = messages.obstacle_array(Header(frame_id="camera"), obstacles, contacts, refined=True)
+    placements = [
+        Placement(points, range_m=5.02, nearest=(5.0, 0.5, 0.0), nearest_std=0.2, height=0.6),
+        Placement(),
+    ]
+    array = messages.obstacle_array(Header(frame_id="camera"), obstacles, placements, refined=True)
     assert (array.width, array.height, array.refined) == (30, 20, True)
     near, far = array.obstacles
     assert (near.id, near.age, near.area) == (7, 2, 30)
@@ -42,8 +45,9 @@ def test_obstacles_say_all_that_is_known(obstacles):
     corners = {(point.x, point.y) for point in near.contour.points}
     assert {(3.0, 5.0), (8.0, 5.0), (8.0, 9.0), (3.0, 9.0)} <= corners
     assert near.range == pytest.approx(5.02)
+    assert (near.range_std, near.height) == pytest.approx((0.2, 0.6))
     assert (near.position.x, near.position.y) == (5.0, 0.5)
-    assert np.isnan(far.range)
+    assert np.isnan([far.range, far.range_std, far.height]).all()
     assert np.isnan(far.position.x)
 
 
@@ -54,19 +58,25 @@ def test_without_geometry_ranges_are_unknown(obstacles):
 
 def test_the_point_cloud_holds_every_contact_point(obstacles):
     points = np.array([[6.0, 1.0, 0.0], [5.0, 0.5, 0.0]], np.float32)
-    contacts = [Contact(points), Contact(points[:1] + 1)]
+    spread = np.array([0.3, 0.2], np.float32)
+    placements = [
+        Placement(points, range_std=spread),
+        Placement(points[:1] + 1, range_std=spread[:1]),
+    ]
     stamp = Header().stamp
     stamp.sec = 12
-    cloud = messages.point_cloud(stamp, "base_link", obstacles, contacts)
+    cloud = messages.point_cloud(stamp, "base_link", obstacles, placements)
     assert (cloud.header.stamp.sec, cloud.header.frame_id) == (12, "base_link")
-    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 3, 20, 60)
+    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 3, 24, 72)
     data = np.frombuffer(cloud.data, messages.POINT)
     np.testing.assert_array_equal(data["x"], [6.0, 5.0, 7.0])
     np.testing.assert_array_equal(data["id"], [7, 7, 8])
     assert data["intensity"][2] == pytest.approx(0.5)
+    assert data["range_std"] == pytest.approx([0.3, 0.2, 0.3])
     offsets = [(field.name, field.offset, field.datatype) for field in cloud.fields]
     assert offsets == [
-        ("x", 0, 7), ("y", 4, 7), ("z", 8, 7), ("intensity", 12, 7), ("id", 16, 6)
+        ("x", 0, 7), ("y", 4, 7), ("z", 8, 7), ("intensity", 12, 7), ("id", 16, 6),
+        ("range_std", 20, 7),
     ]  # fmt: skip
 
 

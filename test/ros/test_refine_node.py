@@ -149,9 +149,10 @@ def _check_contents(got):
     cloud = got["points"][0]
     points = np.frombuffer(
         cloud.data,
-        [("x", "f4"), ("y", "f4"), ("z", "f4"), ("intensity", "f4"), ("id", "u4")],
-    )
-    assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity", "id"]
+        [("x", "f4"), ("y", "f4"), ("z", "f4"), ("intensity", "f4"), ("id", "u4"),
+         ("range_std", "f4")],
+    )  # fmt: skip
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity", "id", "range_std"]
     assert len(points) == cloud.width == 12
     assert set(points["z"]) == {0.0}
     assert set(points["id"]) == {obstacle.id}

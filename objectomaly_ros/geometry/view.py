@@ -1,0 +1,41 @@
+"""How a camera sees the ground in one image: intrinsics and pose together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from objectomaly_ros.geometry.camera_model import CameraModel
+from objectomaly_ros.geometry.ground import Transform
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Intrinsics and pose of one image.
+
+    Attributes:
+        model: the intrinsics at the resolution of the image.
+        transform: optical frame to base frame, (4, 4).
+        frame: name of the base frame.
+        origin: source of the pose, for diagnostics.
+    """
+
+    model: CameraModel
+    transform: Transform
+    frame: str = ""
+    origin: str = ""
+
+    @property
+    def position(self) -> npt.NDArray[np.float64]:
+        """Position x, y, z of the camera in the base frame."""
+        return self.transform[:3, 3]
+
+    def directions(self, pixels: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the directions of pixels, (M, 2) x, y, in the base frame.
+
+        Returns:
+            (M, 3) float64 of any length; NaN for pixels without an inverse of the lens model.
+        """
+        return self.model.rays(pixels) @ self.transform[:3, :3].T
