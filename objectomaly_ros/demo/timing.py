@@ -58,7 +58,7 @@ class Timing:
     """The timing of a replay.
 
     Attributes:
-        frames: one for every ~/status.
+        frames: one for every ~/status of an image.
         received: messages recorded by topic.
         counters: the node's own totals: received, scored, dropped, rejected.
         adapted: how the detector was made quicker because it did not keep up; empty if it was not.
@@ -99,7 +99,9 @@ def read_timing(result: Bag, image_topic: str) -> Timing:
     statuses: list[Any] = []
     for raw in result.messages([name for name in (*arrived, status) if name in topics]):
         if raw.topic == status:
-            statuses.append(result.decode(raw))
+            message = result.decode(raw)
+            if np.isfinite(message.latency):  # else it tells that images are missing
+                statuses.append(message)
         else:
             arrived[raw.topic][header_stamp_ns(raw.data)] = raw.log_time
     names = ("received", "scored", "dropped", "rejected")

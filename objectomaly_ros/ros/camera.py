@@ -14,6 +14,7 @@ from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from sensor_msgs.msg import Image as ImageMessage
+from std_msgs.msg import Header
 
 from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.geometry.placement import Placement
@@ -26,6 +27,7 @@ from objectomaly_ros.ros.geometry import CameraGeometry
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.poses import PoseSource
 from objectomaly_ros.ros.score_input import ScoreInput, comes_by_topic
+from objectomaly_ros.runtime.camera_state import Counters
 from objectomaly_ros.runtime.interface import BadImageError, Demand, Frame, Result
 from objectomaly_ros.types import Image, ScoreMap
 
@@ -40,6 +42,7 @@ OUTPUTS = {
 }
 MAX_NAMED = 5  # topics in a hint
 OBSTACLES = ("mask", "overlay", "obstacles", "points")
+PLANNER_OUTPUTS = ("points", "scan", "free", "footprints")  # in metres
 
 
 def is_rectified(topic: str) -> bool:
@@ -120,6 +123,7 @@ class Camera:
             output: ImageMessage() for output, kind in OUTPUTS.items() if kind is ImageMessage
         }
         self._lowest: float | None = None
+        self._newest: tuple[Header, float] | None = None  # image with results, and its arrival
 
     def _image_topic(self, base: str) -> str:
         if not self._compressed:
@@ -144,6 +148,7 @@ class Camera:
     def subscribe(self, submit: Callable[[Frame], None]) -> None:
         """Hand every image to `submit` from now on."""
         self.seen = ScoreRange()
+        self._newest = None
         take = submit if self.scores is None else self.scores.start(submit)
 
         def image(message: Any) -> None:
@@ -237,10 +242,26 @@ class Camera:
         """Publish the coarse score."""
         self._publish_image("coarse_score", frame, score, "32FC1")
 
-    def publish(self, result: Result) -> None:
-        """Publish everything else."""
+    def places_obstacles(self) -> bool:
+        """Return whether an output in metres has subscribers."""
+        return any(map(self._wanted, PLANNER_OUTPUTS))
+
+    def result_age_s(self, now: float) -> float:
+        """Return the seconds since the arrival of the newest image with results, or infinity."""
+        return math.inf if self._newest is None else now - self._newest[1]
+
+    def publish_problem(self, problem: str, counters: Counters) -> None:
+        """Publish a status with the header of the newest image with results, and nothing else."""
+        if self._wanted("status"):
+            header = Header() if self._newest is None else self._newest[0]
+            status = messages.status_without_image(header, self._name, problem, counters)
+            self._publishers["status"].publish(status)
+
+    def publish(self, result: Result, problem: Callable[[], str]) -> None:
+        """Publish everything else; `problem` returns why the results may not be acted on."""
         self.seen.add(result.refined.score)
         frame, header = result.frame, result.frame.message.header
+        self._newest = header, frame.received_s
         self._publish_image("score", frame, result.refined.score, "32FC1")
         placements = None
         if result.obstacles is not None:
@@ -253,7 +274,7 @@ class Camera:
             self._publish_image("overlay", frame, self._draw(result, placements), "rgb8")
         if self._wanted("status"):
             latency = time.monotonic() - frame.received_s
-            status = messages.status(header, result, latency)
+            status = messages.status(header, result, latency, problem())
             self._publishers["status"].publish(status)
 
     def _publish_obstacles(

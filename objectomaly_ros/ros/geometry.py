@@ -58,7 +58,13 @@ class CameraGeometry:
         self._model: CameraModel | None = None
         self._unusable = f"no CameraInfo on {topic} yet"
         self._found: FoundPose | None = None
+        self._fault: str | None = None
         self.blind: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why obstacles have no ranges; None if they have."""
+        return self._unusable if self._model is None else self._fault or self.blind
 
     @property
     def origin(self) -> str:
@@ -104,6 +110,7 @@ class CameraGeometry:
         except (ValueError, ArithmeticError, cv2.error) as error:
             self._failed(error)
             return None
+        self._fault = None
         return view
 
     def place(self, obstacles: Obstacles, view: View) -> list[Placement] | None:
@@ -115,8 +122,8 @@ class CameraGeometry:
             return None
 
     def _failed(self, error: Exception) -> None:
-        text = f"{self._topic} and the pose give no ranges: {error}"
-        self._warn(f"view {self._topic}", text)
+        self._fault = f"{self._topic} and the pose give no ranges: {error}"
+        self._warn(f"view {self._topic}", self._fault)
 
     def _check(self, found: FoundPose, view: View, frame: str) -> None:
         """Warn of a pose that is not the camera's, once for each reason."""

@@ -16,6 +16,7 @@ from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.msg import Obstacle, ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.extraction import Region
 from objectomaly_ros.obstacles.stage import Obstacles
+from objectomaly_ros.runtime.camera_state import Counters
 from objectomaly_ros.runtime.interface import Result
 
 NAN = float("nan")
@@ -121,14 +122,15 @@ def _cloud(header: Header, points: npt.NDArray[Any]) -> PointCloud2:
     return cloud
 
 
-def status(header: Header, result: Result, latency: float) -> RefinementStatus:
+def status(header: Header, result: Result, latency: float, problem: str = "") -> RefinementStatus:
     """Describe the processing of one image, published `latency` seconds after its arrival."""
     refined, timings, counters = result.refined, result.timings, result.counters
     generation = result.mask_generation_s
     return RefinementStatus(
         header=header,
         camera=result.frame.camera,
-        healthy=True,
+        healthy=not problem,
+        problem=problem,
         refined=refined.mask_count is not None,
         mask_count=refined.mask_count or 0,
         mask_age_frames=-1 if refined.age_frames is None else refined.age_frames,
@@ -141,8 +143,31 @@ def status(header: Header, result: Result, latency: float) -> RefinementStatus:
         mbp_time=timings.mbp,
         detector_adapted=result.adapted,
         mask_generation_time=NAN if generation is None else generation,
-        frames_received=counters.received,
-        frames_scored=counters.scored,
-        frames_dropped=counters.dropped,
-        frames_rejected=counters.rejected,
+        **_totals(counters),
     )
+
+
+def status_without_image(
+    header: Header, camera: str, problem: str, counters: Counters
+) -> RefinementStatus:
+    """Tell why a camera has no results; its latency is NaN, its header that of the newest image."""
+    return RefinementStatus(
+        header=header,
+        camera=camera,
+        healthy=False,
+        problem=problem,
+        mask_age_frames=-1,
+        mask_age=NAN,
+        latency=NAN,
+        mask_generation_time=NAN,
+        **_totals(counters),
+    )
+
+
+def _totals(counters: Counters) -> dict[str, int]:
+    return {
+        "frames_received": counters.received,
+        "frames_scored": counters.scored,
+        "frames_dropped": counters.dropped,
+        "frames_rejected": counters.rejected,
+    }

@@ -17,7 +17,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
 from objectomaly_ros.obstacles.tracking import obstacle_ids
-from objectomaly_ros.ros import diagnostics, parameters
+from objectomaly_ros.ros import diagnostics, health, parameters
 from objectomaly_ros.ros import loading as models
 from objectomaly_ros.ros.bond import Bond
 from objectomaly_ros.ros.camera import Camera
@@ -34,6 +34,7 @@ from objectomaly_ros.types import Adaptable, Detector, HasThreshold
 
 CONFIGURE = "configure"
 GIVE_WAY_S = 0.02  # between two looks at the models that load
+REPORT_S = 1.0
 ENOUGH = 10  # frames to know the range of scores
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)  # runs on if /clock stands still
@@ -68,7 +69,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         self._bond = Bond(self)
         self._faults: deque[tuple[float, str]] = deque(maxlen=diagnostics.REPEATED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._report_timer = self.create_timer(1.0, self._report, clock=STEADY)
+        self._report_timer = self.create_timer(REPORT_S, self._report, clock=STEADY)
         self._service = self.create_service(Trigger, "~/refine", self._refine)
         self._learning = LearnService(
             self, lambda: self._params.values, lambda: self._engine, self._renew_settings
@@ -167,7 +168,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         try:
             self._engage()
         except Exception as error:  # such as a topic name or QoS override that ROS refuses
-            self._disengage()
+            self._disengage("activation failed")
             return self._failed("activate", describe(error))
         self._bond.form()
         self._problem = None
@@ -187,7 +188,9 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         if isinstance(self._detector, Adaptable):
             self._detector.restore()
         settings = parameters.settings(values, self._threshold())
-        self._outputs = Outputs(self._cameras, self._log, self._learning.offer)
+        self._outputs = Outputs(
+            self._cameras, self._log, self._learning.offer, self._camera_problem
+        )
         self._engine = Engine(
             self._detector,
             self._masks.generate if self._masks is not None else None,
@@ -213,7 +216,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         """Unsubscribe and stop the engine; the models stay loaded."""
-        self._disengage()
+        self._disengage("the node was deactivated")
         self._label = "inactive"
         return super().on_deactivate(state)
 
@@ -265,7 +268,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             f"(ros2 topic info -v {topic} shows types and publishers)",
         )
 
-    def _disengage(self) -> None:
+    def _disengage(self, reason: str) -> None:
         self._bond.end()
         self._learning.stop()
         for camera in self._cameras.values():
@@ -276,12 +279,14 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             # The engine replaces a detector that hangs; one that is still at work is left to it.
             ended = self._engine.close()
             self._detector = self._engine.detector if ended else None
+            for name, camera in self._cameras.items():
+                camera.publish_problem(reason, self._engine.cameras[name].counters)
         self._engine = self._outputs = None
 
     def _unload(self) -> None:
         if self._masks is not None:
             self._masks.close()
-        self._disengage()
+        self._disengage("the node was shut down")
         for camera in self._cameras.values():
             camera.destroy()
         self._cameras = {}
@@ -331,12 +336,26 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
             statuses = [diagnostics.idle_status(name, self._label, self._problem, self._device)]
         else:
             statuses = self._active_statuses(name, engine)
+            self._tell_silence(engine)
             engine.supervise()
             self._check_thresholds()
         diagnostics.add_faults(statuses[0], self._faults, now=time.monotonic())
         array = DiagnosticArray(status=statuses)
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+    def _camera_problem(self, name: str) -> str:
+        engine = self._engine
+        if engine is None:
+            return f"the node is {self._label}"
+        return health.problem(self._cameras[name], engine, name, now=time.monotonic())
+
+    def _tell_silence(self, engine: Engine) -> None:
+        """Publish the problems of cameras whose images bring no ~/status."""
+        for name, camera in self._cameras.items():
+            problem = self._camera_problem(name)
+            if problem and camera.result_age_s(time.monotonic()) > REPORT_S:
+                camera.publish_problem(problem, engine.cameras[name].counters)
 
     def _check_thresholds(self) -> None:
         seen = [camera.seen for camera in self._cameras.values() if camera.seen.frames >= ENOUGH]

@@ -17,14 +17,20 @@ class Outputs:
         cameras: by name.
         log: takes warnings and errors.
         seen: takes the image of every scored frame.
+        problem: returns why the results of a camera may not be acted on, "" if they may.
     """
 
     def __init__(
-        self, cameras: Mapping[str, Camera], log: ThrottledLog, seen: Callable[[Image], None]
+        self,
+        cameras: Mapping[str, Camera],
+        log: ThrottledLog,
+        seen: Callable[[Image], None],
+        problem: Callable[[str], str],
     ) -> None:
         self._cameras = cameras
         self._log = log
         self._seen = seen
+        self._problem = problem
         self._open = True
 
     def close(self) -> None:
@@ -49,7 +55,8 @@ class Outputs:
         """See `Sink`."""
         if self._open:
             self._seen(result.image)
-            self._cameras[result.frame.camera].publish(result)
+            camera = result.frame.camera
+            self._cameras[camera].publish(result, lambda: self._problem(camera))
 
     def warn(self, key: str, text: str) -> None:
         """See `Sink`."""

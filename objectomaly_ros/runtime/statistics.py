@@ -43,8 +43,10 @@ class Rolling:
 
     def exceeded_by(self, value: float, least: float, factor: float) -> bool:
         """Return whether `value` is above `least` and above `factor` times the p95."""
+        if value <= least:
+            return False
         p95 = self.percentiles().p95
-        return value > least and (math.isnan(p95) or value > factor * p95)
+        return math.isnan(p95) or value > factor * p95
 
 
 class Rate:

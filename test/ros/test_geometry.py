@@ -184,10 +184,10 @@ def test_a_camera_that_cannot_see_the_ground_is_told_until_it_can(poses, pose):
     (text,) = warnings
     assert f"the camera is {pose[0][2]:.2f} m above the ground and looks along" in text
     assert "If 'camera_optical' is a body frame (x ahead)" in text
-    assert camera.blind == text
+    assert camera.blind == camera.problem == text
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
     placed(camera, obstacles(), header())
-    assert camera.blind is None
+    assert camera.blind is camera.problem is None
     assert len(warnings) == 1
 
 
@@ -198,6 +198,19 @@ def test_an_obstacle_above_the_horizon_is_no_fault_of_the_pose(poses):
     (contact,) = placed(camera, obstacles(rows=(20, 60)), header())
     assert not len(contact.points)
     assert camera.blind is None
+
+
+def test_why_there_are_no_ranges_is_told_as_long_as_there_are_none(poses):
+    camera = CameraGeometry("camera_info", poses, lambda *text: None)
+    assert camera.problem == "no CameraInfo on camera_info yet"
+    camera.take(info())
+    poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    placed(camera, obstacles((480, 640)), header())
+    assert "images of 640 x 480 are no smaller copy" in camera.problem
+    placed(camera, obstacles(), header())
+    assert camera.problem is None
+    camera.take(info(width=0))
+    assert "the camera's driver has no calibration" in camera.problem
 
 
 def test_without_camera_info_nothing_is_known(poses):

@@ -17,10 +17,11 @@ pytest.importorskip(
 import graph as g
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from objectomaly_ros.msg import RefinementStatus
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String
 
 pytestmark = pytest.mark.ros
@@ -219,6 +220,36 @@ def test_the_whole_life_of_a_node(start):
     code, took = node.interrupt()
     assert code == 0
     assert took < 2.0
+
+
+@pytest.mark.parametrize(
+    ("transition", "problem"),
+    [
+        (Transition.TRANSITION_DEACTIVATE, "the node was deactivated"),
+        (Transition.TRANSITION_ACTIVE_SHUTDOWN, "the node was shut down"),
+    ],
+)
+def test_the_last_status_says_that_the_node_is_no_longer_active(start, transition, problem):
+    node, graph = start.both(**{"masks.name": "none"})
+    node.wait_log("active on")
+    statuses = graph.listen(RefinementStatus, f"{g.NODE}/status")
+    points = graph.listen(PointCloud2, f"{g.NODE}/points")
+    g.wait_for(lambda: statuses, "a status before the first image")
+    assert statuses[-1].problem == "no image on /image yet"
+    publisher = graph.publisher("/image")
+    g.wait_for(
+        lambda: publisher.publish(g.image_message(time.time())) or statuses[-1].frames_scored,
+        "the status of an image",
+    )
+    assert not statuses[-1].healthy  # somebody listens to ~/points
+    assert statuses[-1].problem == "no CameraInfo on /camera_info yet"
+    assert graph.change(transition)
+    g.wait_for(lambda: statuses[-1].problem == problem, "the last status")
+    seen = len(statuses)
+    assert not statuses[-1].healthy
+    assert statuses[-1].header.stamp.sec > 0
+    time.sleep(1.5)  # longer than the period of such statuses
+    assert (len(statuses), points) == (seen, [])
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import time
 
 import numpy as np
@@ -95,14 +96,20 @@ def publish(graph, count, until, topic="/image", **fields):
     """Publish pictures, each after the node's answer to the one before; return their stamps.
 
     Args:
-        until: list of messages that every picture adds one to.
+        until: list of messages that gets one of every picture.
     """
-    publisher, first, before = graph.publisher(topic), next(CLOCK), len(until)
+    publisher, first = graph.publisher(topic), next(CLOCK)
     sent = [g.image_message(first + k / 10, **fields) for k in range(count)]
     for index, message in enumerate(sent):
         publisher.publish(message)
-        g.wait_for(lambda index=index: len(until) == before + index + 1, f"picture {index}")
+        (stamp,) = g.stamps([message])
+        g.wait_for(lambda stamp=stamp: stamp in g.stamps(until), f"picture {index}")
     return g.stamps(sent)
+
+
+def of_images(statuses):
+    """Leave out those that tell why there are no results."""
+    return [status for status in statuses if np.isfinite(status.latency)]
 
 
 def test_every_image_gets_one_of_each_output_with_its_own_header(plain, graph):
@@ -173,7 +180,7 @@ def test_masks_are_made_on_request_and_refine_from_then_on(plain, graph):
     g.wait_for(
         lambda: publish(graph, 1, statuses) and statuses[-1].refined, "masks that were asked for"
     )
-    g.wait_for(lambda: len(scores) == len(statuses) == len(coarse), "all")
+    g.wait_for(lambda: len(scores) == len(of_images(statuses)) == len(coarse), "all")
     assert g.stamps(scores) == g.stamps(coarse)
     assert statuses[-1].mask_count == 4
     assert statuses[-1].mask_age_frames >= 1
@@ -303,6 +310,34 @@ def test_thresholds_and_mask_value_change_at_once(plain, graph):
     assert graph.set("roi.mode", "polygon").successful
     assert set(np.unique(newest())) == {0, 1, 255}
     assert graph.set("roi.mode", "none").successful
+
+
+def test_without_images_the_status_says_so_and_nothing_else_is_published(plain, graph):
+    got = {name: graph.listen(kind, f"{g.NODE}/{name}") for name, kind in OUTPUTS.items()}
+    info = graph.publisher("/camera_info", CameraInfo)
+    statuses = got["status"]
+
+    def newest():
+        info.publish(g.camera_info())
+        publish(graph, 1, statuses)
+        return of_images(statuses)[-1]
+
+    g.wait_for(lambda: newest().healthy, "a healthy camera")
+    assert newest().problem == ""
+    for name, messages in got.items():
+        g.wait_for(lambda messages=messages: g.stamps(messages), name)
+    time.sleep(0.3)
+    sent, seen = g.stamps(of_images(statuses))[-1], len(statuses)
+    others = {name: len(messages) for name, messages in got.items() if name != "status"}
+    g.wait_for(lambda: len(statuses) >= seen + 2, "statuses without an image")
+    for status in statuses[seen:]:
+        assert not status.healthy
+        assert re.fullmatch(r"no image on /image for [2-9]\.\d s", status.problem)
+        assert g.stamps([status]) == [sent]
+        assert np.isnan(status.latency)
+        assert status.frames_scored > 0
+    assert {name: len(messages) for name, messages in got.items() if name != "status"} == others
+    assert newest().healthy
 
 
 def test_nothing_is_made_that_nobody_listens_to(plain, graph):
