@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from objectomaly_ros.geometry.lens import fisheye_rays, pinhole_rays
 
 _PINHOLE = ("plumb_bob", "rational_polynomial", "")
 _FISHEYE = ("equidistant", "fisheye")
@@ -25,7 +26,9 @@ class CameraModel:
             and missing coefficients are zero.
         distortion_model: `plumb_bob`, `rational_polynomial` (OpenCV's pinhole models), or
             `equidistant` (also called `fisheye`; Kannala and Brandt, 4 coefficients); any other
-            name without coefficients.
+            name without coefficients. Without coefficients every model is a pinhole.
+        rotation: R of a rectified image by rows, 9 numbers: it takes directions of the optical
+            frame to those of the rectified image. None for raw images.
 
     Raises:
         ValueError: numbers of no calibrated camera, or coefficients of an unknown model.
@@ -39,6 +42,7 @@ class CameraModel:
     height: int
     distortion: tuple[float, ...] = ()
     distortion_model: str = "plumb_bob"
+    rotation: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         numbers = [self.fx, self.fy, self.cx, self.cy]
@@ -72,10 +76,16 @@ class CameraModel:
             distortion_model=distortion_model,
         )
 
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether the lens does not distort."""
+        return not any(self.distortion)
+
     def resized(self, width: int, height: int) -> CameraModel:
         """Return the model for the image resized to `width` x `height`."""
         sx, sy = width / self.width, height / self.height
-        return CameraModel(
+        return dataclasses.replace(
+            self,
             fx=self.fx * sx,
             fy=self.fy * sy,
             # Pixel centres are whole numbers; the distance from the corner scales.
@@ -83,8 +93,6 @@ class CameraModel:
             cy=(self.cy + 0.5) * sy - 0.5,
             width=width,
             height=height,
-            distortion=self.distortion,
-            distortion_model=self.distortion_model,
         )
 
     def cropped(self, x: int, y: int, width: int, height: int) -> CameraModel:
@@ -96,20 +104,18 @@ class CameraModel:
         """Return the directions of pixels, (M, 2) x, y, in the optical frame.
 
         Returns:
-            (M, 3) float64 with z = 1; NaN for pixels without an inverse of the lens model.
+            (M, 3) float64, of any length; NaN for pixels without an inverse of the lens model.
         """
-        points = np.asarray(pixels, np.float64).reshape(-1, 1, 2)
-        matrix = np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
-        lens = np.array(_coefficients(self.distortion_model, self.distortion))
-        if not len(points) or not len(lens):
-            plane = (points.reshape(-1, 2) - matrix[:2, 2]) / [self.fx, self.fy]
+        points = np.asarray(pixels, np.float64).reshape(-1, 2)
+        plane = (points - [self.cx, self.cy]) / [self.fx, self.fy]
+        lens = _coefficients(self.distortion_model, self.distortion)
+        if not lens:
+            rays = np.column_stack([plane, np.ones(len(plane))])
         elif _spelled(self.distortion_model) in _FISHEYE:
-            found = cv2.fisheye.undistortPoints(points, matrix, lens)
-            plane = found.reshape(-1, 2)
-            plane = np.where(np.abs(plane) < 1e3, plane, np.nan)
+            rays = fisheye_rays(plane, lens)
         else:
-            plane = _undistort(points, matrix, lens)
-        return np.column_stack([plane, np.ones(len(plane))])
+            rays = pinhole_rays(plane, lens)
+        return rays if self.rotation is None else rays @ np.reshape(self.rotation, (3, 3))
 
 
 def _spelled(model: str) -> str:
@@ -136,27 +142,3 @@ def _coefficients(model: str, given: tuple[float, ...]) -> tuple[float, ...]:
         )
     count = next(count for count in counts if count >= used)
     return (*given[:used], *[0.0] * (count - used))
-
-
-def _undistort(
-    points: npt.NDArray[np.float64],
-    matrix: npt.NDArray[np.float64],
-    distortion: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """Return normalised coordinates (M, 2) of distorted pixels (M, 1, 2); NaN without convergence.
-
-    OpenCV ends its fixed-point iteration early (after five rounds before version 5), too early near
-    the corners of wide lenses. It is continued here until the pixel is met.
-    """
-    focal = np.array([matrix[0, 0], matrix[1, 1]])
-    target = points.reshape(-1, 2)
-    plane = np.asarray(cv2.undistortPoints(points, matrix, distortion), np.float64).reshape(-1, 2)
-    still = np.zeros(3)
-    for _ in range(40):
-        solid = np.column_stack([plane, np.ones(len(plane))])
-        seen = cv2.projectPoints(solid, still, still, matrix, distortion)[0].reshape(-1, 2)
-        error = target - seen
-        if np.abs(error).max() < 1e-9:
-            break
-        plane = plane + error / focal
-    return np.where(np.abs(error).max(axis=1, keepdims=True) < 0.01, plane, np.nan)

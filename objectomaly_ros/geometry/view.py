@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import Transform
+from objectomaly_ros.geometry.ray_table import ray_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,4 +39,6 @@ class View:
         Returns:
             (M, 3) float64 of any length; NaN for pixels without an inverse of the lens model.
         """
-        return self.model.rays(pixels) @ self.transform[:3, :3].T
+        model, places = self.model, np.asarray(pixels, np.float64)
+        rays = model.rays(places) if model.is_pinhole else ray_table(model).rays(places)
+        return rays @ self.transform[:3, :3].T

@@ -45,12 +45,6 @@ OBSTACLES = ("mask", "overlay", "obstacles", "points")
 PLANNER_OUTPUTS = ("points", "scan", "free", "footprints")  # in metres
 
 
-def is_rectified(topic: str) -> bool:
-    """Return whether a topic has the name of rectified images, such as image_rect_color."""
-    words = topic.removesuffix("/compressed").rpartition("/")[2].split("_")
-    return not {"rect", "rectified"}.isdisjoint(words)
-
-
 @dataclass
 class ScoreRange:
     """Range of the scores seen, from every fourth row and column."""
@@ -109,9 +103,7 @@ class Camera:
         if comes_by_topic(values()):
             topic = node.resolve_topic_name(f"{prefix}score_in")
             self.scores = ScoreInput(topic, self._max_pixels, log.warn)
-        self.geometry = CameraGeometry(
-            self._info_topic, poses, log.warn, rectified=is_rectified(self.topic)
-        )
+        self.geometry = CameraGeometry(self._info_topic, poses, log.warn, values, self.topic)
         self._subscriptions: list[Any] = []
         self.lost = 0
         self.unreadable = 0

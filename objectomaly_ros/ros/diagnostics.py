@@ -101,6 +101,7 @@ def camera_status(
             "messages unreadable": camera.unreadable,
             "scores seen": f"{camera.seen.low:.4g} to {camera.seen.high:.4g}",
             "camera pose": camera.geometry.origin,
+            "camera model": camera.geometry.model,
             **(scores.counts() if scores is not None else {}),
         },
     )

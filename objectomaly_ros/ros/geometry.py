@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
@@ -14,19 +13,11 @@ from objectomaly_ros.geometry.ground import Transform, ground_points
 from objectomaly_ros.geometry.placement import Placement, place
 from objectomaly_ros.geometry.view import View
 from objectomaly_ros.obstacles.stage import Obstacles
+from objectomaly_ros.ros.camera_info import Calibration, read_calibration
 from objectomaly_ros.ros.poses import FoundPose, PoseSource
-
-HUGE = 1e9  # pixels and coefficients of a calibration stay far below
-MAX_D = 100  # coefficients; the models have up to 14, and some drivers add zeros
-NARROW = 0.01  # of the width: a shorter focal length is that of no lens, but of normalised units
-
 
 STEEP = 0.7
 """A view direction with a larger part upwards is no road camera's, but a body frame's z axis."""
-
-
-SHAPE_TOLERANCE = 0.03
-"""An image of another shape than the calibrated one has other intrinsics."""
 
 
 class CameraGeometry:
@@ -36,7 +27,8 @@ class CameraGeometry:
         topic: topic of the CameraInfo.
         poses: poses of the cameras.
         warn: takes a throttling key and the text.
-        rectified: the images are rectified, while the CameraInfo is that of the raw ones.
+        values: returns the node's parameters.
+        image_topic: topic of the images.
 
     Attributes:
         blind: why the camera cannot see the ground; None if it can.
@@ -47,15 +39,17 @@ class CameraGeometry:
         topic: str,
         poses: PoseSource,
         warn: Callable[[str, str], None],
-        *,
-        rectified: bool = False,
+        values: Callable[[], Mapping[str, Any]],
+        image_topic: str,
     ) -> None:
         self._topic = topic
-        self._rectified = rectified
+        self._values = values
+        self._image_topic = image_topic
         self._poses = poses
         self._warn = warn
         self._info: CameraInfo | None = None
-        self._model: CameraModel | None = None
+        self._choice = ""
+        self._calibration: Calibration | None = None
         self._unusable = f"no CameraInfo on {topic} yet"
         self._found: FoundPose | None = None
         self._fault: str | None = None
@@ -69,25 +63,27 @@ class CameraGeometry:
     @property
     def origin(self) -> str:
         """Source of the newest pose, for diagnostics."""
-        if self._model is None:
+        if self._calibration is None:
             return f"not used: {self._unusable}"
         return "not used yet" if self._found is None else self._found.origin
 
+    @property
+    def model(self) -> str:
+        """Source of the camera model, for diagnostics."""
+        return "none" if self._calibration is None else self._calibration.source
+
     def take(self, info: CameraInfo) -> None:
         """Take a CameraInfo; warn of impossible ones."""
-        if self._info is not None and self._same(info, self._info):
-            return
-        self._info = info
+        if self._info is None or not self._same(info, self._info):
+            self._info = info
+            self._read(info)
+
+    def _read(self, info: CameraInfo) -> None:
+        self._choice = self._values()["camera.rectified"]
         try:
-            if not (info.width and info.height):
-                raise ValueError(
-                    f"its size is {info.width} x {info.height} pixels: the camera's driver has no "
-                    "calibration (often the parameter camera_info_url)"
-                )
-            _check_numbers(info)
-            self._model = _model(info, self._rectified)
+            self._calibration = read_calibration(info, self._image_topic, self._choice)
         except ValueError as error:
-            self._model = None
+            self._calibration = None
             self._unusable = f"{self._topic}: {error}"
             text = f"{self._unusable}; ranges and points stay unknown"
             self._warn(f"info {text}", text)  # one that is throttled would never come again
@@ -99,15 +95,17 @@ class CameraGeometry:
             shape: height and width of the image.
             header: of the image.
         """
-        if self._model is None:
+        if self._info is not None and self._choice != self._values()["camera.rectified"]:
+            self._read(self._info)
+        calibration, (height, width) = self._calibration, shape
+        if calibration is None:
             return None
-        height, width = shape
         try:
-            model = _seen_part(self._model, self._info, width, height).resized(width, height)
+            model = calibration.of_image(width, height)
             found = self._poses.pose(header.frame_id, header.stamp)
             view = View(model, found.transform, found.frame, found.origin)
             self._check(found, view, header.frame_id)
-        except (ValueError, ArithmeticError, cv2.error) as error:
+        except (ValueError, ArithmeticError) as error:
             self._failed(error)
             return None
         self._fault = None
@@ -117,7 +115,7 @@ class CameraGeometry:
         """Return one placement for each obstacle; None if the camera's numbers allow none."""
         try:
             return place(obstacles.regions, view, max_range=self._poses.max_range)
-        except (ValueError, ArithmeticError, cv2.error) as error:
+        except (ValueError, ArithmeticError) as error:
             self._failed(error)
             return None
 
@@ -151,62 +149,8 @@ class CameraGeometry:
             getattr(a, field) == getattr(b, field)
             for field in ("width", "height", "distortion_model", "binning_x", "binning_y", "roi")
         ) and all(
-            np.array_equal(getattr(a, field), getattr(b, field), equal_nan=True) for field in "kdp"
+            np.array_equal(getattr(a, field), getattr(b, field), equal_nan=True) for field in "kdrp"
         )
-
-
-def _check_numbers(info: CameraInfo) -> None:
-    """Raise a ValueError on numbers that no camera has, though some look like those of one."""
-    if len(info.d) > MAX_D:
-        raise ValueError(f"its D holds {len(info.d)} coefficients")
-    numbers = np.concatenate([info.k, info.d, info.p])
-    if not (np.abs(numbers) < HUGE).all():  # or NaN
-        raise ValueError("its K, D or P holds values that no camera has")
-    if info.k[6] or info.k[7]:
-        raise ValueError(
-            f"its K is {[float(value) for value in info.k]}; K is fx 0 cx, 0 fy cy, 0 0 1, by rows"
-        )
-    if 0 < info.k[0] < NARROW * info.width:
-        raise ValueError(
-            f"its K has a focal length of {info.k[0]:g} for {info.width} pixels; K is in pixels"
-        )
-    roi = info.roi
-    if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
-        raise ValueError(
-            f"its roi, {roi.width} x {roi.height} from {roi.x_offset}, {roi.y_offset} on, reaches "
-            f"outside of its {info.width} x {info.height} pixels, which are those of the sensor"
-        )
-
-
-def _model(info: CameraInfo, rectified: bool) -> CameraModel:
-    """Return the camera of the full image, not binned and not cropped.
-
-    The intrinsics of rectified images are in P, of the camera that rectification invents.
-    """
-    k, d = np.reshape(info.k, (3, 3)).copy(), info.d
-    if rectified:
-        p, d = np.reshape(info.p, (3, 4)), ()
-        k = p[:, :3].copy() if p[0, 0] > 0 else k
-    for row, binning, size in ((0, info.binning_x, info.width), (1, info.binning_y, info.height)):
-        # Some drivers publish K of the binned image beside the size of the full one.
-        if binning > 1 and abs(k[row, 2] * binning / size - 0.5) < abs(k[row, 2] / size - 0.5):
-            k[row] *= binning
-    return CameraModel.from_camera_info(
-        k, d, info.distortion_model, width=info.width, height=info.height
-    )
-
-
-def _seen_part(model: CameraModel, info: Any, width: int, height: int) -> CameraModel:
-    """Return the model of the part of the sensor that an image of `width` x `height` shows."""
-    roi = info.roi
-    if roi.width and roi.height and width <= roi.width and height <= roi.height:
-        model = model.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
-    if abs(width * model.height / (height * model.width) - 1) > SHAPE_TOLERANCE:
-        raise ValueError(
-            f"images of {width} x {height} are no smaller copy of the {model.width} x "
-            f"{model.height} that the camera was calibrated at: calibrate it at their size"
-        )
-    return model
 
 
 def _sees_ground(model: CameraModel, transform: Transform) -> bool:

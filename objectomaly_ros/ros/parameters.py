@@ -105,6 +105,9 @@ SPECS: tuple[Spec, ...] = (
          "are the same obstacle.", 0.01, 1.0),
     Spec("tracking.max_missed", 5, "Number of images over which an unseen obstacle keeps its id.",
          0, 1000),
+    Spec("camera.rectified", "auto", "Whether the images are rectified: true for P of camera_info "
+         "without D, false for K and D, or auto by the images' name (image_rect...), D and P.",
+         choices=("auto", "true", "false")),
     Spec("points.base_frame", "base_link", "Frame of ~/points: x forward, y left, z up, ground at "
          "z = 0."),
     Spec("points.camera_height", 1.5, "Metres from the ground to the camera; TF comes first.",
@@ -220,6 +223,8 @@ def _typed(spec: Spec, value: Any) -> Value:
             return [kind(item) for item in value]
     else:
         kind, (wanted, _) = type(default), _KINDS[type(default)]
+        if kind is str and type(value) is bool and "true" in spec.choices:
+            return str(value).lower()  # YAML reads true as no text
         if _is(kind, value):
             return kind(value)  # type: ignore[no-any-return]
     given = "has no value" if value is None else f"is {_shown(value)}"

@@ -33,7 +33,9 @@ def camera(publishers=1, lost=0, blind=None, unreadable=0):
         unreadable=unreadable,
         seen=SimpleNamespace(low=0.1, high=0.9),
         publishers_of_image=lambda: publishers,
-        geometry=SimpleNamespace(origin="TF base_link <- front_optical", blind=blind),
+        geometry=SimpleNamespace(
+            origin="TF base_link <- front_optical", model="K and D (D is not zero)", blind=blind
+        ),
     )
 
 
@@ -85,6 +87,7 @@ def test_a_topic_that_nobody_publishes_asks_for_a_remap():
 def test_the_source_of_the_pose_is_told_and_a_camera_that_sees_no_ground_is_a_warning():
     status = camera_status("c", camera(), state(), Seen(), now=NOW)
     assert values(status)["camera pose"] == "TF base_link <- front_optical"
+    assert values(status)["camera model"] == "K and D (D is not zero)"
     assert status.level == DiagnosticStatus.OK
     status = camera_status("c", camera(blind="it looks up"), state(), Seen(), now=NOW)
     assert (status.level, status.message) == (DiagnosticStatus.WARN, "it looks up")

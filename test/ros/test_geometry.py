@@ -15,7 +15,6 @@ from objectomaly_ros.geometry.ground import CameraPose
 from objectomaly_ros.obstacles.extraction import find_regions
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import poses as poses_module
-from objectomaly_ros.ros.camera import is_rectified
 from objectomaly_ros.ros.geometry import CameraGeometry
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.poses import PoseSource
@@ -23,6 +22,7 @@ from objectomaly_ros.ros.poses import PoseSource
 pytestmark = pytest.mark.ros
 
 VALUES = {
+    "camera.rectified": "auto",
     "points.base_frame": "base_link",
     "points.max_range": 80.0,
     "points.camera_height": 1.5,
@@ -82,6 +82,10 @@ def obstacles(shape=(360, 640), rows=(200, 280), columns=(300, 340)):
     return Obstacles(mask, None, find_regions(mask, mask.astype(np.float32)), [1], [0])
 
 
+def camera_geometry(poses, warn):
+    return CameraGeometry("camera_info", poses, warn, lambda: VALUES, "/camera/image")
+
+
 def placed(camera, found, header):
     """One placement for each obstacle; None if the camera knows none."""
     view = camera.view(found.mask.shape, header)
@@ -99,7 +103,7 @@ def test_without_tf_the_parameters_say_where_the_camera_is(monkeypatch):
 def test_tf_says_where_the_camera_is(poses, stamp_ns):
     poses._buffer.known["base_link", "camera_optical", stamp_ns] = LEVEL
     warnings = []
-    camera = CameraGeometry("camera_info", poses, lambda *text: warnings.append(text))
+    camera = camera_geometry(poses, lambda *text: warnings.append(text))
     camera.take(info())
     (contact,) = placed(camera, obstacles(), header())
     # The lowest row, 279, lies 99 px under the horizon: 1.2 m of height are 500 / 99 as far away.
@@ -137,7 +141,7 @@ def test_an_unknown_or_empty_transform_falls_back_to_the_parameters(poses):
 def test_a_pose_that_tf_does_not_give_is_told_once_with_its_reason(poses, frame_id, told, origin):
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
     warnings = []
-    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    camera = camera_geometry(poses, lambda key, text: warnings.append(text))
     assert camera.origin == "not used: no CameraInfo on camera_info yet"
     camera.take(info())
     assert camera.origin == "not used yet"
@@ -157,7 +161,7 @@ def test_a_pose_that_tf_does_not_give_is_told_once_with_its_reason(poses, frame_
 def test_each_reason_for_a_pose_of_the_parameters_is_logged_at_once(poses):
     logged = []
     log = ThrottledLog(SimpleNamespace(warning=logged.append))
-    camera = CameraGeometry("camera_info", poses, log.warn)
+    camera = camera_geometry(poses, log.warn)
     camera.take(info())
     for frame_id in ("", "unheard_of", ""):
         odd = header()
@@ -178,7 +182,7 @@ UNDER_THE_ROAD = ((2.0, 0.3, -0.2), LEVEL[1])
 def test_a_camera_that_cannot_see_the_ground_is_told_until_it_can(poses, pose):
     poses._buffer.known["base_link", "camera_optical", 0] = pose
     warnings = []
-    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    camera = camera_geometry(poses, lambda key, text: warnings.append(text))
     camera.take(info())
     placed(camera, obstacles(), header())
     (text,) = warnings
@@ -193,7 +197,7 @@ def test_a_camera_that_cannot_see_the_ground_is_told_until_it_can(poses, pose):
 
 def test_an_obstacle_above_the_horizon_is_no_fault_of_the_pose(poses):
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
-    camera = CameraGeometry("camera_info", poses, lambda *text: pytest.fail(str(text)))
+    camera = camera_geometry(poses, lambda *text: pytest.fail(str(text)))
     camera.take(info())
     (contact,) = placed(camera, obstacles(rows=(20, 60)), header())
     assert not len(contact.points)
@@ -214,13 +218,13 @@ def test_why_there_are_no_ranges_is_told_as_long_as_there_are_none(poses):
 
 
 def test_without_camera_info_nothing_is_known(poses):
-    assert placed(CameraGeometry("camera_info", poses, pytest.fail), obstacles(), header()) is None
+    assert placed(camera_geometry(poses, pytest.fail), obstacles(), header()) is None
 
 
 def test_each_fault_of_a_camera_info_is_logged_and_shown_in_diagnostics(poses):
     logged = []
     log = ThrottledLog(SimpleNamespace(warning=logged.append))
-    camera = CameraGeometry("camera_info", poses, log.warn)
+    camera = camera_geometry(poses, log.warn)
     camera.take(CameraInfo())
     assert "0 x 0 pixels: the camera's driver has no calibration" in camera.origin
     camera.take(CameraInfo(width=640, height=360))
@@ -246,12 +250,12 @@ def test_each_fault_of_a_camera_info_is_logged_and_shown_in_diagnostics(poses):
         ({"distortion_model": "x" * 1_000_000, "d": [0.1]}, f"model '{'x' * 40}' is not known"),
         ({"k": [500.0, 0.0, 0.0, 0.0, 500.0, 0.0, 320.0, 180.0, 1.0]}, "K is fx 0 cx, 0 fy cy"),
         ({"k": [0.78, 0.0, 0.5, 0.0, 1.39, 0.5, 0.0, 0.0, 1.0]}, "0.78 for 640 pixels"),
-        ({"roi": RegionOfInterest(x_offset=600, width=640, height=360)}, "outside of its 640 x"),
+        ({"roi": RegionOfInterest(x_offset=600, width=320, height=360)}, "outside of its 640 x"),
     ],
 )
 def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
     warnings = []
-    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    camera = camera_geometry(poses, lambda key, text: warnings.append(text))
     camera.take(info(**bad))
     camera.take(info(**bad))
     assert len(warnings) == 1
@@ -271,7 +275,7 @@ def test_a_camera_info_that_cannot_be_is_told_once(poses, bad, told):
     ids=["size", "focal length", "distortion"],
 )
 def test_a_camera_info_of_odd_values_costs_at_most_the_ranges(poses, odd):
-    camera = CameraGeometry("camera_info", poses, lambda key, text: None)
+    camera = camera_geometry(poses, lambda key, text: None)
     camera.take(info(**odd))
     for contact in placed(camera, obstacles(), header()) or ():
         assert np.isfinite(contact.points).all()
@@ -279,7 +283,7 @@ def test_a_camera_info_of_odd_values_costs_at_most_the_ranges(poses, odd):
 
 def test_a_stamp_before_1970_costs_the_ranges(poses):
     warnings = []
-    camera = CameraGeometry("camera_info", poses, lambda key, text: warnings.append(text))
+    camera = camera_geometry(poses, lambda key, text: warnings.append(text))
     camera.take(info())
     assert placed(camera, obstacles(), header(seconds=-5)) is None
     assert "camera_info and the pose give no ranges: Seconds value must not" in warnings[0]
@@ -287,20 +291,18 @@ def test_a_stamp_before_1970_costs_the_ranges(poses):
 
 def test_a_scaled_image_has_scaled_intrinsics(poses):
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
-    camera = CameraGeometry("camera_info", poses, lambda *text: pytest.fail(str(text)))
+    camera = camera_geometry(poses, lambda *text: pytest.fail(str(text)))
     camera.take(info())
     (large,) = placed(camera, obstacles(), header())
     (small,) = placed(camera, obstacles((180, 320), (100, 140), (150, 170)), header())
     assert small.range_m == pytest.approx(large.range_m, rel=0.03)
 
 
-def ranged(poses, mask, rectified=False, **fields):
+def ranged(poses, mask, **fields):
     """The nearest contact of an obstacle, by a CameraInfo with these fields; and the warnings."""
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
     warnings = []
-    camera = CameraGeometry(
-        "camera_info", poses, lambda key, text: warnings.append(text), rectified=rectified
-    )
+    camera = camera_geometry(poses, lambda key, text: warnings.append(text))
     camera.take(info(**fields))
     contacts = placed(camera, mask, header())
     return (contacts[0].nearest if contacts else None), warnings
@@ -328,31 +330,7 @@ def test_binning_is_undone_whichever_image_k_is_of(poses, scale):
     assert not warnings
 
 
-def test_rectified_images_are_projected_by_p_without_distortion(poses):
-    lens = {"d": [-0.3, 0.1, 0.0, 0.0, 0.0], "k": [650.0, 0, 300, 0, 650.0, 160, 0, 0, 1.0]}
-    p = [500.0, 0.0, 320.0, 0.0, 0.0, 500.0, 180.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    whole, _ = ranged(poses, obstacles())
-    assert ranged(poses, obstacles(), rectified=True, p=p, **lens) == (pytest.approx(whole), [])
-    assert ranged(poses, obstacles(), p=p, **lens)[0] != pytest.approx(whole, rel=0.01)
-    # P is left empty by cameras that rectify by themselves.
-    assert ranged(poses, obstacles(), rectified=True)[0] == pytest.approx(whole)
-
-
 def test_an_image_of_another_shape_than_the_calibrated_one_has_no_ranges(poses):
     found, (text,) = ranged(poses, obstacles((480, 640)))
     assert found is None
     assert "images of 640 x 480 are no smaller copy of the 640 x 360 that the camera" in text
-
-
-@pytest.mark.parametrize(
-    ("topic", "rectified"),
-    [
-        ("/cam/image_rect", True),
-        ("/cam/image_rect_color/compressed", True),
-        ("/cam/image_color_rect", True),
-        ("/rect/image_raw", False),
-        ("/cam/image_direct", False),
-    ],
-)
-def test_rectified_images_are_told_by_their_topic(topic, rectified):
-    assert is_rectified(topic) == rectified

@@ -155,6 +155,13 @@ def test_whole_numbers_are_numbers():
     assert checked(BY_NAME["roi.polygon"], [0, 1, 0, 0, 1, 0]) == [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [(True, "true"), (False, "false"), ("auto", "auto"), ("true", "true")]
+)
+def test_a_choice_with_true_and_false_takes_what_yaml_makes_of_them(given, kept):
+    assert checked(BY_NAME["camera.rectified"], given) == kept
+
+
 def test_options_become_typed_keyword_arguments():
     entries = ["input_size=480", "rule=entropy", "fuse=false", "scale=0.5", "", "sizes=[1, 2]"]
     assert options(entries) == {
