@@ -58,7 +58,7 @@ class CameraGeometry:
     @property
     def problem(self) -> str | None:
         """Why obstacles have no ranges; None if they have."""
-        return self._unusable if self._model is None else self._fault or self.blind
+        return self._unusable if self._calibration is None else self._fault or self.blind
 
     @property
     def origin(self) -> str:

@@ -205,7 +205,7 @@ def test_an_obstacle_above_the_horizon_is_no_fault_of_the_pose(poses):
 
 
 def test_why_there_are_no_ranges_is_told_as_long_as_there_are_none(poses):
-    camera = CameraGeometry("camera_info", poses, lambda *text: None)
+    camera = camera_geometry(poses, lambda *text: None)
     assert camera.problem == "no CameraInfo on camera_info yet"
     camera.take(info())
     poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
