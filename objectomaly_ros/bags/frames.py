@@ -33,10 +33,11 @@ def find_frames(folder: Path) -> list[Path]:
     frames = [file for file in files if file.suffix.lower() in FRAME_SUFFIXES and file.is_file()]
     if not frames:
         raise BagError(f"no frame (.jpg, .jpeg or .png) in {folder}; it holds {list_names(files)}")
-    return sorted(frames, key=_natural)
+    return sorted(frames, key=natural_order)
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
+def natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """Return a sort key of a file's name by which frame2 comes before frame10."""
     parts = re.split(r"(\d+)", path.name)  # every second one is a number
     return [(0, int(p), "") if index % 2 else (1, 0, p) for index, p in enumerate(parts)]
 

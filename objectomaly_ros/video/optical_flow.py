@@ -44,13 +44,7 @@ class FlowPropagation:
             raise ValueError(f"max_side is {max_side}; it must be 32 or more")
         self._scale = scale
         self._max_side = max_side
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        # The presets stop at half or a quarter of the given size, at which a distant obstacle has
-        # a few pixels. The full size follows it better for the same time.
-        self._flow.setFinestScale(0)
-        self._flow.setPatchStride(6)
-        self._flow.setGradientDescentIterations(6)
-        self._flow.setVariationalRefinementIterations(0)
+        self._flow = dense_flow()
         self._next_key = 0
         self.reset()
 
@@ -70,10 +64,10 @@ class FlowPropagation:
         if shape != self._shape:
             self.reset()
             self._shape = shape
-        current = self._shrink(image)
+        current = flow_image(image, self._scale, self._max_side)
         if self._previous is not None and self._tracks:
             backward = self._flow.calc(current, self._previous, None)  # type: ignore[call-overload]
-            positions = cv2.add(backward, _grid(current.shape))
+            positions = cv2.add(backward, pixel_grid(current.shape))
             for key, displacement in self._tracks.items():
                 self._tracks[key] = backward + cv2.remap(  # type: ignore[call-overload]
                     displacement, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -133,22 +127,41 @@ class FlowPropagation:
             displacement, (width / columns, height / rows, 0, 0)
         )
         positions = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
-        positions = cv2.add(positions, _grid((height, width)))
+        positions = cv2.add(positions, pixel_grid((height, width)))
         return cv2.remap(  # type: ignore[call-overload, no-any-return]
             ids, positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0
         )
 
-    def _shrink(self, image: Image) -> npt.NDArray[np.uint8]:
-        """Return the image in grey at the flow's size."""
-        height, width = image.shape[:2]
-        factor = min(self._scale, self._max_side / max(height, width))
-        size = (max(16, round(width * factor)), max(16, round(height * factor)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+
+def dense_flow() -> cv2.DISOpticalFlow:
+    """Return the optical flow of `FlowPropagation`: `calc(a, b, None)` takes `flow_image`s."""
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    # The presets stop at half or a quarter of the given size, at which a distant obstacle has
+    # a few pixels. The full size follows it better for the same time.
+    flow.setFinestScale(0)
+    flow.setPatchStride(6)
+    flow.setGradientDescentIterations(6)
+    flow.setVariationalRefinementIterations(0)
+    return flow
+
+
+def flow_image(image: Image, scale: float, max_side: int) -> npt.NDArray[np.uint8]:
+    """Return an image in grey at the flow's size.
+
+    Args:
+        image: (H, W, 3) uint8.
+        scale: size of the flow as a fraction of the image's.
+        max_side: the longer side of the flow is at most this many pixels.
+    """
+    height, width = image.shape[:2]
+    factor = min(scale, max_side / max(height, width))
+    size = (max(16, round(width * factor)), max(16, round(height * factor)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 @lru_cache(maxsize=8)
-def _grid(shape: tuple[int, ...]) -> Field:
+def pixel_grid(shape: tuple[int, ...]) -> Field:
     """Return the positions of an image's pixels, (h, w, 2) float32 x, y; read-only."""
     rows, columns = np.indices(shape[:2], np.float32)
     grid = np.stack([columns, rows], axis=-1)
