@@ -26,6 +26,8 @@ API = {
     (PACKAGE, "Refinement"),
     (f"{PACKAGE}.evaluation.metrics", "pixel_metrics"),
     (f"{PACKAGE}.evaluation.metrics", "component_metrics"),
+    (f"{PACKAGE}.evaluation.metrics", "instance_metrics"),
+    (f"{PACKAGE}.evaluation.metrics", "temporal_consistency"),
     (f"{PACKAGE}.detectors.memory", "Memory"),
     (f"{PACKAGE}.detectors.memory", "learn"),
 }

@@ -199,8 +199,8 @@ def component_metrics(
 
 def frame_components(predicted: Mask, labels: Labels, limits: SizeLimits) -> FrameComponents:
     """Match predicted (H, W) bool with the components of labels (H, W) uint8 of 0, 1, 255."""
-    predicted_ids = _components(predicted & (labels != IGNORE), limits.predicted)
-    everything = _components(labels == ANOMALY, 1)
+    predicted_ids = connected_components(predicted & (labels != IGNORE), limits.predicted)
+    everything = connected_components(labels == ANOMALY, 1)
     truth_ids = _without_small(everything, limits.truth)
     predicted_ids[(everything > 0) & (truth_ids == 0)] = 0  # too small: ignored
 
@@ -241,7 +241,7 @@ def _adjusted_iou(
     return np.asarray(intersection / np.maximum(union, 1), dtype=np.float64)
 
 
-def _components(mask: Mask, min_size: int) -> npt.NDArray[np.int64]:
+def connected_components(mask: Mask, min_size: int) -> npt.NDArray[np.int64]:
     """Number the 8-connected components of at least `min_size` pixels 1, 2, ...; 0 elsewhere."""
     _, ids = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     return _without_small(ids.astype(np.int64), min_size)

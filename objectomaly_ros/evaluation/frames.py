@@ -13,6 +13,9 @@ from objectomaly_ros.types import ScoreMap
 Labels: TypeAlias = npt.NDArray[np.uint8]
 """Ground truth of one frame, (H, W) uint8: 0 normal, 1 anomaly, 255 ignore."""
 
+InstanceIds: TypeAlias = npt.NDArray[np.int32]
+"""Ground-truth instances of one frame, (H, W) int32: an id above 0 each, 0 elsewhere."""
+
 NORMAL, ANOMALY, IGNORE = 0, 1, 255
 LABEL_NAMES = {"normal": NORMAL, "anomaly": ANOMALY, "ignore": IGNORE}
 
