@@ -60,7 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_rule_arguments(parser)
     parser.add_argument(
-        "--limit", type=positive, metavar="N", help="N frames of each dataset, evenly spread"
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="N frames of each dataset, evenly spread; with --clip the first N",
+    )
+    parser.add_argument(
+        "--clip",
+        action="store_true",
+        help="the images of a folder are consecutive frames in the order of their names (2 before "
+        "10): measure the temporal consistency of the scores too",
     )
     parser.add_argument(
         "--out",
@@ -118,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
         args.limit,
         overlap=args.overlap,
         residual=args.residual,
+        clip=args.clip,
     )
     results = evaluate(datasets, detectors, masks, options)
     content = json.dumps(as_json(results), indent=1)

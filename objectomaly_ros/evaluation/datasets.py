@@ -2,7 +2,8 @@
 
 Known layouts: the Objectomaly and Mask2Anomaly repositories (`RoadAnomaly21`, ...), the official
 SegmentMeIfYouCan downloads (`dataset_AnomalyTrack`, ...), Fishyscapes, Lost and Found, and any
-folder with images in one subfolder and labels of the same names in another.
+folder with images in one subfolder and labels of the same names in another. Files of instance ids
+may lie in `labels_instances` in each of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ LABEL_ENDINGS = (
     ".tiff",
     ".jpg",  # refused later, with the reason: JPEG does not keep label values
 )
+INSTANCE_FOLDER = "labels_instances"
+# Endings of instance files after the name of the image; the later ones are coded as Cityscapes.
+CITYSCAPES_IDS = "_instanceIds.png"
+INSTANCE_ENDINGS = (".png", CITYSCAPES_IDS, "_gtCoarse_instanceIds.png")
 IMAGE_ENDINGS = re.compile(r"(_leftImg8bit|_rgb)$")
 FISHYSCAPES_INDEX = re.compile(r"^\d{4}_(?=\d{2}_)")
 
@@ -45,11 +50,13 @@ class Frame:
         name: path of the image in its folder, without the suffix; unique in its dataset.
         image: path of the image.
         labels: path of the labels; None if they are missing.
+        instances: path of the ids of its instances; None without.
     """
 
     name: str
     image: Path
     labels: Path | None
+    instances: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,8 @@ def open_dataset(folder: str | Path) -> Dataset:
             f"found {_listing(image_folder)}"
         )
     by_index = label_folder.name == "fishyscapes_lostandfound"
-    labels = _labels_by_name(label_folder, nested=not by_index)
+    labels = _labels_by_name(label_folder, LABEL_ENDINGS, nested=not by_index)
+    instances = _instances_by_name(folder, label_folder, nested=not by_index)
     notes = []
     if by_index:  # Fishyscapes labels 100 images of Lost and Found, without subfolders
         images = [image for image in images if _key(image, image.parent) in labels]
@@ -204,7 +212,7 @@ def open_dataset(folder: str | Path) -> Dataset:
             continue
         taken[name_in_set] = image
         key = _key(image, image.parent if by_index else image_folder)
-        frames.append(Frame(name_in_set, image, labels.get(key)))
+        frames.append(Frame(name_in_set, image, labels.get(key), instances.get(key)))
     without = [frame for frame in frames if frame.labels is None]
     if conventions.hidden_labels and 0 < len(without) < len(frames):
         notes.append(
@@ -224,6 +232,12 @@ def open_dataset(folder: str | Path) -> Dataset:
     orphans = [path for path in labels.values() if path not in used]
     if orphans and not conventions.left_out:
         notes.append(f"{len(orphans)} labels have no image, the first is {orphans[0]}")
+    mixed = [frame for frame in frames if frame.instances is None]
+    if 0 < len(mixed) < len(frames):
+        notes.append(
+            f"{len(mixed)} of {len(frames)} frames have no instance labels, the first is "
+            f"{mixed[0].name}: their instances are the components of the anomaly label"
+        )
     return Dataset(name, folder, tuple(frames), conventions, tuple(notes))
 
 
@@ -254,14 +268,22 @@ def _no_dataset(folder: Path) -> DatasetError:
     )
 
 
-def _labels_by_name(folder: Path, *, nested: bool) -> dict[str, Path]:
-    """Return the label files by the key of their image, see `_key`."""
+def _instances_by_name(folder: Path, label_folder: Path, *, nested: bool) -> dict[str, Path]:
+    """Return the instance files: of their own folder, else the Cityscapes ones with the labels."""
+    if (folder / INSTANCE_FOLDER).is_dir():
+        return _labels_by_name(folder / INSTANCE_FOLDER, INSTANCE_ENDINGS, nested=nested)
+    return _labels_by_name(label_folder, INSTANCE_ENDINGS[1:], nested=nested)
+
+
+def _labels_by_name(folder: Path, endings: Sequence[str], *, nested: bool) -> dict[str, Path]:
+    """Return the files with these endings by the key of their image, see `_key`."""
     found: dict[str, Path] = {}
     rank: dict[str, int] = {}
     for path in sorted(files_in(folder, IMAGE_SUFFIXES)):
         # The longest ending: 'a_labels.png' belongs to 'a', not to 'a_labels'.
-        fitting = [ending for ending in LABEL_ENDINGS if path.name.endswith(ending)]
-        if not fitting or path.stem.endswith("_color"):
+        fitting = [ending for ending in endings if path.name.endswith(ending)]
+        other = ("_color.png", CITYSCAPES_IDS) if endings is LABEL_ENDINGS else "_color.png"
+        if not fitting or path.name.endswith(other):
             continue
         ending = max(fitting, key=len)
         name = path.name[: -len(ending)]
@@ -269,8 +291,8 @@ def _labels_by_name(folder: Path, *, nested: bool) -> dict[str, Path]:
             name = (path.parent.relative_to(folder) / name).as_posix()
         else:
             name = FISHYSCAPES_INDEX.sub("", name)
-        if name not in found or LABEL_ENDINGS.index(ending) < rank[name]:
-            found[name], rank[name] = path, LABEL_ENDINGS.index(ending)
+        if name not in found or endings.index(ending) < rank[name]:
+            found[name], rank[name] = path, endings.index(ending)
     return found
 
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageOps
 
 from objectomaly_ros.arrays.image_messages import ImageDecoder
-from objectomaly_ros.evaluation.datasets import PLAIN
-from objectomaly_ros.evaluation.frames import Labels
+from objectomaly_ros.evaluation.datasets import CITYSCAPES_IDS, PLAIN
+from objectomaly_ros.evaluation.frames import ANOMALY, InstanceIds, Labels
 from objectomaly_ros.files.picture_size import check_pixels, check_work
 from objectomaly_ros.files.reading import read_bytes
 from objectomaly_ros.types import Image
@@ -65,23 +66,7 @@ def read_labels(path: str | Path | None, values: Mapping[int, int] = PLAIN) -> L
     if path is None:
         raise FrameError("there are no labels for this image")
     path = Path(path)
-    data = _read(path, "labels")
-    try:
-        picture = Pillow.open(io.BytesIO(data), formats=_FORMATS)
-        check_pixels(*picture.size)
-        check_work(data, *picture.size)
-    except _UNREADABLE as error:
-        raise FrameError(f"{path}: this labels file cannot be read: {error}") from error
-    with picture:
-        if picture.format in ("JPEG", "WEBP"):
-            raise FrameError(
-                f"{path}: labels must not be {picture.format}, whose compression changes values; "
-                "use PNG"
-            )
-        try:
-            raw = np.asarray(picture)
-        except _UNREADABLE as error:
-            raise FrameError(f"{path}: the labels are damaged: {error}") from error
+    raw = _read_raw(path)
     if raw.dtype == np.bool_:
         raw = raw.astype(np.uint8)
     if raw.dtype != np.uint8:
@@ -108,13 +93,57 @@ def read_labels(path: str | Path | None, values: Mapping[int, int] = PLAIN) -> L
     return np.asarray(table[raw], dtype=np.uint8)
 
 
-def check_same_size(image: Image, labels: Labels, path: Path) -> None:
+def read_instances(path: Path, labels: Labels) -> InstanceIds:
+    """Read the instances of a frame as (H, W) int32 ids, above 0 on anomalous pixels, 0 elsewhere.
+
+    Args:
+        path: a picture of one channel of 8 or 16 bits, an id above 0 for each instance. In files
+            whose names end with `_instanceIds.png` ids below 1000 are classes, not instances, as
+            in Cityscapes.
+        labels: (H, W), of the same frame.
+
+    Raises:
+        FrameError: as of `read_image`, or the picture has colour or another size.
+    """
+    raw = _read_raw(path)
+    if raw.ndim != 2 or raw.dtype.kind not in "iub":
+        raise FrameError(f"{path}: instance ids need one channel of 8 or 16 bits; save them so")
+    check_same_size(labels, raw, path)
+    ids = raw.astype(np.int32)
+    ids[(labels != ANOMALY) | (ids < (1000 if path.name.endswith(CITYSCAPES_IDS) else 1))] = 0
+    return ids
+
+
+def check_same_size(
+    image: npt.NDArray[np.generic], labels: npt.NDArray[np.generic], path: Path
+) -> None:
     """Raise FrameError unless the labels at `path` have the image's size."""
     if image.shape[:2] != labels.shape:
         raise FrameError(
             f"{path}: labels are {labels.shape[1]}x{labels.shape[0]}, the image is "
             f"{image.shape[1]}x{image.shape[0]}"
         )
+
+
+def _read_raw(path: Path) -> npt.NDArray[np.generic]:
+    """Read the numbers of a label picture."""
+    data = _read(path, "labels")
+    try:
+        picture = Pillow.open(io.BytesIO(data), formats=_FORMATS)
+        check_pixels(*picture.size)
+        check_work(data, *picture.size)
+    except _UNREADABLE as error:
+        raise FrameError(f"{path}: this labels file cannot be read: {error}") from error
+    with picture:
+        if picture.format in ("JPEG", "WEBP"):
+            raise FrameError(
+                f"{path}: labels must not be {picture.format}, whose compression changes values; "
+                "use PNG"
+            )
+        try:
+            return np.asarray(picture)
+        except _UNREADABLE as error:
+            raise FrameError(f"{path}: the labels are damaged: {error}") from error
 
 
 def _read(path: Path, what: str) -> bytes:

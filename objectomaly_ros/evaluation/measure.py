@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,8 +20,15 @@ from objectomaly_ros.evaluation.components import (
     frame_components,
 )
 from objectomaly_ros.evaluation.datasets import Conventions
-from objectomaly_ros.evaluation.frame_files import read_labels
+from objectomaly_ros.evaluation.frame_files import read_image, read_instances, read_labels
 from objectomaly_ros.evaluation.frames import ANOMALY, IGNORE
+from objectomaly_ros.evaluation.instances import (
+    FrameInstances,
+    InstanceAccumulator,
+    InstanceMetrics,
+    component_instances,
+    frame_instances,
+)
 from objectomaly_ros.evaluation.pixel import (
     PixelAccumulator,
     PixelCurve,
@@ -30,6 +37,13 @@ from objectomaly_ros.evaluation.pixel import (
     threshold_between,
 )
 from objectomaly_ros.evaluation.stages import ScoredFrame, Stage, load_stage
+from objectomaly_ros.evaluation.temporal import (
+    PairConsistency,
+    TemporalMetrics,
+    combine,
+    compare,
+    motion_between,
+)
 
 RECALLS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """The component F1 is also measured at the thresholds of these pixel recalls."""
@@ -83,6 +97,8 @@ class StageFigures:
         curve: (T, 3) float64 recall, precision, false positive rate; thinned out for drawing.
         sweep: component F1 at other thresholds.
         frames: the single frames.
+        instances: instance AP of the components at `pixel.best_f1_threshold`.
+        temporal: temporal consistency at this threshold; None if the dataset is no clip.
     """
 
     stage: Stage
@@ -92,6 +108,8 @@ class StageFigures:
     curve: npt.NDArray[np.float64]
     sweep: tuple[OperatingPoint, ...]
     frames: tuple[FrameFigures, ...]
+    instances: InstanceMetrics
+    temporal: TemporalMetrics | None = None
 
 
 def measure_stage(
@@ -122,10 +140,12 @@ def measure_stage(
     points = _operating_points(curve)
     thresholds = (best, strict, *(threshold for _, threshold in points))
     sums = [ComponentAccumulator(t, conventions.track) for t in thresholds]
+    instances = InstanceAccumulator(best)
     frames = []
     measured = partial(_frame_figures, cache.folder, stage, conventions, thresholds)
-    for figures, components in each(measured, scored):
+    for figures, components, matched in each(measured, scored):
         frames.append(figures)
+        instances.add(matched)
         for accumulated, found in zip(sums, components, strict=True):
             accumulated.add(found)
     metrics = [accumulated.compute() for accumulated in sums]
@@ -134,8 +154,65 @@ def measure_stage(
         for (recall, threshold), result in zip(points, metrics[2:], strict=True)
     )
     return StageFigures(
-        stage, pixel, metrics[0], metrics[1].f1, _thinned(curve), sweep, tuple(frames)
+        stage,
+        pixel,
+        metrics[0],
+        metrics[1].f1,
+        _thinned(curve),
+        sweep,
+        tuple(frames),
+        instances.compute(),
     )
+
+
+def measure_consistency(
+    cache: ScoreCache,
+    pairs: Sequence[tuple[ScoredFrame, ScoredFrame]],
+    stages: Sequence[StageFigures],
+    conventions: Conventions,
+    each: MapJobs = map,
+) -> list[StageFigures]:
+    """Add temporal consistency to the figures of every stage, at the stage's own threshold.
+
+    Memory does not grow with the number of frames.
+
+    Args:
+        cache: holds the scores.
+        pairs: consecutive frames.
+        stages: the figures of all frames.
+        conventions: of the dataset.
+        each: compares the pairs of frames.
+    """
+    thresholds = {figures.stage: figures.components.threshold for figures in stages}
+    found: dict[Stage, list[PairConsistency]] = {stage: [] for stage in thresholds}
+    job = partial(_pair_consistency, cache.folder, thresholds, conventions)
+    for compared in each(job, pairs):
+        for stage, pair in compared.items():
+            found[stage].append(pair)
+    return [replace(f, temporal=combine(found[f.stage], thresholds[f.stage])) for f in stages]
+
+
+def _pair_consistency(
+    folder: Path,
+    thresholds: Mapping[Stage, float],
+    conventions: Conventions,
+    pair: tuple[ScoredFrame, ScoredFrame],
+) -> dict[Stage, PairConsistency]:
+    """Compare the scores of two consecutive frames; nothing if their sizes differ."""
+    cache = ScoreCache(folder)
+    before, image = (read_image(item.frame.image) for item in pair)
+    if before.shape != image.shape:
+        return {}
+    motion = motion_between(before, image)
+    labels = [read_labels(item.frame.labels, conventions.label_values) for item in pair]
+    result: dict[Stage, PairConsistency] = {}
+    for stage, threshold in thresholds.items():
+        first, second = (
+            (load_stage(cache, item, stage), label)
+            for item, label in zip(pair, labels, strict=True)
+        )
+        result[stage] = compare(first, second, motion, threshold)
+    return result
 
 
 def _frame_figures(
@@ -144,12 +221,18 @@ def _frame_figures(
     conventions: Conventions,
     thresholds: Sequence[float],
     scored: ScoredFrame,
-) -> tuple[FrameFigures, list[FrameComponents]]:
-    """Measure one frame; return its components at every threshold."""
+) -> tuple[FrameFigures, list[FrameComponents], FrameInstances]:
+    """Measure one frame; return its components at every threshold, and its instances."""
     labels = read_labels(scored.frame.labels, conventions.label_values)
     score = load_stage(ScoreCache(cache), scored, stage)
     limits = TRACKS[conventions.track]
     components = [frame_components(score > t, labels, limits) for t in thresholds]
+    ids = scored.frame.instances
+    matched = frame_instances(
+        component_instances(score, labels, thresholds[0]),
+        labels,
+        None if ids is None else read_instances(ids, labels),
+    )
     alone = pixel_metrics(score, labels)
     predicted = (score > thresholds[0]) & (labels != IGNORE)
     found = int(np.count_nonzero(predicted & (labels == ANOMALY)))
@@ -164,7 +247,7 @@ def _frame_figures(
         objects=int(at_best.siou.size),
         false_components=int(np.count_nonzero(at_best.ppv < 0.25)),
     )
-    return figures, components
+    return figures, components, matched
 
 
 def _operating_points(curve: PixelCurve) -> list[tuple[float, float]]:

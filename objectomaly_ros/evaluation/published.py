@@ -31,9 +31,15 @@ class PublishedRow:
     source: str
 
     @property
-    def cells(self) -> tuple[float | None, ...]:
-        """The figures in the columns of `results.COLUMNS`."""
-        return (self.auprc, self.fpr95, None, None, self.siou, self.ppv, self.f1)
+    def cells(self) -> dict[str, float | None]:
+        """The figures by column of `results.COLUMNS`."""
+        return {
+            "AuPRC": self.auprc,
+            "FPR95": self.fpr95,
+            "sIoU": self.siou,
+            "PPV": self.ppv,
+            "mean F1": self.f1,
+        }
 
 
 def published_rows(dataset: str | None) -> list[PublishedRow]:

@@ -17,11 +17,17 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from objectomaly_ros.bags.frames import natural_order
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import Conventions, Dataset, DatasetError, Frame
 from objectomaly_ros.evaluation.frame_files import FrameError, read_labels
 from objectomaly_ros.evaluation.frames import ANOMALY, IGNORE, LABEL_NAMES, NORMAL
-from objectomaly_ros.evaluation.measure import MapJobs, StageFigures, measure_stage
+from objectomaly_ros.evaluation.measure import (
+    MapJobs,
+    StageFigures,
+    measure_consistency,
+    measure_stage,
+)
 from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.stages import STAGES, FrameScorer, Options, ScoredFrame, Stage
 from objectomaly_ros.files.reading import printable
@@ -95,9 +101,15 @@ def evaluate(
     return [DatasetResult(dataset, tuple(results[dataset.name])) for dataset in datasets]
 
 
-def chosen_frames(dataset: Dataset, limit: int | None) -> tuple[Frame, ...]:
-    """Return all frames, or `limit` of them, evenly spread."""
+def chosen_frames(dataset: Dataset, limit: int | None, clip: bool = False) -> tuple[Frame, ...]:
+    """Return all frames, or `limit` of them, evenly spread; of a clip the first, in time's order.
+
+    The order of time is the natural one of the names in each folder: frame2 before frame10.
+    """
     total = len(dataset.frames)
+    if clip:
+        in_time = sorted(dataset.frames, key=lambda f: (f.image.parent, natural_order(f.image)))
+        return tuple(in_time[:limit])
     if limit is None or limit >= total:
         return dataset.frames
     return tuple(dataset.frames[i * total // limit] for i in range(limit))
@@ -143,15 +155,21 @@ def _run(
         return iter(bar(each(function, jobs), title, len(jobs)))
 
     masks = generator.label if generator else "none"
-    frames = chosen_frames(dataset, options.limit)
+    frames = chosen_frames(dataset, options.limit, options.clip)
     scored, failures = [], []
+    pairs: list[tuple[ScoredFrame, ScoredFrame]] = []
+    before: ScoredFrame | None = None
     title = printable(f"{dataset.name}: {detector.label} + {masks}")
     outcomes = shown(title, partial(_score_one, dataset.conventions), frames)
     for frame, outcome in zip(frames, outcomes, strict=True):
         if isinstance(outcome, ScoredFrame):
             scored.append(outcome)
+            if before is not None and before.frame.image.parent == frame.image.parent:
+                pairs.append((before, outcome))
+            before = outcome
         else:
             failures.append(Failure(frame.name, outcome))
+            before = None  # its neighbours are not consecutive
     cache = ScoreCache(options.cache)
     stages: dict[Stage, StageFigures] = {}
     for stage in STAGES if generator else STAGES[:1]:
@@ -165,6 +183,12 @@ def _run(
         stages[stage] = measure_stage(cache, scored, stage, dataset.conventions, measured)
         if stage == "coarse":
             coarse_known[keys] = stages[stage]
+    if options.clip:
+        compared = partial(shown, "  comparing frames")
+        figures = measure_consistency(
+            cache, pairs, list(stages.values()), dataset.conventions, compared
+        )
+        stages = {item.stage: item for item in figures}
     computed = sum(item.computed for item in scored)
     return Run(detector.label, masks, stages, tuple(scored), tuple(failures), computed)
 

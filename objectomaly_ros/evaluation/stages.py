@@ -14,6 +14,7 @@ from objectomaly_ros.evaluation.frame_files import (
     FrameError,
     check_same_size,
     read_image,
+    read_instances,
     read_labels,
 )
 from objectomaly_ros.evaluation.model_spec import ModelSpec
@@ -35,9 +36,11 @@ class Options:
         cache: folder for the scores.
         device: torch device.
         workers: processes; 1 evaluates in this one.
-        limit: at most this many frames of a dataset, evenly spread.
+        limit: at most this many frames of a dataset, evenly spread, or the first of a clip.
         progress: show progress bars on stderr.
         overlap, residual: how OASC uses the masks, see `rule_for`.
+        clip: the frames of a folder are consecutive in the natural order of their names; measure
+            temporal consistency too.
     """
 
     cache: Path
@@ -47,6 +50,7 @@ class Options:
     progress: bool = True
     overlap: Overlap | None = None
     residual: float | None = None
+    clip: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class FrameScorer:
             raise FrameError(f"{frame.image}: there are no labels for this image")
         labels = read_labels(frame.labels, conventions.label_values)
         check_same_size(image, labels, frame.labels)
+        if frame.instances is not None:
+            read_instances(frame.instances, labels)
         # The same picture under two names may have two precomputed scores.
         named = frame.image.stem if isinstance(self._detector, SelectsByName) else ""
         content = hashlib.sha256(image.tobytes() + str(image.shape).encode()).digest()

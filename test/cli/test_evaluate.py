@@ -60,6 +60,60 @@ def test_it_leaves_a_table_a_report_and_json(street, capsys):
     assert "<h2>street</h2>" in (out / "report.html").read_text()
 
 
+def test_consecutive_frames_are_compared_on_request(street, capsys):
+    code, out = evaluate(street, "--clip")
+    assert code == 0
+    shown = capsys.readouterr().out
+    assert "mTC" in shown
+    assert "warp error" in shown
+    assert "2 pairs of consecutive frames" in shown
+    (run,) = json.loads((out / "results.json").read_text())["datasets"][0]["runs"]
+    for stage in run["stages"].values():
+        assert stage["temporal"]["pairs"] == 2
+        assert stage["temporal"]["threshold"] == stage["components"]["threshold"]
+        assert 0 <= stage["temporal"]["mask_consistency"] <= 1
+        assert stage["temporal"]["relative_warping_error"] > 0
+    page = (out / "report.html").read_text()
+    assert "<dt>warp error</dt><dd>temporal consistency" in page
+    evaluate(street)
+    assert "mTC" not in capsys.readouterr().out
+    assert "mTC" not in (out / "report.html").read_text()
+    (run,) = json.loads((out / "results.json").read_text())["datasets"][0]["runs"]
+    assert run["stages"]["mbp"]["temporal"] is None
+
+
+def test_a_frame_left_out_breaks_a_clip(street, capsys):
+    (street / IMAGE / "f1.png").write_text("x")
+    code, out = evaluate(street, "--clip")
+    assert code == 3
+    (run,) = json.loads((out / "results.json").read_text())["datasets"][0]["runs"]
+    assert run["stages"]["mbp"]["temporal"]["pairs"] == 0
+    assert run["stages"]["mbp"]["temporal"]["mask_consistency"] is None
+
+
+def test_one_frame_is_no_clip_and_no_error(street, capsys):
+    code, out = evaluate(street, "--clip", "--limit", "1")
+    assert code == 0
+    (run,) = json.loads((out / "results.json").read_text())["datasets"][0]["runs"]
+    assert [frame["name"] for frame in run["stages"]["mbp"]["frames"]] == ["f0"]
+    assert run["stages"]["mbp"]["temporal"]["pairs"] == 0
+
+
+def test_instances_come_from_their_files_or_are_components(street, capsys):
+    assert evaluate(street)[0] == 0
+    assert "touching objects count as one" in capsys.readouterr().out
+    for path in (street / LABELS).iterdir():
+        ids = np.array(Pillow.open(path)).astype(np.uint16)
+        ids[22:] *= 40_000  # the lower half is an object of its own
+        save(street / "labels_instances" / path.name, ids)
+    code, out = evaluate(street)
+    assert code == 0
+    assert "touching objects" not in capsys.readouterr().out
+    (run,) = json.loads((out / "results.json").read_text())["datasets"][0]["runs"]
+    assert run["stages"]["mbp"]["instances"]["truth"] == 6
+    assert "<dt>AP50</dt>" in (out / "report.html").read_text()
+
+
 def change(root, folder, edit):
     """Replace f1's image or labels by what `edit` makes of its array."""
     path = root / folder / "f1.png"
@@ -120,6 +174,21 @@ FRAME_FAULTS = {
             (r / LABELS / "f1.png").unlink(),
         ),
         "must not be JPEG",
+    ),
+    "instances of another size": (
+        lambda r: save(r / "labels_instances" / "f1.png", np.ones((24, 64), np.uint16)),
+        "labels are 64x24, the image is 64x48",
+    ),
+    "instances in colour": (
+        lambda r: save(r / "labels_instances" / "f1.png", np.ones((48, 64, 3), np.uint8)),
+        "instance ids need one channel",
+    ),
+    "instances are text": (
+        lambda r: (
+            (r / "labels_instances").mkdir(),
+            (r / "labels_instances" / "f1.png").write_text("x"),
+        ),
+        "this labels file cannot be read",
     ),
     "image empty": (lambda r: (r / IMAGE / "f1.png").write_bytes(b""), "image file is empty"),
     "image is text": (

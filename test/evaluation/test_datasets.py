@@ -8,7 +8,12 @@ import pytest
 from PIL import Image as Pillow
 
 from objectomaly_ros.evaluation.datasets import KNOWN, DatasetError, find_datasets, open_dataset
-from objectomaly_ros.evaluation.frame_files import FrameError, read_image, read_labels
+from objectomaly_ros.evaluation.frame_files import (
+    FrameError,
+    read_image,
+    read_instances,
+    read_labels,
+)
 
 
 def put(path, size=(6, 4), value=0):
@@ -196,3 +201,53 @@ def test_postscript_named_png_is_not_handed_to_ghostscript(tmp_path, monkeypatch
         with pytest.raises(FrameError, match="cannot be read"):
             read(path)
     assert not ran
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "instances"),
+    [
+        ("images/d/1.png", "labels_masks/d/1.png", "labels_instances/d/1.png"),
+        ("images/1.jpg", "labels_masks/1.png", "labels_instances/1_instanceIds.png"),
+        (
+            "leftImg8bit/test/a/a_000000_000030_leftImg8bit.png",
+            "gtCoarse/test/a/a_000000_000030_gtCoarse_labelIds.png",
+            "gtCoarse/test/a/a_000000_000030_gtCoarse_instanceIds.png",
+        ),
+        (
+            "leftImg8bit/test/a/04_a_000000_000030_leftImg8bit.png",
+            "fishyscapes_lostandfound/0007_04_a_000000_000030_labels.png",
+            "labels_instances/04_a_000000_000030_gtCoarse_instanceIds.png",
+        ),
+    ],
+)
+def test_instances_are_found_in_every_layout(tmp_path, image, labels, instances):
+    put(tmp_path / image)
+    put(tmp_path / labels)
+    assert open_dataset(tmp_path).frames[0].instances is None
+    put(tmp_path / instances)
+    dataset = open_dataset(tmp_path)
+    assert dataset.frames[0].instances == tmp_path / instances
+    assert dataset.frames[0].labels == tmp_path / labels
+    assert dataset.notes == ()
+
+
+def test_frames_without_instances_among_others_are_noted(tmp_path):
+    for name in ("a", "b", "c"):
+        put(tmp_path / "images" / f"{name}.png")
+        put(tmp_path / "labels_masks" / f"{name}.png")
+    put(tmp_path / "labels_instances" / "a.png")
+    (note,) = open_dataset(tmp_path).notes
+    assert note.startswith("2 of 3 frames have no instance labels, the first is b: ")
+
+
+def test_instances_are_ids_on_anomalous_pixels(tmp_path):
+    ids = np.array([[0, 7, 26, 26_001, 40_000, 40_000]], np.uint16)
+    labels = np.array([[1, 1, 1, 1, 1, 0]], np.uint8)
+    for name in ("a.png", "a_instanceIds.png"):
+        Pillow.fromarray(ids).save(tmp_path / name)
+    assert read_instances(tmp_path / "a.png", labels).tolist() == [[0, 7, 26, 26_001, 40_000, 0]]
+    # In the Cityscapes coding ids below 1000 are classes.
+    coded = read_instances(tmp_path / "a_instanceIds.png", labels)
+    assert coded.tolist() == [[0, 0, 0, 26_001, 40_000, 0]]
+    Pillow.fromarray(ids.astype(np.uint8)).save(tmp_path / "b.png")
+    assert read_instances(tmp_path / "b.png", labels).max() < 256

@@ -15,7 +15,12 @@ from PIL import Image as Pillow
 
 from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.datasets import find_datasets
-from objectomaly_ros.evaluation.metrics import component_metrics, pixel_metrics
+from objectomaly_ros.evaluation.metrics import (
+    component_metrics,
+    instance_metrics,
+    pixel_metrics,
+    temporal_consistency,
+)
 from objectomaly_ros.evaluation.model_spec import ModelSpec
 from objectomaly_ros.evaluation.results import as_json, as_text
 from objectomaly_ros.evaluation.runner import chosen_frames, evaluate
@@ -42,7 +47,7 @@ def table(results):
 def test_figures_are_those_of_the_metrics_on_the_pipelines_scores(dataset_root, models, tmp_path):
     from evaluation_models import Redness, Tiles
 
-    (result,) = run(dataset_root, tmp_path / "cache")
+    (result,) = run(dataset_root, tmp_path / "cache", clip=True)
     (one,) = result.runs
     images = [np.asarray(Pillow.open(f.image)) for f in result.dataset.frames]
     labels = [np.asarray(Pillow.open(f.labels)) for f in result.dataset.frames]
@@ -56,6 +61,10 @@ def test_figures_are_those_of_the_metrics_on_the_pipelines_scores(dataset_root, 
         assert figures.components.f1 == components.f1
         assert figures.components.siou == components.siou
         assert figures.components.ppv == components.ppv
+        assert figures.instances == instance_metrics(scores, labels)
+        assert figures.temporal == temporal_consistency(
+            images, scores, figures.components.threshold, labels
+        )
         for index, frame in enumerate(figures.frames):
             alone = pixel_metrics(scores[index], labels[index])
             assert frame.auprc == pytest.approx(alone.auprc, nan_ok=True)
@@ -133,8 +142,8 @@ def test_a_damaged_map_is_not_there(tmp_path, at):
 
 
 def test_workers_give_the_same_table(dataset_root, models, tmp_path):
-    alone = run(dataset_root, tmp_path / "one", limit=3)
-    together = run(dataset_root, tmp_path / "two", limit=3, workers=2)
+    alone = run(dataset_root, tmp_path / "one", limit=3, clip=True)
+    together = run(dataset_root, tmp_path / "two", limit=3, workers=2, clip=True)
     assert table(alone) == table(together)
     assert together[0].runs[0].computed == 6
 
@@ -198,6 +207,21 @@ def test_limit_spreads_over_the_dataset(dataset_root):
     (dataset,) = find_datasets(dataset_root)
     assert [f.name for f in chosen_frames(dataset, 2)] == ["f0", "f2"]
     assert len(chosen_frames(dataset, 9)) == 5
+
+
+def test_a_clip_is_in_the_order_of_time_and_ends_with_its_folder(dataset_root, models, tmp_path):
+    for folder in ("images", "labels_masks"):
+        (dataset_root / folder / "f0.png").rename(dataset_root / folder / "f10.png")
+        (dataset_root / folder / "second").mkdir()
+        for name in ("f1", "f2"):
+            path = dataset_root / folder / f"{name}.png"
+            (dataset_root / folder / "second" / path.name).write_bytes(path.read_bytes())
+    (dataset,) = find_datasets(dataset_root)
+    in_time = ["f1", "f2", "f3", "f4", "f10", "second/f1", "second/f2"]
+    assert [f.name for f in chosen_frames(dataset, None, clip=True)] == in_time
+    assert [f.name for f in chosen_frames(dataset, 2, clip=True)] == in_time[:2]
+    (result,) = run(dataset_root, tmp_path / "cache", clip=True)
+    assert result.runs[0].stages["mbp"].temporal.pairs == 5
 
 
 def test_specs_are_read_from_text():

@@ -16,8 +16,8 @@ from objectomaly_ros.evaluation.cache import ScoreCache
 from objectomaly_ros.evaluation.published import about
 from objectomaly_ros.evaluation.report.charts import COLOURS, DASHES, Line, chart, legend
 from objectomaly_ros.evaluation.report.frames import frame_gallery
-from objectomaly_ros.evaluation.report.tables import figures_table, frames_table
-from objectomaly_ros.evaluation.results import failed, frame_count, percent, plateau_notes
+from objectomaly_ros.evaluation.report.tables import column_meanings, figures_table, frames_table
+from objectomaly_ros.evaluation.results import failed, frame_count, notes, percent
 from objectomaly_ros.evaluation.runner import DatasetResult
 from objectomaly_ros.evaluation.stages import STAGE_TITLES, STAGES
 from objectomaly_ros.files.writing import open_replacing
@@ -52,12 +52,12 @@ def write_report(path: str | Path, results: Sequence[DatasetResult], cache: Scor
 
 
 def _dataset(result: DatasetResult, cache: ScoreCache, number: int) -> str:
-    notes = [*result.dataset.notes, *plateau_notes(result)]
     parts = [
         f'<section id="dataset{number}"><h2>{escape(result.dataset.name)}</h2>',
         f'<p class="lead">{frame_count(result)}. {_summary(result)}</p>',
         figures_table(result),
-        *(f'<p class="note">{escape(note)}</p>' for note in notes),
+        *(f'<p class="note">{escape(note)}</p>' for note in notes(result)),
+        column_meanings(result),
     ]
     if faults := failed(result):
         items = "".join(f"<li>{escape(line)}</li>" for line in faults)

@@ -6,7 +6,7 @@ import math
 from html import escape
 
 from objectomaly_ros.evaluation.published import published_rows
-from objectomaly_ros.evaluation.results import COLUMNS, percent, stage_cells
+from objectomaly_ros.evaluation.results import columns, percent, stage_cells
 from objectomaly_ros.evaluation.runner import DatasetResult, Run
 from objectomaly_ros.evaluation.stages import STAGE_TITLES
 
@@ -14,12 +14,13 @@ from objectomaly_ros.evaluation.stages import STAGE_TITLES
 def figures_table(result: DatasetResult) -> str:
     """Return the table of figures: the best of ours in bold, published rows below."""
     ours = [(run, f.stage, stage_cells(f)) for run in result.runs for f in run.stages.values()]
+    shown = columns(result)
     rows = []
     for run, stage, values in ours:
         cells = ""
-        for column, (value, higher) in enumerate(zip(values, COLUMNS.values(), strict=True)):
+        for column, (value, kind) in enumerate(zip(values, shown.values(), strict=True)):
             known = [other[column] for *_, other in ours if not math.isnan(other[column])]
-            best = len(ours) > 1 and known and value == (max if higher else min)(known)
+            best = len(ours) > 1 and known and value == (max if kind.higher else min)(known)
             cells += f"<td{' class=best' if best else ''}>{percent(value)}</td>"
         rows.append(
             f"<tr><th>{escape(run.detector)} + {escape(run.masks)}</th>"
@@ -28,19 +29,20 @@ def figures_table(result: DatasetResult) -> str:
     published = published_rows(result.dataset.conventions.published)
     if published:
         rows.append(
-            f'<tr class=divider><td colspan="{len(COLUMNS) + 2}">published by others; '
+            f'<tr class=divider><td colspan="{len(shown) + 2}">published by others; '
             "compare only figures of the same split</td></tr>"
         )
     for row in published:
-        cells = "".join(f"<td>{percent(value)}</td>" for value in row.cells)
+        cells = "".join(f"<td>{percent(value)}</td>" for value in map(row.cells.get, shown))
         rows.append(
             f"<tr class=published><th>{escape(row.method)}</th><td class=text>"
             f'<span class="split {row.split.split()[0]}">{escape(row.split)}</span> '
             f"<small>{escape(row.source)}</small></td>{cells}</tr>"
         )
     heads = "".join(
-        f"<th>{name}<small>{' ↑' if higher else ' ↓'}</small></th>"
-        for name, higher in COLUMNS.items()
+        f'<th title="{escape(kind.meaning)}">{name}'
+        f"<small>{' ↑' if kind.higher else ' ↓'}</small></th>"
+        for name, kind in shown.items()
     )
     empty = "" if published else '<p class="note">Nothing is published for this dataset.</p>'
     return (
@@ -48,6 +50,16 @@ def figures_table(result: DatasetResult) -> str:
         f"<th class=text>stage</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         f"</div>{empty}"
     )
+
+
+def column_meanings(result: DatasetResult) -> str:
+    """Return the explanations of the columns, folded."""
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(kind.meaning)}; "
+        f"{'higher' if kind.higher else 'lower'} is better</dd>"
+        for name, kind in columns(result).items()
+    )
+    return f"<details><summary>What the columns mean</summary><dl>{rows}</dl></details>"
 
 
 def frames_table(run: Run, key: str) -> str:
