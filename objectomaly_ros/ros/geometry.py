@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo
 from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import Transform, ground_points
 from objectomaly_ros.geometry.placement import Placement, place
+from objectomaly_ros.geometry.uncertainty import Noise
 from objectomaly_ros.geometry.view import View
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros.camera_info import Calibration, read_calibration
@@ -113,8 +114,16 @@ class CameraGeometry:
 
     def place(self, obstacles: Obstacles, view: View) -> list[Placement] | None:
         """Return one placement for each obstacle; None if the camera's numbers allow none."""
+        values = self._values()
+        noise = Noise(*(values[f"points.{key}_std"] for key in ("height", "pitch", "pixel")))
         try:
-            return place(obstacles.regions, view, max_range=self._poses.max_range)
+            return place(
+                obstacles.regions,
+                view,
+                max_range=values["points.max_range"],
+                max_relative_error=values["points.max_relative_error"],
+                noise=noise,
+            )
         except (ValueError, ArithmeticError) as error:
             self._failed(error)
             return None

@@ -52,7 +52,7 @@ class ObjectomalyNode(LifecycleNode):  # type: ignore[misc]  # rclpy is not type
         super().__init__("objectomaly", **arguments)
         self._log = ThrottledLog(self.get_logger())
         self._params = ParameterServer(self, self._on_change)
-        self._poses = PoseSource(self, lambda: self._params.values)
+        self._poses = PoseSource(self, lambda: self._params.values, self.get_logger().info)
         self._label = "unconfigured"
         self._problem: str | None = None
         self._device = ""

@@ -108,8 +108,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("camera.rectified", "auto", "Whether the images are rectified: true for P of camera_info "
          "without D, false for K and D, or auto by the images' name (image_rect...), D and P.",
          choices=("auto", "true", "false")),
-    Spec("points.base_frame", "base_link", "Frame of ~/points: x forward, y left, z up, ground at "
-         "z = 0."),
+    Spec("points.base_frame", "auto", "Frame of ~/points: x forward, y left, z up, ground at "
+         "z = 0; auto for base_footprint if TF knows it, else base_link."),
     Spec("points.camera_height", 1.5, "Metres from the ground to the camera; TF comes first.",
          0.01, 1000.0),
     Spec("points.camera_pitch", 0.0, "Radians that the camera looks down; TF comes first.",
@@ -117,6 +117,14 @@ SPECS: tuple[Spec, ...] = (
     Spec("points.camera_roll", 0.0, "Radians that the camera leans to the right; TF comes first.",
          -3.2, 3.2),
     Spec("points.max_range", 60.0, "Largest distance of ground points, in metres.", 0.1, 1000.0),
+    Spec("points.max_relative_error", 0.3, "Largest standard deviation of a point's range, as a "
+         "share of its distance; points nearer to the horizon are left out.", 0.01, 10.0),
+    Spec("points.height_std", 0.03, "Standard deviation of the camera's height above the ground, "
+         "in metres.", 0.0, 10.0),
+    Spec("points.pitch_std", 0.005, "Standard deviation of the camera's pitch against the ground, "
+         "in radians: sway, slope and mounting.", 0.0, 1.0),
+    Spec("points.pixel_std", 1.0, "Standard deviation of the row of a contact pixel, in pixels.",
+         0.0, 100.0),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}

@@ -34,60 +34,95 @@ class FoundPose:
     problem: str | None = None
 
 
-class PoseSource:
-    """Poses of cameras in the base frame: from TF, else from parameters."""
+AUTO = "auto"
+FOOTPRINT, LINK = "base_footprint", "base_link"
 
-    def __init__(self, node: Node, values: Callable[[], Mapping[str, Any]]) -> None:
+
+class PoseSource:
+    """Poses of cameras in the base frame: from TF, else from parameters.
+
+    Args:
+        node: of the TF subscriptions.
+        values: returns the node's parameters.
+        tell: takes a line for the log.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        values: Callable[[], Mapping[str, Any]],
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._values = values
-        self._buffer = None
+        self._tell = tell
+        self._told: str | None = None
+        self._buffer: Any = None
         if tf2_ros is not None:
             self._buffer = tf2_ros.Buffer(node=node)
             self._listener = tf2_ros.TransformListener(self._buffer, node)
-
-    @property
-    def base_frame(self) -> str:
-        """Frame of the ground points."""
-        return str(self._values()["points.base_frame"])
-
-    @property
-    def max_range(self) -> float:
-        """Largest distance of ground points, in metres."""
-        return float(self._values()["points.max_range"])
 
     def pose(self, frame_id: str, stamp: Any) -> FoundPose:
         """Return the pose of the camera with the optical frame `frame_id` at `stamp`."""
         if self._buffer is None:
             return self._of_parameters("tf2_ros is not installed")
-        frame, base = frame_id.lstrip("/"), self.base_frame
+        frame = frame_id.lstrip("/")
         if not frame:
             return self._of_parameters("the images have no frame_id, so TF cannot tell their pose")
-        for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
-            try:
-                found = self._buffer.lookup_transform(base, frame, time)
-                move, turn = found.transform.translation, found.transform.rotation
-                transform = transform_from_quaternion(
-                    (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
-                )
-            except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
-                continue
-            problem = None
-            if frame != frame_id:
-                problem = (
-                    f"frame_id {frame_id!r} begins with a slash, which TF refuses: {frame!r} taken"
-                )
-            return FoundPose(transform, base, f"TF {base} <- {frame}", problem)
+        bases = self._bases(frame)
+        for base in bases:
+            for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
+                transform = self._look_up(base, frame, time)
+                if transform is not None:
+                    return self._of_tf(transform, base, frame_id)
         return self._of_parameters(
-            f"TF has no transform from {frame!r} to {base!r} "
-            f"(ros2 run tf2_ros tf2_echo {base} {frame} tells why)"
+            f"TF has no transform from {frame!r} to {' or '.join(map(repr, bases))} "
+            f"(ros2 run tf2_ros tf2_echo {bases[-1]} {frame} tells why)"
         )
+
+    def _bases(self, frame: str) -> tuple[str, ...]:
+        """Return the names that the base frame may have, the best first."""
+        wanted = str(self._values()["points.base_frame"])
+        if wanted != AUTO:
+            return (wanted,)
+        prefix, slash, _ = frame.rpartition("/")  # of one robot of many
+        if not slash:
+            return FOOTPRINT, LINK
+        return f"{prefix}/{FOOTPRINT}", FOOTPRINT, f"{prefix}/{LINK}", LINK
+
+    def _look_up(self, base: str, frame: str, time: Time) -> Transform | None:
+        try:
+            found = self._buffer.lookup_transform(base, frame, time)
+            move, turn = found.transform.translation, found.transform.rotation
+            return transform_from_quaternion(
+                (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+            )
+        except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
+            return None
+
+    def _of_tf(self, transform: Transform, base: str, frame_id: str) -> FoundPose:
+        frame = frame_id.lstrip("/")
+        if self._told != base:
+            self._told = base
+            self._tell(f"ranges and points are in the frame {base!r}, by TF from {frame!r}")
+        problem = None
+        if frame != frame_id:
+            problem = (
+                f"frame_id {frame_id!r} begins with a slash, which TF refuses: {frame!r} taken"
+            )
+        return FoundPose(transform, base, f"TF {base} <- {frame}", problem)
 
     def _of_parameters(self, reason: str) -> FoundPose:
         values = self._values()
         pose = CameraPose(*(values[f"points.camera_{key}"] for key in ("height", "pitch", "roll")))
+        wanted = str(values["points.base_frame"])
+        base = LINK if wanted == AUTO else wanted
+        if self._told != base:
+            self._told = base
+            self._tell(f"ranges and points are in the frame {base!r}, by the camera's parameters")
         origin = f"parameters: height {pose.height} m, pitch {pose.pitch}, roll {pose.roll} rad"
         return FoundPose(
             pose.matrix(),
-            self.base_frame,
+            base,
             f"{origin} ({reason})",
             f"{reason}: the camera's pose is that of the {origin}. Publish the transform, or set "
             "points.camera_height, points.camera_pitch and points.camera_roll",

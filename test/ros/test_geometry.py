@@ -25,6 +25,10 @@ VALUES = {
     "camera.rectified": "auto",
     "points.base_frame": "base_link",
     "points.max_range": 80.0,
+    "points.max_relative_error": 0.3,
+    "points.height_std": 0.03,
+    "points.pitch_std": 0.005,
+    "points.pixel_std": 1.0,
     "points.camera_height": 1.5,
     "points.camera_pitch": 0.05,
     "points.camera_roll": 0.0,
@@ -115,6 +119,57 @@ def test_tf_says_where_the_camera_is(poses, stamp_ns):
     assert not warnings
     assert camera.origin == "TF base_link <- camera_optical"
     assert camera.blind is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "known", "base"),
+    [
+        ("camera_optical", ["base_link", "base_footprint"], "base_footprint"),
+        ("camera_optical", ["base_link"], "base_link"),
+        ("camera_optical", [], "base_link"),
+        ("blue/camera_optical", ["blue/base_link", "base_footprint"], "base_footprint"),
+        ("blue/camera_optical", ["blue/base_link", "blue/base_footprint"], "blue/base_footprint"),
+        ("blue/camera_optical", ["blue/base_link", "base_link"], "blue/base_link"),
+    ],
+)
+def test_the_base_frame_is_the_best_that_tf_knows_and_the_log_tells_it_once(
+    poses, frame, known, base
+):
+    told = []
+    found = PoseSource(None, lambda: {**VALUES, "points.base_frame": "auto"}, told.append)
+    for name in known:
+        found._buffer.known[name, frame, 0] = LEVEL
+    for _ in range(3):
+        pose = found.pose(frame, header().stamp)
+        assert pose.frame == base
+        assert pose.origin.startswith(f"TF {base}" if known else "parameters")
+    (text,) = told
+    assert f"in the frame '{base}'" in text
+
+
+def test_a_base_frame_that_tf_learns_later_is_taken_then(poses):
+    told = []
+    found = PoseSource(None, lambda: {**VALUES, "points.base_frame": "auto"}, told.append)
+    found._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    assert found.pose("camera_optical", header().stamp).frame == "base_link"
+    found._buffer.known["base_footprint", "camera_optical", 0] = LEVEL
+    assert found.pose("camera_optical", header().stamp).frame == "base_footprint"
+    assert len(told) == 2
+
+
+def test_points_near_the_horizon_are_left_out_by_their_relative_error(poses):
+    poses._buffer.known["base_link", "camera_optical", 0] = LEVEL
+    camera = camera_geometry(poses, lambda *text: pytest.fail(str(text)))
+    camera.take(info())
+    (far,) = placed(camera, obstacles(rows=(150, 190)), header())  # 9 px under the horizon
+    assert not len(far.points)
+    (near,) = placed(camera, obstacles(rows=(150, 200)), header())
+    assert len(near.points) == 40
+    distance = 1.2 * 500 / 19
+    pitch, pixel = 0.005 * distance**2 / 1.2, distance / 19
+    assert near.nearest_std == pytest.approx(
+        np.sqrt(pitch**2 + pixel**2 + (0.03 * distance / 1.2) ** 2), rel=0.02
+    )
 
 
 def test_an_unknown_or_empty_transform_falls_back_to_the_parameters(poses):
