@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     for dataset in find_datasets(args.root, args.datasets):
         try:
             read_so = dataset.with_labels(dict(args.labels))
-            check_labels(read_so, args.limit)
+            check_labels(read_so, args.limit, args.clip)
             datasets.append(read_so)
         except DatasetError as error:
             failures.append(str(error))

@@ -225,8 +225,7 @@ def component_instances(score: ScoreMap, labels: Labels, threshold: float) -> Pr
     """Return the components of a score as predicted instances.
 
     An instance is an 8-connected component of `score > threshold` with at least `MIN_PIXELS`
-    pixels. Its confidence is its mean score, as in UGainS (Nekrasov et al., GCPR 2023); ignored
-    pixels, which may hold anything, do not count in it.
+    pixels. Its confidence is its mean score, without ignored pixels, which may hold anything.
 
     Args:
         score: (H, W) float32.

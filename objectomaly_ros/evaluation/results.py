@@ -57,7 +57,7 @@ def as_json(results: Sequence[DatasetResult]) -> dict[str, Any]:
     """Return everything measured; fractions, None if a figure is undefined."""
     content = {
         "objectomaly_ros": __version__,
-        "unit": "fractions, 0 to 1; null where a figure is undefined",
+        "unit": "fractions (1 is 100 %); null where a figure is undefined",
         "datasets": [_dataset(result) for result in results],
         "published": about(),
     }

@@ -115,7 +115,7 @@ def chosen_frames(dataset: Dataset, limit: int | None, clip: bool = False) -> tu
     return tuple(dataset.frames[i * total // limit] for i in range(limit))
 
 
-def check_labels(dataset: Dataset, limit: int | None) -> None:
+def check_labels(dataset: Dataset, limit: int | None, clip: bool = False) -> None:
     """Check that the frames hold anomalous and normal pixels, without which there are no figures.
 
     Frames without readable labels do not count: `evaluate` names them.
@@ -124,7 +124,7 @@ def check_labels(dataset: Dataset, limit: int | None) -> None:
         DatasetError: they lack one of the two; the message says how labels are read.
     """
     values, missing, readable = dataset.conventions.label_values, {NORMAL, ANOMALY}, False
-    for frame in chosen_frames(dataset, limit):
+    for frame in chosen_frames(dataset, limit, clip):
         with suppress(FrameError):
             missing -= set(np.unique(read_labels(frame.labels, values)).tolist())
             readable = True

@@ -4,13 +4,13 @@ The score of a frame is warped to the next one by optical flow and compared ther
 that both frames show:
 
 - warping error: the mean squared difference (Lai et al., "Learning Blind Video Temporal
-  Consistency", ECCV 2018, section 4.2), averaged over the pairs of frames;
+  Consistency", ECCV 2018), averaged over the pairs of frames;
 - mask consistency: the IoU of the predicted masks `score > threshold`, averaged over the pairs
   (mTC of Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentation in
   Highly-Automated Driving", CVPR Workshops 2020), here for the anomaly class alone: most pixels
   are normal, and their IoU is always near 1;
-- occlusion: forward and backward flow disagree, by the rule that both papers' sources share
-  (Sundaram et al., ECCV 2010; Ruder et al., GCPR 2016), without its rule for motion boundaries.
+- occlusion: forward and backward flow disagree, by the rule of Sundaram et al. (ECCV 2010) that
+  Lai et al. use, without their rule for motion boundaries.
 
 Neither needs labels. A constant score is perfectly consistent: read them beside AuPRC.
 """

@@ -99,6 +99,13 @@ def test_one_frame_is_no_clip_and_no_error(street, capsys):
     assert run["stages"]["mbp"]["temporal"]["pairs"] == 0
 
 
+def test_the_first_frames_of_a_clip_must_hold_an_anomaly(street, capsys):
+    path = street / LABELS / "f0.png"
+    save(path, np.array(Pillow.open(path)) * 0)
+    assert evaluate(street, "--clip", "--limit", "1")[0] == 1
+    assert "for no pixel of the labels is anomaly" in capsys.readouterr().err
+
+
 def test_instances_come_from_their_files_or_are_components(street, capsys):
     assert evaluate(street)[0] == 0
     assert "touching objects count as one" in capsys.readouterr().out
