@@ -218,3 +218,13 @@ def test_learn_and_calibrate_need_no_extra(tmp_path):
     done = run(*command, "--out", tmp_path / "found")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "found.yaml").is_file()
+
+
+def test_bag_needs_no_extra(street, tmp_path):
+    out = tmp_path / "out"
+    done = run("-m", "objectomaly_ros", "bag", street, "--out", out, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    with Bag(out / "images") as bag:
+        assert bag.count("/objectomaly/score/compressed") == 2
+    assert (out / "index.html").is_file()
+    assert "pip install pyarrow" in done.stdout

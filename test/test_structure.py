@@ -15,7 +15,7 @@ PACKAGE = "objectomaly_ros"
 LAYERS = [
     "files", "types", "arrays", "models", "checkpoints", "mbp", "oasc", "obstacles", "detectors",
     "gpu", "video", "masks", "pipeline", "__init__", "geometry", "runtime", "bags", "ros",
-    "evaluation", "benchmark", "cli", "__main__", "demo",
+    "evaluation", "benchmark", "offline", "cli", "__main__", "demo",
 ]  # fmt: skip
 
 ROOT_MODULES = {"__init__", "__main__", "pipeline", "oasc", "mbp", "types"}

@@ -106,18 +106,30 @@ def _folder(path: Path) -> Drive:
 
 def _video(path: Path) -> Drive:
     regular_file(path)
-    with closing(_Video(path)) as video:
+    with closing(Video(path)) as video:
         rate_hz, count = video.rate_hz, video.count
 
     def images(every: int) -> Iterator[Image]:
-        with closing(_Video(path)) as opened:
+        with closing(Video(path)) as opened:
             yield from opened.images(every)
 
     return Drive(path, count, rate_hz, images)
 
 
-class _Video:
+class Video:
+    """An open video.
+
+    Attributes:
+        rate_hz: of its frames, `FOLDER_RATE_HZ` if it does not say.
+        count: number of frames as its header has it, which may be wrong.
+
+    Raises:
+        BagError: it is no video.
+        ValueError: its pictures are too large.
+    """
+
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._video = cv2.VideoCapture(str(path))
         width = int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT))
@@ -132,13 +144,37 @@ class _Video:
         check_pixels(width, height)
 
     def images(self, every: int) -> Iterator[Image]:
+        """Yield every n-th image from the place that it is at, (H, W, 3) uint8 RGB."""
+        for image in self.pictures(every):
+            if image is not None:
+                yield image
+
+    def pictures(self, every: int) -> Iterator[Image | None]:
+        """Yield as `images`, but None for those that cannot be read."""
         index = 0
         while self._video.grab():
             if index % every == 0:
                 read, picture = self._video.retrieve()
-                if read:
-                    yield np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+                found = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if read else None
+                yield None if found is None else np.asarray(found, np.uint8)
             index += 1
 
+    def counted(self) -> int:
+        """Go through the frames that are left, and return their number."""
+        count = 0
+        while self._video.grab():
+            count += 1
+        return count
+
+    def seek(self, index: int) -> None:
+        """Go to a frame, by the video's index or else frame by frame."""
+        self._video.set(cv2.CAP_PROP_POS_FRAMES, index)
+        if int(self._video.get(cv2.CAP_PROP_POS_FRAMES)) != index:
+            self._video.release()
+            self._video = cv2.VideoCapture(str(self._path))
+            for _ in range(index):
+                self._video.grab()
+
     def close(self) -> None:
+        """Close the file."""
         self._video.release()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.arrays.image_messages import ImageDecoder, decode_plane
+from objectomaly_ros.arrays.image_messages import ImageDecoder, decode_plane, imdecode
+from objectomaly_ros.arrays.score_png import decode_score
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.files.reading import printable
@@ -55,13 +56,16 @@ def read_images(bag: Bag | Path | str, topic: str | None = None) -> Iterator[Sta
 
 
 def read_scores(bag: Bag | Path | str, topic: str) -> Iterator[Stamped[ScoreMap]]:
-    """Yield the score maps of a 32FC1 topic, (H,W) float32, otherwise as `read_images`."""
-    yield from _read(bag, topic, partial(decode_plane, encoding="32FC1"))
+    """Yield score maps, (H,W) float32, otherwise as `read_images`.
+
+    Their topic is 32FC1, or compressed as `objectomaly bag` writes it.
+    """
+    yield from _read(bag, topic, _decode_score)
 
 
 def read_masks(bag: Bag | Path | str, topic: str) -> Iterator[Stamped[npt.NDArray[np.uint8]]]:
-    """Yield the masks of a mono8 topic, (H,W) uint8, otherwise as `read_images`."""
-    yield from _read(bag, topic, partial(decode_plane, encoding="mono8"))
+    """Yield the masks of a mono8 topic, raw or PNG, (H,W) uint8, otherwise as `read_images`."""
+    yield from _read(bag, topic, _decode_mask)
 
 
 def check_images(bag: Bag, topic: str | None = None) -> None:
@@ -80,6 +84,21 @@ def check_images(bag: Bag, topic: str | None = None) -> None:
             first = first or str(error)
     why = f"its first images are unreadable, the first because {first}" if first else "it is empty"
     raise BagError(f"no image on topic {name} of {bag.path}: {why}")
+
+
+def _decode_score(message: Any) -> ScoreMap:
+    if hasattr(message, "format"):  # a CompressedImage
+        return decode_score(message.format, bytes(message.data))
+    return decode_plane(message, "32FC1")
+
+
+def _decode_mask(message: Any) -> npt.NDArray[np.uint8]:
+    if not hasattr(message, "format"):
+        return decode_plane(message, "mono8")
+    mask = imdecode(bytes(message.data), cv2.IMREAD_UNCHANGED)
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise ValueError(f"its pixels are {mask.dtype} with {mask.ndim} axes, no mono8")
+    return mask
 
 
 def _warn(text: str) -> None:

@@ -88,20 +88,27 @@ class McapFile:
         """Close the file."""
         self._file.close()
 
-    def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """Yield the messages of these topics in order of log time.
+    def messages(
+        self, topics: Collection[str], start: int = storage.FIRST_TIME, end: int = storage.LAST_TIME
+    ) -> Iterator[RawMessage]:
+        """Yield the messages of these topics from `start` to `end` (ns) in order of log time.
 
         Raises:
             Exception: the file is damaged.
         """
         wanted = {key: topic for key, topic in self.topics.items() if topic.name in topics}
         return storage.merge_by_time(
-            (chunk.start, self._messages_of(chunk, wanted))
+            (max(chunk.start, start), self._messages_of(chunk, wanted, start, end))
             for chunk in self._chunks
-            if wanted and not (chunk.channels and chunk.channels.isdisjoint(wanted))
+            if wanted
+            and not (chunk.channels and chunk.channels.isdisjoint(wanted))
+            and chunk.start <= end
+            and chunk.end >= start
         )
 
-    def _messages_of(self, chunk: _Chunk, wanted: dict[int, Topic]) -> Iterator[RawMessage]:
+    def _messages_of(
+        self, chunk: _Chunk, wanted: dict[int, Topic], start: int, end: int
+    ) -> Iterator[RawMessage]:
         records = self._load(chunk)
         self._open_bytes += len(records)
         try:
@@ -109,7 +116,7 @@ class McapFile:
             for opcode, at, length in _walk(records):
                 if opcode == _MESSAGE:
                     channel, log_time = _message_head(records[at : at + min(length, 22)])
-                    if channel in wanted:
+                    if channel in wanted and start <= log_time <= end:
                         times.append(log_time)
                         places.extend((channel, at + 22, at + length))
             for index in np.argsort(np.array(times, np.uint64), kind="stable"):

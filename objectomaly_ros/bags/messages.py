@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.geometry.camera_model import CameraModel
+from objectomaly_ros.obstacles.extraction import Region
+from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.types import Image
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -78,11 +81,13 @@ def jpeg(image: Image, quality: int = 95) -> bytes:
     return data.tobytes()
 
 
-def compressed_message(store: Any, data: bytes, stamp_ns: int, frame_id: str) -> Any:
-    """Return a sensor_msgs/CompressedImage of JPEG bytes."""
+def compressed_message(
+    store: Any, data: bytes, stamp_ns: int, frame_id: str, how: str = "jpeg"
+) -> Any:
+    """Return a sensor_msgs/CompressedImage; `how` is its format."""
     return store.types[COMPRESSED_IMAGE](
         header=header(store, stamp_ns, frame_id),
-        format="jpeg",
+        format=how,
         data=np.frombuffer(data, dtype=np.uint8),
     )
 
@@ -105,4 +110,48 @@ def camera_info_message(store: Any, camera: CameraModel, stamp_ns: int, frame_id
         binning_x=0,
         binning_y=0,
         roi=region,
+    )
+
+
+OBSTACLES = "objectomaly_ros/msg/ObstacleArray"
+
+
+def obstacles_message(
+    store: Any, obstacles: Obstacles, stamp_ns: int, frame_id: str, *, refined: bool
+) -> Any:
+    """Return an objectomaly_ros/ObstacleArray without ranges, which need the camera's pose."""
+    height, width = obstacles.mask.shape
+    return store.types[OBSTACLES](
+        header=header(store, stamp_ns, frame_id),
+        width=width,
+        height=height,
+        refined=refined,
+        obstacles=[
+            _obstacle(store, region, track_id, age)
+            for region, track_id, age in zip(
+                obstacles.regions, obstacles.ids, obstacles.ages, strict=True
+            )
+        ],
+    )
+
+
+def _obstacle(store: Any, region: Region, track_id: int, age: int) -> Any:
+    x, y, width, height = region.box
+    corner = store.types["geometry_msgs/msg/Point32"]
+    return store.types["objectomaly_ros/msg/Obstacle"](
+        id=track_id,
+        score=region.score,
+        max_score=region.max_score,
+        box=store.types["sensor_msgs/msg/RegionOfInterest"](
+            x_offset=x, y_offset=y, height=height, width=width, do_rectify=False
+        ),
+        contour=store.types["geometry_msgs/msg/Polygon"](
+            points=[corner(x=float(cx), y=float(cy), z=0.0) for cx, cy in region.contour]
+        ),
+        area=region.area,
+        age=age,
+        range=math.nan,
+        range_std=math.nan,
+        height=math.nan,
+        position=store.types["geometry_msgs/msg/Point"](x=math.nan, y=math.nan, z=math.nan),
     )

@@ -17,6 +17,8 @@ from objectomaly_ros.bags.mcap import McapFile
 from objectomaly_ros.bags.ros1 import Ros1File
 from objectomaly_ros.bags.sqlite import SqliteFile
 from objectomaly_ros.bags.storage import (
+    FIRST_TIME,
+    LAST_TIME,
     RawMessage,
     Topic,
     compression_of,
@@ -143,14 +145,25 @@ class Bag:
             f"topic {name} is not in {self.path}{hint}; its topics: {_listed(topics.values())}"
         )
 
-    def messages(self, topics: Iterable[str] | None = None) -> Iterator[RawMessage]:
+    def messages(
+        self, topics: Iterable[str] | None = None, start: int = FIRST_TIME, end: int = LAST_TIME
+    ) -> Iterator[RawMessage]:
         """Yield the messages of these topics, or of all, in order of log time.
+
+        Args:
+            topics: their names; None for all.
+            start: the first log time (ns).
+            end: the last log time (ns).
 
         Raises:
             BagError: a topic is not in the bag.
         """
         wanted = self.topics if topics is None else {self.topic(name).name for name in topics}
-        yield from merge_by_time((file.start, self._read(file, wanted)) for file in self._files)
+        yield from merge_by_time(
+            (max(file.start, start), self._read(file, wanted, start, end))
+            for file in self._files
+            if file.start <= end and file.end >= start
+        )
 
     def is_stamped(self, msgtype: str) -> bool:
         """Return whether messages of a type begin with a std_msgs/Header, as far as is known."""
@@ -195,10 +208,12 @@ class Bag:
             )
         return self._stores[msgtype]
 
-    def _read(self, file: _File, topics: Collection[str]) -> Iterator[RawMessage]:
+    def _read(
+        self, file: _File, topics: Collection[str], start: int, end: int
+    ) -> Iterator[RawMessage]:
         good = 0
         try:
-            for message in file.messages(topics):
+            for message in file.messages(topics, start, end):
                 compression = compression_of(message.data)
                 if compression is None:
                     self._note_stranger(file, message)

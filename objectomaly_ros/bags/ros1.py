@@ -14,7 +14,14 @@ from rosbags.convert.converter import STATIC_MSGTYPE_RENAMES, is_same_wireformat
 from rosbags.rosbag1 import Reader
 from rosbags.rosbag2.metadata import dump_qos_v8
 
-from objectomaly_ros.bags.storage import MAX_BYTES, RawMessage, Topic, inflate
+from objectomaly_ros.bags.storage import (
+    FIRST_TIME,
+    LAST_TIME,
+    MAX_BYTES,
+    RawMessage,
+    Topic,
+    inflate,
+)
 from objectomaly_ros.bags.typestore import make_typestore, store_from_definition
 from objectomaly_ros.bags.writer import offered_qos
 from objectomaly_ros.files.reading import printable, regular_file
@@ -73,8 +80,10 @@ class Ros1File:
         """Close the file."""
         self._reader.close()
 
-    def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """Yield the messages of these topics in order of log time.
+    def messages(
+        self, topics: Collection[str], start: int = FIRST_TIME, end: int = LAST_TIME
+    ) -> Iterator[RawMessage]:
+        """Yield the messages of these topics from `start` to `end` (ns) in order of log time.
 
         Raises:
             Exception: the file is damaged.
@@ -86,7 +95,7 @@ class Ros1File:
         ]
         if not wanted:  # the reader would take it for all
             return
-        for connection, log_time, data in self._reader.messages(wanted):
+        for connection, log_time, data in self._reader.messages(wanted, start, end + 1):
             topic = self.topics[connection.id]
             cdr = self._convert(connection, topic.msgtype, data)
             if cdr is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from objectomaly_ros.bags.storage import MSG_FORM, RawMessage, Topic
+from objectomaly_ros.bags.storage import FIRST_TIME, LAST_TIME, MSG_FORM, RawMessage, Topic
 from objectomaly_ros.files.reading import regular_file
 
 _REQUIRED = {
@@ -71,8 +71,10 @@ class SqliteFile:
         """Close the file and remove its copy, if it has one."""
         self._stack.close()
 
-    def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """Yield the messages of these topics in order of log time.
+    def messages(
+        self, topics: Collection[str], start: int = FIRST_TIME, end: int = LAST_TIME
+    ) -> Iterator[RawMessage]:
+        """Yield the messages of these topics from `start` to `end` (ns) in order of log time.
 
         Raises:
             sqlite3.Error: the file is damaged.
@@ -80,10 +82,19 @@ class SqliteFile:
         self._ticks = 0
         wanted = {key: topic for key, topic in self.topics.items() if topic.name in topics}
         if self.damage:
-            rows = (row for _, row, topic in self._rows if topic in wanted)
+            rows = (
+                row for time, row, topic in self._rows if topic in wanted and start <= time <= end
+            )
         else:
-            where = f"topic_id IN ({','.join(map(str, wanted))}) ORDER BY timestamp"
-            rows = (row for (row,) in self._query(f"SELECT rowid FROM messages WHERE {where}"))
+            between = f"timestamp BETWEEN {start} AND {min(end, 2**63 - 1)}"
+            where = f"topic_id IN ({','.join(map(str, wanted))})"
+            where += f" AND {between}" * ((start, end) != (FIRST_TIME, LAST_TIME))
+            rows = (
+                row
+                for (row,) in self._query(
+                    f"SELECT rowid FROM messages WHERE {where} ORDER BY timestamp"
+                )
+            )
         for message in filter(None, map(self._message, rows)):
             topic, log_time, data = message
             yield RawMessage(wanted[topic].name, wanted[topic].msgtype, log_time, data)

@@ -23,6 +23,7 @@ else:
 
 MSG_FORM = "ros2msg"
 MAX_BYTES = 512 * 2**20  # of one record, chunk or message, also when decompressed
+FIRST_TIME, LAST_TIME = -(2**63), 2**64  # bounds of all log times (ns)
 _SMALL_BYTES, _RATIO = 2**30, 100  # a compressed file may hold the larger of 1 GiB, 100 x its size
 _MAX_QOS_BYTES = 2**16
 _COMPRESSED = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}

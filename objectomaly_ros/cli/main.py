@@ -19,6 +19,7 @@ FAILED, INTERRUPTED = 1, 130
 # Name -> its line of help. The module of the same name has `add_arguments(parser)` and
 # `run(args) -> int`, and is imported only when it is asked for: `--help` does not wait for torch.
 COMMANDS = {
+    "bag": "score and refine every frame of recordings, bag to bag",
     "benchmark": "time mask generation against the official generator",
     "calibrate": "find a detector's threshold for a wanted rate of false obstacles",
     "checkpoints": "list, download, verify and convert published checkpoints",

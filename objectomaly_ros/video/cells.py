@@ -125,15 +125,17 @@ class Cells:
             raise ValueError(f"the score has shape {score.shape}, the cells {self.ids.shape}")
         if self.rule.overlap == "inverse_variance":
             standard = StandardScore(score)
-            other = None if frame_cells is None else frame_cells._votes(standard, 0.0)
-            return fuse(score, standard, self._votes(standard, age_s), other)
-        return self._winners(score, self.rule.kept(age_s))
+            votes = [self._votes(standard, age_s)]
+            if frame_cells is not None:
+                votes.append(frame_cells._votes(standard, 0.0))
+            return fuse(score, standard, votes)
+        return _blended(self._means(score), score, self.rule.kept(age_s))
 
     def _votes(self, standard: StandardScore, age_s: float) -> Votes:
         return Votes.of(standard, self._incidence, self._runs, self.rule.kept(age_s))
 
-    def _winners(self, score: ScoreMap, residual: float) -> ScoreMap:
-        """Give each pixel the mean of its winning mask, blended with its own score."""
+    def _means(self, score: ScoreMap) -> ScoreMap:
+        """Return the mean of the winning mask of each pixel; NaN without a mask."""
         runs, sizes = self._runs, self._runs.sizes
         sums = runs.sums(score)
         if not np.isfinite(sums).all():  # take means over the finite pixels
@@ -142,9 +144,60 @@ class Cells:
             sizes = runs.sums(finite.astype(np.float32))
         smallest = self.rule.overlap == "smallest"
         means = self._incidence.winning_means(sums, sizes, smallest=smallest)
-        result = blend(runs.to_pixels(means.astype(np.float32)), score, residual)
-        cv2.copyTo(score, np.isnan(result).view(np.uint8), result)  # pixels without a mask
-        return result
+        return runs.to_pixels(means.astype(np.float32))
+
+
+def calibrate_between(
+    score: ScoreMap,
+    before: tuple[Cells, float],
+    after: tuple[Cells, float],
+    frame_cells: Cells | None = None,
+) -> ScoreMap:
+    """Return OASC of a frame between two keyframes, with the masks of both.
+
+    Under `inverse_variance` the masks of both vote, each with the weight of their age. Under the
+    other rules a pixel takes the mean of its winning mask in either keyframe, weighted by the
+    nearness of the keyframe. Both are constant where the ids of both are, as MBP needs it.
+
+    Args:
+        score: (H, W) floating point.
+        before: masks of the keyframe before, warped to the frame, and seconds since then.
+        after: of the keyframe after, and seconds until then; of the same rule.
+        frame_cells: see `Cells.calibrate`.
+
+    Returns:
+        (H, W) float32, a new array.
+
+    Raises:
+        TypeError, ValueError: as of `Cells.calibrate`.
+    """
+    score = check_score(score)
+    if not score.shape == before[0].ids.shape == after[0].ids.shape:
+        raise ValueError(
+            f"the score has shape {score.shape}, the cells {before[0].ids.shape} and "
+            f"{after[0].ids.shape}"
+        )
+    rule = before[0].rule
+    if rule.overlap == "inverse_variance":
+        standard = StandardScore(score)
+        votes = [cells._votes(standard, age_s) for cells, age_s in (before, after)]
+        if frame_cells is not None:
+            votes.append(frame_cells._votes(standard, 0.0))
+        return fuse(score, standard, votes)
+    earlier, later = before[0]._means(score), after[0]._means(score)
+    span_s = before[1] + after[1]
+    share = before[1] / span_s if span_s > 0 else 0.5
+    means = np.asarray(cv2.addWeighted(earlier, 1 - share, later, share, 0), np.float32)
+    for only, other in ((earlier, later), (later, earlier)):
+        cv2.copyTo(only, np.isnan(other).view(np.uint8), means)
+    return _blended(means, score, rule.kept(min(before[1], after[1])))
+
+
+def _blended(means: ScoreMap, score: ScoreMap, residual: float) -> ScoreMap:
+    """Blend the means with the score; pixels without a mask (NaN) keep their score."""
+    result = blend(means, score, residual)
+    cv2.copyTo(score, np.isnan(result).view(np.uint8), result)
+    return result
 
 
 def _checked_shape(shape: tuple[int, int]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ keep to its edges, and weigh more the older the propagated masks are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -78,23 +79,23 @@ class Votes:
         return cls(runs, constants, slopes, (1 - residual) * weights + slopes)
 
 
-def fuse(
-    score: ScoreMap, standard: StandardScore, votes: Votes, other: Votes | None = None
-) -> ScoreMap:
-    """Return `score`, (H, W) float32, calibrated by the votes of one or two sets of masks.
+def fuse(score: ScoreMap, standard: StandardScore, votes: Sequence[Votes]) -> ScoreMap:
+    """Return `score`, (H, W) float32, calibrated by the votes of one or more sets of masks.
 
     A pixel that is not finite takes the average of its masks' means; one without a mask keeps its
     score.
     """
-    ids, lengths = votes.runs.ids, votes.runs.lengths
-    if other is not None:
-        ids, other_ids, lengths = votes.runs.intersect(other.runs)
-    constants, slopes, weights = votes.constants[ids], votes.slopes[ids], votes.weights[ids]
-    if other is not None:
-        constants += other.constants[other_ids]
+    first, *others = votes
+    all_ids, lengths = [first.runs.ids], first.runs.lengths
+    if others:
+        all_ids, lengths = first.runs.intersect([other.runs for other in others])
+    ids = all_ids[0]
+    constants, slopes, weights = first.constants[ids], first.slopes[ids], first.weights[ids]
+    for other, ids in zip(others, all_ids[1:], strict=True):
+        constants += other.constants[ids]
         if other.slopes.any():
-            slopes += other.slopes[other_ids]
-        weights += other.weights[other_ids]
+            slopes += other.slopes[ids]
+        weights += other.weights[ids]
     bare = weights == 0
     slopes[bare] = weights[bare] = 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,18 +43,20 @@ class RunLengths:
         return np.repeat(values[self.ids], self.lengths).reshape(self._map.shape)
 
     def intersect(
-        self, other: RunLengths
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.intp]]:
-        """Return the runs of equal pairs of ids with another map of the same shape.
+        self, others: Sequence[RunLengths]
+    ) -> tuple[list[npt.NDArray[np.int32]], npt.NDArray[np.intp]]:
+        """Return the runs of equal ids in this map and others of the same shape.
 
         Returns:
-            (R,) each: this map's id, the other map's id, and the pixels of each run.
+            (R,) each: the ids of every map, this one's first, and the pixels of each run.
         """
+        maps = [self, *others]
         start = np.zeros(self._map.size, np.bool_)
-        start[self._starts] = start[other._starts] = True
+        for runs in maps:
+            start[runs._starts] = True
         starts = np.flatnonzero(start)
         lengths = np.diff(starts, append=self._map.size)
-        return self._map.ravel()[starts], other._map.ravel()[starts], lengths
+        return [runs._map.ravel()[starts] for runs in maps], lengths
 
     def _per_id(self, runs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         sums = np.bincount(self.ids, weights=runs, minlength=self._n_ids)

@@ -193,3 +193,14 @@ def test_a_message_lists_some_of_many_topics(tmp_path):
             writer.add_topic(f"/topic{number}", "std_msgs/msg/String")
     with Bag(tmp_path / "bag") as bag, pytest.raises(BagError, match=r"10 more$"):
         bag.image_topic()
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_range_of_log_times_is_read(make_bag, storage):
+    with Bag(make_bag(storage)) as bag:
+        times = [message.log_time for message in bag.messages(["/image"])]
+        for first, last in ((0, 7), (2, 5), (3, 3)):
+            found = [m.log_time for m in bag.messages(["/image"], times[first], times[last])]
+            assert found == times[first : last + 1]
+        assert list(bag.messages(["/image"], times[-1] + 1)) == []
+        assert list(bag.messages(["/image"], 0, times[0] - 1)) == []

@@ -1,11 +1,13 @@
 """Masks of two frames joined: as if all were of one, but that the older count less."""
 
+import math
+
 import numpy as np
 import pytest
 from scenes import rough_score
 
 from objectomaly_ros.oasc import OascRule
-from objectomaly_ros.video.cells import Cells
+from objectomaly_ros.video.cells import Cells, calibrate_between
 
 SHAPE = (41, 52)
 
@@ -72,3 +74,44 @@ def test_no_masks_at_all_leave_the_score():
     rule = OascRule("inverse_variance", 0.5)
     none = Cells.from_label_maps(np.full((1, *SHAPE), -1), SHAPE, rule=rule)
     np.testing.assert_array_equal(none.calibrate(score(), 0.1, none), score())
+
+
+def two_keyframes(overlap, residual=0.0):
+    fade_s = 0.5 if overlap == "inverse_variance" else math.inf
+    rule = OascRule(overlap, residual, fade_s)
+    return [Cells.from_label_maps(label_maps(seed)[:1], SHAPE, rule=rule) for seed in (1, 2)]
+
+
+@pytest.mark.parametrize("overlap", ["largest", "smallest", "inverse_variance"])
+def test_the_same_masks_from_both_sides_are_those_masks(overlap):
+    one, _ = two_keyframes(overlap, 0.3)
+    result = calibrate_between(score(), (one, 0.0), (one, 0.0))
+    np.testing.assert_allclose(result, one.calibrate(score()), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("overlap", ["largest", "inverse_variance"])
+def test_the_nearer_keyframe_decides_more(overlap):
+    before, after = two_keyframes(overlap)
+    alone = before.calibrate(score())
+    near, far = (
+        np.abs(calibrate_between(score(), (before, age_s), (after, 1 - age_s)) - alone).mean()
+        for age_s in (0.1, 0.9)
+    )
+    assert near < far
+
+
+@pytest.mark.parametrize("overlap", ["largest", "smallest"])
+def test_a_pixel_without_masks_on_one_side_takes_those_of_the_other(overlap):
+    before, after = two_keyframes(overlap)
+    only = (before.ids > 0) & (after.ids == 0)
+    neither = (before.ids == 0) & (after.ids == 0)
+    assert only.any()
+    result = calibrate_between(score(), (before, 0.2), (after, 0.1))
+    np.testing.assert_array_equal(result[only], before.calibrate(score())[only])
+    np.testing.assert_array_equal(result[neither], score()[neither])
+
+
+def test_keyframes_of_another_size_are_refused():
+    before, after = two_keyframes("largest")
+    with pytest.raises(ValueError, match="has shape"):
+        calibrate_between(score()[:-1], (before, 0.1), (after, 0.1))

@@ -28,7 +28,7 @@ def test_to_pixels(maps):
 
 
 def test_intersect(maps):
-    here, there, lengths = RunLengths(maps[0], 5).intersect(RunLengths(maps[1], 5))
+    (here, there), lengths = RunLengths(maps[0], 5).intersect([RunLengths(maps[1], 5)])
     np.testing.assert_array_equal(np.repeat(here, lengths), maps[0].ravel())
     np.testing.assert_array_equal(np.repeat(there, lengths), maps[1].ravel())
 

@@ -1,4 +1,4 @@
-"""Measure refinement with the masks of earlier frames: flow, hold and none, by age.
+"""Measure refinement with the masks of other frames: flow, both, hold and none, by age.
 
     scripts/env python -m tools.experiments.propagation [--plot docs/propagation.png]
 
@@ -6,7 +6,9 @@ On street_ood/clip_dev (15 Hz): AuPRC and FPR95 in percent of the embedded detec
 (void, maxlogit), with masks that are 5, 15 and 30 frames old and with a keyframe on every 15th
 frame, against no refinement and masks of the frame itself. The figures for every 15th frame are
 means over clips that start at five frames: between single choices of keyframes the kept share of
-the gain differs by tens of percent.
+the gain differs by tens of percent. `flow` carries the masks forwards alone, as the node does,
+`both` those of the keyframes before and after the frame, as `objectomaly bag` does (for every n-th
+frame only; `--cadence` is n).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from objectomaly_ros.masks.regions import RegionMasks
 from objectomaly_ros.mbp import refine_boundary
 from objectomaly_ros.oasc import rule_for
 from objectomaly_ros.types import ScoreMap
-from objectomaly_ros.video.cells import Cells
+from objectomaly_ros.video.cells import Cells, calibrate_between
 from objectomaly_ros.video.mask_set import cells
 from objectomaly_ros.video.optical_flow import FlowPropagation
 from tools import SHARED
@@ -47,7 +49,7 @@ TRACKS = 5
 Pair = tuple[int, int]
 """A frame and the keyframe of its masks."""
 Maps = dict[Pair, ScoreMap]
-MODES = ("coarse", "own", "flow", "hold", "none")
+MODES = ("coarse", "own", "flow", "both", "hold", "none")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Row:
     coarse: tuple[float, float]
     own: tuple[float, float]
     flow: tuple[float, float]
+    both: tuple[float, float]
     hold: tuple[float, float]
     none: tuple[float, float]
 
@@ -81,11 +84,13 @@ class Masks:
         own: the frame's masks.
         fresh: superpixels of the frame, to be fused with older masks; None if there are none.
         moved: ids of the pair's keyframe, warped to the pair's frame.
+        cadence: frames between keyframes, for `both`.
     """
 
     own: list[Cells]
     fresh: list[Cells] | None
     moved: dict[Pair, npt.NDArray[np.uint16]]
+    cadence: int = CADENCE
 
 
 def every_nth(count: int, n: int, first: int = 0) -> list[Pair]:
@@ -120,6 +125,17 @@ def follow(
     return moved, median(times)
 
 
+def follow_both(
+    frames: Sequence[FrameScores], own: list[Cells]
+) -> tuple[dict[Pair, npt.NDArray[np.uint16]], float]:
+    """Return the ids of every keyframe warped to later and to earlier frames; see `follow`."""
+    last = len(frames) - 1
+    moved, flow_ms = follow(frames, own)
+    earlier, _ = follow(frames[::-1], own[::-1])
+    moved |= {(last - frame, last - keyframe): ids for (frame, keyframe), ids in earlier.items()}
+    return moved, flow_ms
+
+
 def refine(
     frames: Sequence[FrameScores], masks: Masks, detector: str, wanted: set[Pair]
 ) -> dict[str, Maps]:
@@ -138,14 +154,23 @@ def refine(
             fresh = masks.fresh[frame] if masks.fresh else None
             moved = ready.with_ids(masks.moved[pair]).calibrate(coarse[frame], age_s, fresh)
             held = ready.calibrate(coarse[frame], age_s, fresh)
-            maps["flow"][pair] = refine_boundary(moved)
+            maps["flow"][pair] = maps["both"][pair] = refine_boundary(moved)
+            after = keyframe + masks.cadence
+            if frame < after < len(frames):
+                sides = [
+                    (masks.own[key].with_ids(masks.moved[frame, key]), abs(frame - key) / RATE_HZ)
+                    for key in (keyframe, after)
+                ]
+                between = calibrate_between(coarse[frame], sides[0], sides[1], fresh)
+                maps["both"][pair] = refine_boundary(between)
             maps["hold"][pair] = refine_boundary(held)
     for pair in wanted:
         frame, keyframe = pair
         maps["coarse"][pair], maps["own"][pair] = coarse[frame], own[frame]
         maps["none"][pair] = own[frame] if frame == keyframe else coarse[frame]
         if frame == keyframe:
-            maps["flow"][pair] = maps["hold"][pair] = own[frame]
+            for mode in ("flow", "both", "hold"):
+                maps[mode][pair] = own[frame]
     return maps
 
 
@@ -205,6 +230,7 @@ def main() -> None:
     p = options(__doc__, SHARED / "data" / "street_ood")
     p.add_argument("--plot", type=Path, help="file for the curves over the age")
     p.add_argument("--fade-s", type=float, help="another value of the rule's; inf for never")
+    p.add_argument("--cadence", type=int, default=CADENCE, help="frames between keyframes")
     p.add_argument("--fresh-levels", type=int, default=2, help="superpixels of the frame; 0: none")
     args = p.parse_args()
     cv2.setNumThreads(1)
@@ -221,20 +247,20 @@ def main() -> None:
             label_maps = generator.frame_superpixels.label_maps(frame.image)
             fresh.append(Cells.from_label_maps(label_maps, shape, rule=rule))
             times.append(1e3 * (perf_counter() - began))
-    moved, flow_ms = follow(frames, own)
+    moved, flow_ms = follow_both(frames, own)
     fresh_ms = median(times) if times else 0.0
     by_age = {age: of_age(len(frames), age) for age in (AGES if args.plot else TABLE_AGES)}
-    clips = [every_nth(len(frames), CADENCE, first) for first in BEGINNINGS]
+    clips = [every_nth(len(frames), args.cadence, first) for first in BEGINNINGS]
     wanted = {pair for pairs in [*by_age.values(), *clips] for pair in pairs}
     rows, curve = [], []
     for detector in frames[0].coarse:
-        maps = refine(frames, Masks(own, fresh, moved), detector, wanted)
+        maps = refine(frames, Masks(own, fresh, moved, args.cadence), detector, wanted)
         for age, pairs in by_age.items():
             row = measure(frames, maps, detector, f"{age} frames old", [pairs])
             curve.append(row)
             if age in TABLE_AGES:
                 rows.append(row)
-        rows.append(measure(frames, maps, detector, f"every {CADENCE}th frame", clips))
+        rows.append(measure(frames, maps, detector, f"every {args.cadence}th frame", clips))
     if args.plot:
         plot(args.plot, curve)
     if args.json:

@@ -6,7 +6,16 @@ import pytest
 from objectomaly_ros.oasc import OascRule
 from objectomaly_ros.video.cells import Cells
 from tools.experiments.frame_scores import FrameScores
-from tools.experiments.propagation import Masks, Row, every_nth, follow, measure, of_age, refine
+from tools.experiments.propagation import (
+    Masks,
+    Row,
+    every_nth,
+    follow,
+    follow_both,
+    measure,
+    of_age,
+    refine,
+)
 
 SHAPE = (96, 128)
 
@@ -46,6 +55,15 @@ def test_a_scene_that_stands_still_loses_nothing():
     assert row.kept("flow") == "100/100"
 
 
+def test_both_sides_of_a_scene_that_stands_still_are_one():
+    frames, cells = still(OascRule())
+    pairs = every_nth(4, 2)
+    maps = refine(frames, Masks(cells, None, follow_both(frames, cells)[0], 2), "noisy", set(pairs))
+    for pair in pairs:
+        np.testing.assert_allclose(maps["both"][pair], maps["flow"][pair], rtol=0, atol=1e-6)
+    assert set(maps["both"]) == set(pairs)
+
+
 def test_fresh_masks_join_those_of_an_earlier_frame_only():
     frames, fresh = still(OascRule("inverse_variance"))
     whole = Cells.from_masks(np.ones((1, *SHAPE), bool), SHAPE, rule=OascRule("inverse_variance"))
@@ -71,8 +89,13 @@ def test_figures_are_means_over_the_clips():
 
 
 def test_what_is_kept_of_the_gain():
-    row = Row("d", "m", 9, (70.0, 5.0), (72.0, 4.0), (71.5, 4.5), (69.0, 5.5), (70.0, 5.0))
+    row = Row(
+        "d", "m", 9, (70.0, 5.0), (72.0, 4.0), (71.5, 4.5), (71.8, 4.2), (69.0, 5.5), (70.0, 5.0)
+    )
     assert row.kept("flow") == "75/50"
+    assert row.kept("both") == "90/80"
     assert row.kept("hold") == "-50/-50"
-    none = Row("d", "m", 9, (70.0, 5.0), (69.0, 5.05), (71.5, 4.5), (69.0, 5.5), (70.0, 5.0))
+    none = Row(
+        "d", "m", 9, (70.0, 5.0), (69.0, 5.05), (71.5, 4.5), (71.8, 4.2), (69.0, 5.5), (70.0, 5.0)
+    )
     assert none.kept("flow") == "-/-"

@@ -1,0 +1,219 @@
+"""`objectomaly bag`: every frame of recordings at full quality, as bags with a page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from objectomaly_ros.cli.options import (
+    FAILED,
+    MODEL,
+    above_zero,
+    add_device_argument,
+    add_rule_arguments,
+    exit_code,
+    positive,
+    report,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    from objectomaly_ros.obstacles.false_alarms import MIN_AREA  # loads NumPy
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Writes OUT/NAME, a bag with /objectomaly/score, mask, overlay and obstacles for every\n"
+        "image, with its stamp and frame; OUT/index.html, the most anomalous moments of all\n"
+        "recordings; OUT/obstacles.jsonl (and .parquet, if pyarrow is installed). A run that was\n"
+        "killed goes on if it is started again. See docs/bags.md.\n\n"
+        "Exit codes: 0 all done; 3 some recordings failed (each is named), the others are whole;\n"
+        "1 none is done, or a model does not load, or the disk is full; 2 usage.\n\n"
+        "  objectomaly bag drives/*.mcap --out results --workers 4"
+    )
+    parser.add_argument(
+        "recordings",
+        nargs="+",
+        type=Path,
+        metavar="IN",
+        help="a bag (folder, .mcap, .db3, ROS 1 .bag), a folder of JPEG or PNG images, or a video",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
+    parser.add_argument(
+        "--topic",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="image topic of bags; may be repeated; default: all",
+    )
+    parser.add_argument(
+        "--detector",
+        default="embedded",
+        metavar=MODEL,
+        help="default: %(default)s; with a memory: embedded,memory=normal.safetensors",
+    )
+    parser.add_argument(
+        "--masks", default="regions", metavar=MODEL, help="none for no refinement; default: regions"
+    )
+    parser.add_argument(
+        "--masks-every",
+        type=_up_to(60),
+        default=5,
+        metavar="N",
+        help="make masks on every n-th image (at most 60) and carry them both ways; default: 5",
+    )
+    add_rule_arguments(parser)
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="at least one pixel of an obstacle is above it; default: the detector's",
+    )
+    parser.add_argument(
+        "--min-area",
+        type=positive,
+        default=MIN_AREA,
+        metavar="PIXELS",
+        help="of the smallest obstacle; default: %(default)s",
+    )
+    parser.add_argument(
+        "--roi",
+        choices=("road", "none"),
+        default="road",
+        help="where obstacles count: on the road as the detector sees it, or everywhere",
+    )
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="S", help="seconds to leave out"
+    )
+    parser.add_argument(
+        "--end",
+        type=above_zero,
+        default=float("inf"),
+        metavar="S",
+        help="seconds from the beginning of each recording",
+    )
+    parser.add_argument(
+        "--every", type=positive, default=1, metavar="N", help="take every n-th image alone"
+    )
+    parser.add_argument(
+        "--rate", type=above_zero, metavar="HZ", help="of folders of images (default 10) and videos"
+    )
+    parser.add_argument(
+        "--raw", action="store_true", help="write raw images: 32FC1, mono8, rgb8 (much larger)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes, of one thread each; default: one for each core, one on a GPU",
+    )
+    add_device_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Process the recordings."""
+    from tqdm import tqdm
+
+    from objectomaly_ros.models.devices import chosen_device
+    from objectomaly_ros.offline.job import Job
+    from objectomaly_ros.offline.page import write_page
+    from objectomaly_ros.offline.pool import WorkerError
+    from objectomaly_ros.offline.run import run as run_all
+    from objectomaly_ros.offline.tables import write_tables
+
+    job = Job(
+        detector=args.detector,
+        masks=args.masks,
+        device=chosen_device(args.device, None),
+        overlap=args.overlap,
+        residual=args.residual,
+        threshold=args.threshold,
+        min_area=args.min_area,
+        roi=args.roi,
+        masks_every=args.masks_every,
+        topics=tuple(args.topic),
+        start_s=args.start,
+        end_s=args.end,
+        every=args.every,
+        rate_hz=args.rate,
+        raw=args.raw,
+    )
+    workers = args.workers or (len(os.sched_getaffinity(0)) if job.device == "cpu" else 1)
+    with tqdm(unit="frame", total=0, dynamic_ncols=True, disable=None) as bar:
+
+        def progress(frames: int, more: int) -> None:
+            bar.total += more
+            bar.update(frames)
+
+        try:
+            found = run_all(args.recordings, args.out, job, workers, progress=progress)
+        except WorkerError as error:
+            report("bag", str(error))
+            return FAILED
+    for text in found.warnings:
+        report("bag", text)
+    summaries = [json.loads(place.summary.read_text(encoding="utf-8")) for place in found.done]
+    failed = {str(place.path): reason for place, reason in found.failed.items()}
+    files = write_tables(args.out, found.done)
+    page = write_page(args.out, summaries, failed)
+    for summary in summaries:
+        for problem in _problems(summary):
+            report("bag", f"{summary['path']}: {problem}")
+    for path, reason in failed.items():
+        report("bag", reason if path in reason else f"{path}: {reason}")
+    if args.json:
+        print(json.dumps(_printed(args.out, summaries, failed)))
+    else:
+        count = len(args.recordings)
+        print(f"{len(summaries)} of {count} recordings done; see {page}")
+        if len(files) == 1:
+            print(f"obstacles in {files[0]}; for Parquet beside it: pip install pyarrow")
+    sys.stdout.flush()
+    return exit_code(len(summaries), len(failed))
+
+
+def _problems(summary: dict[str, Any]) -> list[str]:
+    """Return what a reader must know of a recording that is done."""
+    told = [f"only a part could be read: {summary['damage']}"] if summary["damage"] else []
+    for stream in summary["streams"]:
+        if stream["unreadable"]:
+            told.append(
+                f"{stream['unreadable']} of {stream['images']} images of {stream['topic']} are "
+                f"left out, the first because: {stream['problem']}"
+            )
+        elif stream["problem"]:
+            told.append(f"{stream['topic']}: {stream['problem']}")
+    return told
+
+
+def _printed(out: Path, summaries: list[dict[str, Any]], failed: dict[str, str]) -> dict[str, Any]:
+    pictures = "curve", "moments"
+    return {
+        "out": str(out),
+        "recordings": [
+            {
+                **{key: value for key, value in summary.items() if key != "streams"},
+                "streams": [
+                    {key: value for key, value in stream.items() if key not in pictures}
+                    for stream in summary["streams"]
+                ],
+            }
+            for summary in summaries
+        ],
+        "failed": failed,
+    }
+
+
+def _up_to(most: int) -> Any:
+    def number(text: str) -> int:
+        value = positive(text)
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is above {most}")
+        return value
+
+    return number

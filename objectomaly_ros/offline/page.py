@@ -1,0 +1,144 @@
+"""The page of a run: every recording with its anomaly over time, and its most anomalous moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+from objectomaly_ros.files.writing import open_replacing
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+_WIDTH, _HEIGHT = 720, 120
+_FLOOR, _TOP = 100, 8  # of the curve, in pixels
+
+
+def write_page(out: Path, summaries: Sequence[dict[str, Any]], failed: Mapping[str, str]) -> Path:
+    """Write OUT/index.html, which holds everything but the bags that it links to.
+
+    Args:
+        out: folder of the run.
+        summaries: of the recordings that are done, see `tasks.Worker`.
+        failed: the other recordings, and why.
+
+    Raises:
+        OSError: the page cannot be written.
+    """
+    ranked = sorted(summaries, key=lambda summary: -_peak(summary))
+    rows, cards = [], []
+    for number, summary in enumerate(ranked):
+        rows.append(_row(number, summary))
+        cards.append(_card(number, summary))
+    faults = [f"<li><b>{escape(path)}</b>: {escape(why)}" for path, why in failed.items()]
+    page = out / "index.html"
+    text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        count=_count(len(ranked), "recording"),
+        frames=_count(sum(s["frames"] for r in ranked for s in r["streams"]), "frame"),
+        obstacles=_count(sum(s["obstacles"] for r in ranked for s in r["streams"]), "obstacle"),
+        rows="\n".join(rows),
+        cards="\n".join(cards),
+        faults=f"<h2>Not done</h2><ul class=faults>{''.join(faults)}</ul>" if faults else "",
+    )
+    with open_replacing(page, "w", encoding="utf-8") as file:
+        file.write(text)
+    return page
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _peak(summary: dict[str, Any]) -> float:
+    return max((s["peak"] for s in summary["streams"] if s["peak"] is not None), default=-1e30)
+
+
+def _row(number: int, summary: dict[str, Any]) -> str:
+    streams = summary["streams"]
+    values = (
+        max(s["seconds"] for s in streams),
+        sum(s["frames"] for s in streams),
+        sum(s["obstacles"] for s in streams),
+        _peak(summary),
+    )
+    shown = (f"{values[0]:.0f} s", f"{values[1]:,}", f"{values[2]:,}", f"{values[3]:.3f}")
+    cells = "".join(f"<td data-v='{v}'>{s}" for v, s in zip(values, shown, strict=True))
+    return f"<tr><th><a href='#r{number}'>{escape(summary['recording'])}</a>{cells}"
+
+
+def _card(number: int, summary: dict[str, Any]) -> str:
+    name = summary["recording"]
+    parts = [
+        f"<section id='r{number}'><h2>{escape(name)}</h2>",
+        f"<p class=soft>{escape(summary['path'])} → <a href='{quote(name)}/'>{escape(name)}/</a>",
+    ]
+    if summary["damage"]:
+        parts.append(f"<p class=warning>Only a part could be read: {escape(summary['damage'])}")
+    for place, stream in enumerate(summary["streams"]):
+        title = (
+            f"{stream['topic']}: {_count(stream['frames'], 'frame')} in {stream['seconds']:.1f} s"
+        )
+        parts.append(f"<h3>{escape(title)}</h3>")
+        if stream["unreadable"]:
+            why = f"{_count(stream['unreadable'], 'image')} left out: {stream['problem']}"
+            parts.append(f"<p class=warning>{escape(why)}")
+        anchor = f"r{number}-{place}"
+        parts.append(_plot(stream, summary["threshold"], anchor))
+        moments = (
+            _moment(name, stream, moment, f"{anchor}-{moment['stamp_ns']}")
+            for moment in stream["moments"]
+        )
+        parts.append(f"<div class=moments>{''.join(moments)}</div>")
+    return "".join([*parts, "</section>"])
+
+
+def _plot(stream: dict[str, Any], threshold: float, anchor: str) -> str:
+    """Draw the anomaly of a stream over time as SVG; its moments are links."""
+    points = stream["curve"]
+    if not points:
+        return ""
+    end: float = max(points[-1][0], 1e-3)
+    values = [value for _, value in points] + [threshold]
+    low: float = min(0.0, *values) if min(values) > -1 else min(values)
+    high: float = max(values) + 0.05 * (max(values) - low or 1)
+
+    def x(second: float) -> float:
+        return _WIDTH * second / end
+
+    def y(value: float) -> float:
+        return _FLOOR - (_FLOOR - _TOP) * (value - low) / (high - low)
+
+    line = " ".join(f"{x(second):.1f},{y(value):.1f}" for second, value in points)
+    level = y(threshold)
+    parts = [
+        f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img><title>anomaly over time</title>",
+        f"<polygon class=area points='0,{_FLOOR} {line} {_WIDTH},{_FLOOR}'/>",
+        f"<polyline class=curve points='{line}'/>",
+        f"<line class=level x1=0 x2={_WIDTH} y1={level:.1f} y2={level:.1f} />",
+        f"<text x=4 y={level - 4:.1f}>threshold {threshold:.2f}</text>",
+        f"<text x=0 y={_HEIGHT - 4}>0 s</text>",
+        f"<text x={_WIDTH} y={_HEIGHT - 4} text-anchor=end>{end:.0f} s</text>",
+    ]
+    for moment in stream["moments"]:
+        parts.append(
+            f"<a href='#{anchor}-{moment['stamp_ns']}'><circle cx={x(moment['second']):.1f} "
+            f"cy={y(moment['anomaly']):.1f} r=5><title>{moment['second']:.1f} s</title>"
+            "</circle></a>"
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def _moment(name: str, stream: dict[str, Any], moment: dict[str, Any], anchor: str) -> str:
+    seconds, rest = divmod(moment["stamp_ns"], 1_000_000_000)
+    ids = ", ".join(f"#{number}" for number in moment["obstacles"])
+    about = f"{moment['second']:.1f} s, {f'obstacle {ids}' if ids else 'no obstacle'}"
+    play = f"ros2 bag play {name} --start-offset {max(0.0, moment['second'] - 1):.1f}"
+    return (
+        f"<figure id='{anchor}' data-time={moment['second']} data-anomaly={moment['anomaly']}>"
+        f"<img loading=lazy src='data:image/jpeg;base64,{moment['picture']}' alt='{escape(about)}'>"
+        f"<figcaption><b>{moment['anomaly']:.3f}</b> at {escape(about)}<br>"
+        f"<a href='#{anchor}'>{escape(stream['topic'])} @ {seconds}.{rest:09}</a><br>"
+        f"<code>{escape(play)}</code></figcaption></figure>"
+    )
