@@ -33,6 +33,13 @@ class View:
         """Position x, y, z of the camera in the base frame."""
         return self.transform[:3, 3]
 
+    @property
+    def axis(self) -> npt.NDArray[np.float64]:
+        """Direction in the base frame of the image's optical axis, along which depth runs."""
+        turn = self.model.rotation
+        axis = (0.0, 0.0, 1.0) if turn is None else turn[6:]
+        return np.asarray(self.transform[:3, :3] @ axis)
+
     def directions(self, pixels: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the directions of pixels, (M, 2) x, y, in the base frame.
 
