@@ -184,6 +184,23 @@ def decode_score(message: Any, max_pixels: int = MAX_PIXELS) -> ScoreMap:
     return decode_plane(message, "32FC1", max_pixels)
 
 
+def decode_depth(message: Any, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.float32]:
+    """Return the depth of a 16UC1 (mm) or 32FC1 (m) message in metres, (H, W) float32.
+
+    Raises:
+        ValueError: the message holds no such values.
+    """
+    _check_size(message.width, message.height, max_pixels)
+    if message.encoding in ("16UC1", "mono16"):
+        rows = _rows(message, message.height, 1, np.dtype(np.uint16))
+        return np.asarray(rows * np.float32(0.001))
+    if message.encoding == "32FC1":
+        return np.asarray(_rows(message, message.height, 1, np.dtype(np.float32)))
+    raise ValueError(
+        f"its encoding is {message.encoding[:40]!r}; depth is 16UC1 in mm or 32FC1 in m"
+    )
+
+
 def _rows(message: Any, rows: int, channels: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """View a message's data as (rows, W) or (rows, W, channels), checked; native byte order."""
     width, step = message.width, message.step

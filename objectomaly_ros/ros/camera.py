@@ -23,6 +23,7 @@ from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.overlay import draw_overlay, summary_line
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros import images, messages, qos
+from objectomaly_ros.ros.depth_input import DepthInput
 from objectomaly_ros.ros.geometry import CameraGeometry
 from objectomaly_ros.ros.log import ThrottledLog
 from objectomaly_ros.ros.poses import PoseSource
@@ -103,6 +104,10 @@ class Camera:
         if comes_by_topic(values()):
             topic = node.resolve_topic_name(f"{prefix}score_in")
             self.scores = ScoreInput(topic, self._max_pixels, log.warn)
+        self.depth: DepthInput | None = None
+        if values()["depth.use"]:
+            topic = node.resolve_topic_name(f"{prefix}depth")
+            self.depth = DepthInput(topic, self._max_pixels, log.warn)
         self.geometry = CameraGeometry(self._info_topic, poses, log.warn, values, self.topic)
         self._subscriptions: list[Any] = []
         self.lost = 0
@@ -157,6 +162,11 @@ class Camera:
             self._subscriptions.append(
                 self._subscription(ImageMessage, self.scores.topic, self.scores.take_score)
             )
+        if self.depth is not None:
+            self.depth.clear()
+            self._subscriptions.append(
+                self._subscription(ImageMessage, self.depth.topic, self.depth.take)
+            )
 
     def _subscription(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Any:
         def create(lost: Callable[[int], None] | None) -> Any:
@@ -198,7 +208,8 @@ class Camera:
     @property
     def topics(self) -> tuple[str, ...]:
         """All topics that come in."""
-        return (*self.inputs, self._info_topic)
+        depth = () if self.depth is None else (self.depth.topic,)
+        return (*self.inputs, self._info_topic, *depth)
 
     def publishers_of_image(self) -> int:
         """Return the number of publishers on the image topic."""
@@ -260,7 +271,7 @@ class Camera:
             height, width = result.obstacles.mask.shape
             view = self.geometry.view((height, width), header)
             if view is not None:
-                placements = self.geometry.place(result.obstacles, view)
+                placements = self._place(result.obstacles, view, header)
             self._publish_obstacles(result, result.obstacles, view, placements)
         if self._wanted("overlay"):
             self._publish_image("overlay", frame, self._draw(result, placements), "rgb8")
@@ -268,6 +279,13 @@ class Camera:
             latency = time.monotonic() - frame.received_s
             status = messages.status(header, result, latency, problem())
             self._publishers["status"].publish(status)
+
+    def _place(self, obstacles: Obstacles, view: View, header: Header) -> list[Placement] | None:
+        depth = None
+        if self.depth is not None and obstacles.regions:
+            height, width = obstacles.mask.shape
+            depth = self.depth.of(header.stamp, (height, width))
+        return self.geometry.place(obstacles, view, depth)
 
     def _publish_obstacles(
         self,

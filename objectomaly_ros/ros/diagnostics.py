@@ -55,7 +55,7 @@ def camera_status(
     seen.dropped, seen.rejected, seen.failed = counters.dropped, counters.rejected, counters.failed
     unreadable, seen.unreadable = camera.unreadable - seen.unreadable, camera.unreadable
     silent = state.last_received_s is None or now - state.last_received_s > SILENCE_S
-    topic, scores = camera.topic, camera.scores
+    topic, scores, depth = camera.topic, camera.scores, camera.depth
     unscored = scores.problem() if scores is not None else None
     level, message = DiagnosticStatus.OK, "every image is scored"
     if failed:
@@ -79,6 +79,8 @@ def camera_status(
         level, message = DiagnosticStatus.WARN, ADVICE
     elif camera.geometry.blind is not None:
         level, message = DiagnosticStatus.WARN, camera.geometry.blind
+    elif depth is not None and (missing := depth.problem()) is not None:
+        level, message = DiagnosticStatus.WARN, missing
     return _status(
         level,
         name,
@@ -103,6 +105,7 @@ def camera_status(
             "camera pose": camera.geometry.origin,
             "camera model": camera.geometry.model,
             **(scores.counts() if scores is not None else {}),
+            **(depth.counts() if depth is not None else {}),
         },
     )
 

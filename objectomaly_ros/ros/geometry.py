@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo
 
 from objectomaly_ros.geometry.camera_model import CameraModel
@@ -112,14 +113,23 @@ class CameraGeometry:
         self._fault = None
         return view
 
-    def place(self, obstacles: Obstacles, view: View) -> list[Placement] | None:
-        """Return one placement for each obstacle; None if the camera's numbers allow none."""
+    def place(
+        self, obstacles: Obstacles, view: View, depth: npt.NDArray[np.float32] | None = None
+    ) -> list[Placement] | None:
+        """Return one placement for each obstacle; None if the camera's numbers allow none.
+
+        Args:
+            obstacles: of an image.
+            view: of it.
+            depth: of it in metres, of any size.
+        """
         values = self._values()
         noise = Noise(*(values[f"points.{key}_std"] for key in ("height", "pitch", "pixel")))
         try:
             return place(
                 obstacles.regions,
                 view,
+                depth,
                 max_range=values["points.max_range"],
                 max_relative_error=values["points.max_relative_error"],
                 noise=noise,

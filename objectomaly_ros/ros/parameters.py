@@ -108,6 +108,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("camera.rectified", "auto", "Whether the images are rectified: true for P of camera_info "
          "without D, false for K and D, or auto by the images' name (image_rect...), D and P.",
          choices=("auto", "true", "false")),
+    Spec("depth.use", False, "Place obstacles by the depth image on the topic depth: 16UC1 in mm "
+         "or 32FC1 in m, aligned to the image.", read_only=True),
     Spec("points.base_frame", "auto", "Frame of ~/points: x forward, y left, z up, ground at "
          "z = 0; auto for base_footprint if TF knows it, else base_link."),
     Spec("points.camera_height", 1.5, "Metres from the ground to the camera; TF comes first.",

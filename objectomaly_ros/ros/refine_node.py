@@ -30,6 +30,7 @@ _TOPICS = """\
 topics in (remap them: -r image:=/camera/image_raw):
   image                sensor_msgs/Image; image/compressed with image_transport:=compressed
   camera_info          sensor_msgs/CameraInfo, for ranges and ~/points
+  depth                sensor_msgs/Image aligned to image, with depth.use:=true
 
 topics out (~ is the node's name, /objectomaly):
   ~/score              sensor_msgs/Image 32FC1, refined where masks are ready, else coarse

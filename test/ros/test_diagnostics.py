@@ -23,12 +23,13 @@ pytestmark = pytest.mark.ros
 NOW = 100.0
 
 
-def camera(publishers=1, lost=0, blind=None, unreadable=0):
+def camera(publishers=1, lost=0, blind=None, unreadable=0, depth=None):
     return SimpleNamespace(
         topic="/car/front/image",
         name_of_image="front/image",
         other_images=lambda: ["/cam/color", "/cam/depth"],
         scores=None,
+        depth=depth,
         lost=lost,
         unreadable=unreadable,
         seen=SimpleNamespace(low=0.1, high=0.9),
@@ -195,3 +196,14 @@ def test_images_unlike_the_training_are_a_warning_with_the_remedy():
     status = camera_status("objectomaly: front", camera(), found, Seen(), now=NOW)
     assert status.level == DiagnosticStatus.WARN
     assert "objectomaly learn" in status.message
+
+
+@pytest.mark.parametrize("problem", [None, "no depth yet on /depth"])
+def test_missing_depth_is_a_warning(problem):
+    counts = {"frames with depth": 3, "frames without depth": 2}
+    depth = SimpleNamespace(problem=lambda: problem, counts=lambda: counts)
+    status = camera_status("n", camera(depth=depth), state(received=9), Seen(), now=NOW)
+    assert values(status)["frames with depth"] == "3"
+    expected = (DiagnosticStatus.WARN, problem) if problem else (DiagnosticStatus.OK, "every image")
+    assert status.level == expected[0]
+    assert status.message.startswith(expected[1])
