@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,18 +46,13 @@ def avoid_broken_shared_memory(
     if environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")[:12] != "rmw_fastrtps":
         return None
     uid = os.getuid() if uid is None else uid
-    _remove_dead_segments(folder, uid)
+    dead_segments(folder, uid, remove=True)
     profiles = [environment[name] for name in PROFILES if environment.get(name)]
     if not all(map(_is_ours, profiles)):
         return None
     reason = None
     if not environment.get(TRANSPORTS):
-        reason = _problem(
-            folder,
-            OUR_NEED if profiles else DEFAULT_NEED,
-            environment.get("ROS_DOMAIN_ID") or "0",
-            uid,
-        )
+        reason = problem(environment, folder, uid)
         if reason is None:
             return None
         environment[TRANSPORTS] = UDP
@@ -71,12 +66,13 @@ def avoid_broken_shared_memory(
     return text
 
 
-def _remove_dead_segments(folder: Path, uid: int) -> None:
-    """Remove the segments that killed processes of this user left, 64 MB each.
+def dead_segments(folder: Path, uid: int, *, remove: bool = False) -> int:
+    """Count, and on request remove, the segments that killed processes of a user left, 64 MB each.
 
     A process holds a lock on the file `*_el` of its segment as long as it lives. It makes the file
     first and locks it then, so young files are left alone.
     """
+    dead = 0
     for lock in folder.glob("fast*_el"):
         with suppress(OSError):  # such as BlockingIOError: it is in use
             if not re.fullmatch(r"fast(rtps|dds)_[0-9a-f]{16}_el", lock.name):
@@ -86,10 +82,13 @@ def _remove_dead_segments(folder: Path, uid: int) -> None:
                 state = os.fstat(handle)
                 if state.st_uid == uid and time.time() - state.st_mtime > _YOUNG_S:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    lock.with_name(lock.name.removesuffix("_el")).unlink(missing_ok=True)
-                    lock.unlink()
+                    dead += 1
+                    if remove:
+                        lock.with_name(lock.name.removesuffix("_el")).unlink(missing_ok=True)
+                        lock.unlink()
             finally:
                 os.close(handle)
+    return dead
 
 
 def _is_ours(profile: str) -> bool:
@@ -97,7 +96,16 @@ def _is_ours(profile: str) -> bool:
     return path.is_file() and OUR_TRANSPORT in path.read_text(errors="replace")
 
 
-def _problem(folder: Path, need: int, domain: str, uid: int) -> str | None:
+def problem(environment: Mapping[str, str], folder: Path, uid: int) -> str | None:
+    """Return why shared memory cannot work, and what to do; None if it can.
+
+    Args:
+        environment: of the process.
+        folder: Fast DDS's segments.
+        uid: user of the process.
+    """
+    need = OUR_NEED if any(environment.get(name) for name in PROFILES) else DEFAULT_NEED
+    domain = environment.get("ROS_DOMAIN_ID") or "0"
     if not folder.is_dir():
         return None
     others = {
