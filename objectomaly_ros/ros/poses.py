@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.time import Time
 
+from objectomaly_ros.geometry.frames import AUTO, LINK, base_frames
 from objectomaly_ros.geometry.ground import CameraPose, Transform, transform_from_quaternion
 
 try:
@@ -32,10 +33,6 @@ class FoundPose:
     frame: str
     origin: str
     problem: str | None = None
-
-
-AUTO = "auto"
-FOOTPRINT, LINK = "base_footprint", "base_link"
 
 
 class PoseSource:
@@ -68,7 +65,7 @@ class PoseSource:
         frame = frame_id.lstrip("/")
         if not frame:
             return self._of_parameters("the images have no frame_id, so TF cannot tell their pose")
-        bases = self._bases(frame)
+        bases = base_frames(str(self._values()["points.base_frame"]), frame)
         for base in bases:
             for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
                 transform = self._look_up(base, frame, time)
@@ -78,16 +75,6 @@ class PoseSource:
             f"TF has no transform from {frame!r} to {' or '.join(map(repr, bases))} "
             f"(ros2 run tf2_ros tf2_echo {bases[-1]} {frame} tells why)"
         )
-
-    def _bases(self, frame: str) -> tuple[str, ...]:
-        """Return the names that the base frame may have, the best first."""
-        wanted = str(self._values()["points.base_frame"])
-        if wanted != AUTO:
-            return (wanted,)
-        prefix, slash, _ = frame.rpartition("/")  # of one robot of many
-        if not slash:
-            return FOOTPRINT, LINK
-        return f"{prefix}/{FOOTPRINT}", FOOTPRINT, f"{prefix}/{LINK}", LINK
 
     def _look_up(self, base: str, frame: str, time: Time) -> Transform | None:
         try:
