@@ -14,7 +14,7 @@ PACKAGE = "objectomaly_ros"
 # folder of the package, or a module of its root.
 LAYERS = [
     "files", "types", "arrays", "models", "checkpoints", "mbp", "oasc", "obstacles", "detectors",
-    "gpu", "video", "masks", "pipeline", "__init__", "geometry", "runtime", "bags", "ros",
+    "gpu", "video", "masks", "pipeline", "__init__", "geometry", "runtime", "bags", "doctor", "ros",
     "evaluation", "benchmark", "offline", "cli", "__main__", "demo",
 ]  # fmt: skip
 
