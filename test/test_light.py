@@ -1,6 +1,7 @@
 """The default profile works without the packages of the extras, and names what is missing."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -122,6 +123,17 @@ def test_a_command_of_an_extra_is_named_with_it(tmp_path):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("objectomaly benchmark: the command needs torch, which is not installed")
+
+
+@pytest.mark.parametrize(("also", "code"), [("onnxruntime", 0), ("scipy tqdm", 1)])
+def test_the_doctor_needs_no_extra(also, code):
+    done = run("-m", "objectomaly_ros", "doctor", "--json", also=also)
+    assert done.returncode == code, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert "torch" not in document["packages"]
+    (light,) = (row for row in document["findings"] if row["subject"] == "light")
+    assert light["level"] == ("error" if code else "ok")
+    assert all(name in light["found"] for name in also.split())
 
 
 @pytest.mark.ros

@@ -23,6 +23,7 @@ COMMANDS = {
     "benchmark": "time mask generation against the official generator",
     "calibrate": "find a detector's threshold for a wanted rate of false obstacles",
     "checkpoints": "list, download, verify and convert published checkpoints",
+    "doctor": "find what is missing or wrong, in the installation or in a running graph",
     "evaluate": "measure detectors, after every stage, on road-anomaly datasets",
     "learn": "learn from normal driving what is no obstacle",
     "refine": "refine images, or another detector's score maps, folder by folder",
