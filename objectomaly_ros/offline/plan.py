@@ -19,7 +19,7 @@ MOST_BLOCK = 60
 LONGEST_S = 2.0
 """A block lasts no longer, as masks are not carried further; so slow cameras get more keyframes."""
 
-SEGMENT_FRAMES = 200
+SEGMENT_FRAMES = 100
 """A segment holds at least so many images: what is lost if a worker dies."""
 
 

@@ -140,8 +140,11 @@ class Pool:
         with self._change:
             self._closed = True
             self._change.notify_all()
-            for process in self._processes:
+            processes = list(self._processes)
+            for process in processes:
                 process.kill()
+        for process in processes:
+            process.wait()
 
     def _add_thread(self, *started: Any) -> None:
         self._alive += 1
