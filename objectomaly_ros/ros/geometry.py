@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo
 
-from objectomaly_ros.geometry.camera_model import CameraModel
-from objectomaly_ros.geometry.ground import Transform, ground_points
 from objectomaly_ros.geometry.placement import Placement, place
 from objectomaly_ros.geometry.uncertainty import Noise
 from objectomaly_ros.geometry.view import View
@@ -151,7 +149,7 @@ class CameraGeometry:
             self._warn(f"pose {text}", text)
         *_, up = ahead = view.transform[:3, 2]
         height = view.position[2]
-        if height > 0 and up <= STEEP and _sees_ground(view.model, view.transform):
+        if up <= STEEP and _sees_ground(view):
             self.blind = None
             return
         self.blind = (
@@ -172,7 +170,8 @@ class CameraGeometry:
         )
 
 
-def _sees_ground(model: CameraModel, transform: Transform) -> bool:
-    x, y = np.meshgrid(np.linspace(0, model.width - 1, 3), np.linspace(0, model.height - 1, 3))
-    pixels = np.column_stack([x.ravel(), y.ravel()])
-    return len(ground_points(pixels, model, transform, max_range=np.inf)) > 0
+def _sees_ground(view: View) -> bool:
+    size = (view.model.width - 1, view.model.height - 1)
+    x, y = np.meshgrid(*(np.linspace(0, last, 3) for last in size))
+    down = view.directions(np.column_stack([x.ravel(), y.ravel()]))[:, 2] < 0
+    return bool(view.position[2] > 0 and down.any())
