@@ -107,7 +107,8 @@ class CameraModel:
             (M, 3) float64, of any length; NaN for pixels without an inverse of the lens model.
         """
         points = np.asarray(pixels, np.float64).reshape(-1, 2)
-        plane = (points - [self.cx, self.cy]) / [self.fx, self.fy]
+        with np.errstate(over="ignore"):  # of focal lengths that no camera has
+            plane = (points - [self.cx, self.cy]) / [self.fx, self.fy]
         lens = _coefficients(self.distortion_model, self.distortion)
         if not lens:
             rays = np.column_stack([plane, np.ones(len(plane))])

@@ -74,3 +74,36 @@ def test_points_too_far_away_or_too_uncertain_are_left_out():
     assert 0.2 < share.max() < 0.4
     (sure,) = place(regions(mask), VIEW, max_relative_error=0.2)
     assert not len(sure.points)
+
+
+ODD = np.array([0, np.nan, np.inf, -np.inf, -3, 1e-30, 1e38, 4.0, 4.1, 20.0], np.float32)
+LENSES = [
+    ("plumb_bob", ()),
+    ("plumb_bob", (-0.4, 0.1, 0.01, 0.01, 0.1)),
+    ("plumb_bob", (1e8, -1e8, 1e8, 1e8)),
+    ("equidistant", (-0.5, 0.3, 5.0, -9.0)),
+]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_mask_lens_pose_and_depth_points_are_finite_and_in_range(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(2, 90, 2))
+    mask = rng.random(shape) < rng.choice([0.02, 0.3, 0.7, 1.0])
+    name, lens = LENSES[seed % 4]
+    focal = 10 ** rng.uniform(-3, 4)
+    model = CameraModel(focal, focal, *rng.uniform(-50, 90, 2), shape[1], shape[0], lens, name)
+    pose = CameraPose(rng.uniform(0.01, 3), *rng.uniform(-3.1, 3.1, 2)).matrix()
+    depth = rng.choice(ODD, tuple(rng.integers(1, 120, 2)))
+    found = regions(mask)
+    for given in (None, depth):
+        for placed, region in zip(
+            place(found, View(model, pose), given, max_range=40.0), found, strict=True
+        ):
+            assert len(placed.points) <= len(region.contact)
+            assert np.isfinite(placed.points).all()
+            assert (np.hypot(*placed.points[:, :2].T) <= 40.001).all()
+            assert ((placed.heights > 0) & (placed.heights <= 20)).all()
+            assert (placed.range_std >= 0).all()
+            assert np.isfinite(placed.range_m) == (len(placed.points) > 0)

@@ -230,3 +230,32 @@ def test_the_source_of_the_model_is_told():
 )
 def test_rectified_images_are_told_by_their_topic(topic, expected):
     assert is_rectified(topic) == expected
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(60))
+def test_any_numbers_give_a_model_or_a_reason(seed):
+    rng = np.random.default_rng(seed)
+    sizes = (0, 1, 7, 320, 640, 1280, 2**32 - 1)
+    values = (0.0, 1.0, -1.0, 320.0, 500.0, 1e-318, 1e8, 1e300)
+
+    def numbers(count):
+        return rng.choice(values, count).tolist()
+
+    message = info(
+        k=[*numbers(6), 0.0, 0.0, 1.0],
+        p=numbers(12),
+        r=rng.choice([0.0, 1.0, -1.0], 9).tolist(),
+        d=numbers(int(rng.integers(0, 9))),
+        width=int(rng.choice(sizes)),
+        height=int(rng.choice(sizes)),
+        binning_x=int(rng.choice((0, 1, 2, 2**32 - 1))),
+        roi=roi(crop=rng.choice(sizes, 4).tolist()),
+    )
+    for topic in (RAW, RECT, "/image"):
+        try:
+            model = read_calibration(message, topic).of_image(640, 360)
+        except ValueError:
+            continue
+        assert (model.width, model.height) == (640, 360)
+        assert model.rays([[0.0, 0.0], [639.0, 359.0]]).shape == (2, 3)
