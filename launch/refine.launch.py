@@ -40,6 +40,9 @@ ARGUMENTS = [
     DeclareLaunchArgument("camera_info_topic", default_value="",
         description="Like image_topic, for sensor_msgs/CameraInfo. Empty: 'camera_info' in the "
         "namespace of the image topic."),
+    DeclareLaunchArgument("depth_topic", default_value="",
+        description="Like image_topic, for depth aligned to the image; sets depth.use. Empty: as "
+        "the parameter file says."),
     DeclareLaunchArgument("camera_names", default_value="",
         description="Names of several cameras, divided by commas: front,left."),
     DeclareLaunchArgument("image_transport", default_value="", choices=["", "raw", "compressed"],
@@ -124,6 +127,8 @@ def _overrides(values: dict[str, str], cameras: list[str]) -> list[dict[str, obj
         given["mask_value"] = VISIBLE
     if values["image_transport"]:
         given["image_transport"] = values["image_transport"]
+    if values["depth_topic"]:
+        given["depth.use"] = True
     if cameras:
         given["camera_names"] = cameras
     return [given] if given else []
@@ -133,6 +138,7 @@ def _remappings(values: dict[str, str], cameras: list[str]) -> list[tuple[str, s
     prefixes = [f"{camera}/" for camera in cameras] or [""]
     images = _one_each("image_topic", values, prefixes)
     infos = _one_each("camera_info_topic", values, prefixes)
+    depths = _one_each("depth_topic", values, prefixes)
     rules = []
     for index, prefix in enumerate(prefixes):
         if images:
@@ -143,6 +149,8 @@ def _remappings(values: dict[str, str], cameras: list[str]) -> list[tuple[str, s
                     f"image_topic {images[index]} is compressed: give image_transport:=compressed"
                 )
             rules.append((f"{prefix}image", image))
+        if depths:
+            rules.append((f"{prefix}depth", depths[index]))
         if infos:
             rules.append((f"{prefix}camera_info", infos[index]))
         elif images:

@@ -100,6 +100,17 @@ def test_viewing_makes_obstacles_visible_in_the_mask(load):
     assert isinstance(values["mask_value"], int)
 
 
+def test_a_depth_topic_is_remapped_and_used(load):
+    module = load("refine.launch.py")
+    node, values = overrides(module, depth_topic="/camera/aligned_depth/image_raw")
+    assert ("depth", "/camera/aligned_depth/image_raw") in node["remappings"]
+    assert values == {"depth.use": True}
+    node, _ = overrides(module, camera_names="front,left", depth_topic="/f/depth,/l/depth")
+    assert {("front/depth", "/f/depth"), ("left/depth", "/l/depth")} <= {*node["remappings"]}
+    with pytest.raises(ValueError, match="depth_topic names 1 topics for 2 cameras"):
+        overrides(module, camera_names="front,left", depth_topic="/depth")
+
+
 def test_a_misspelt_argument_is_told_with_the_nearest_name(load):
     module = load("refine.launch.py")
 
