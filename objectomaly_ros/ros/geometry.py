@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo
 
+from objectomaly_ros.geometry.camera_info import Calibration, read_calibration
 from objectomaly_ros.geometry.placement import Placement, place
 from objectomaly_ros.geometry.uncertainty import Noise
 from objectomaly_ros.geometry.view import View
 from objectomaly_ros.obstacles.stage import Obstacles
-from objectomaly_ros.ros.camera_info import Calibration, read_calibration
 from objectomaly_ros.ros.poses import FoundPose, PoseSource
 
 STEEP = 0.7

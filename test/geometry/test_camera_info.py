@@ -11,11 +11,11 @@ pytest.importorskip("rclpy", reason="CameraInfo needs rclpy: scripts/env")
 from camera_scenes import EQUIDISTANT, HEIGHT, PLUMB_BOB, RATIONAL, WIDTH, Camera, K, P
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
+from objectomaly_ros.geometry.camera_info import is_rectified, read_calibration
 from objectomaly_ros.geometry.ground import CameraPose
 from objectomaly_ros.geometry.placement import place
 from objectomaly_ros.geometry.view import View
 from objectomaly_ros.obstacles.extraction import find_regions
-from objectomaly_ros.ros.camera_info import is_rectified, read_calibration
 
 pytestmark = pytest.mark.ros
 
