@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.geometry.camera_model import CameraModel
+from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.obstacles.extraction import Region
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.types import Image
@@ -94,7 +95,7 @@ def compressed_message(
 
 def camera_info_message(store: Any, camera: CameraModel, stamp_ns: int, frame_id: str) -> Any:
     """Return the CameraInfo of an unrectified monocular camera (R identity, P = [K 0])."""
-    k = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+    k = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]], np.float64)
     region = store.types["sensor_msgs/msg/RegionOfInterest"](
         x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
     )
@@ -117,9 +118,15 @@ OBSTACLES = "objectomaly_ros/msg/ObstacleArray"
 
 
 def obstacles_message(
-    store: Any, obstacles: Obstacles, stamp_ns: int, frame_id: str, *, refined: bool
+    store: Any,
+    obstacles: Obstacles,
+    placements: Sequence[Placement],
+    stamp_ns: int,
+    frame_id: str,
+    *,
+    refined: bool,
 ) -> Any:
-    """Return an objectomaly_ros/ObstacleArray without ranges, which need the camera's pose."""
+    """Return an objectomaly_ros/ObstacleArray; `placements` may be empty: not known."""
     height, width = obstacles.mask.shape
     return store.types[OBSTACLES](
         header=header(store, stamp_ns, frame_id),
@@ -127,16 +134,21 @@ def obstacles_message(
         height=height,
         refined=refined,
         obstacles=[
-            _obstacle(store, region, track_id, age)
-            for region, track_id, age in zip(
-                obstacles.regions, obstacles.ids, obstacles.ages, strict=True
+            _obstacle(store, region, track_id, age, placed)
+            for region, track_id, age, placed in zip(
+                obstacles.regions,
+                obstacles.ids,
+                obstacles.ages,
+                placements or [Placement()] * len(obstacles.regions),
+                strict=True,
             )
         ],
     )
 
 
-def _obstacle(store: Any, region: Region, track_id: int, age: int) -> Any:
+def _obstacle(store: Any, region: Region, track_id: int, age: int, placed: Placement) -> Any:
     x, y, width, height = region.box
+    nearest = dict(zip("xyz", placed.nearest, strict=True))
     corner = store.types["geometry_msgs/msg/Point32"]
     return store.types["objectomaly_ros/msg/Obstacle"](
         id=track_id,
@@ -150,8 +162,8 @@ def _obstacle(store: Any, region: Region, track_id: int, age: int) -> Any:
         ),
         area=region.area,
         age=age,
-        range=math.nan,
-        range_std=math.nan,
-        height=math.nan,
-        position=store.types["geometry_msgs/msg/Point"](x=math.nan, y=math.nan, z=math.nan),
+        range=placed.range_m,
+        range_std=placed.nearest_std,
+        height=placed.height,
+        position=store.types["geometry_msgs/msg/Point"](**nearest),
     )

@@ -21,6 +21,7 @@ from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.obstacles.tracking import ObstacleTracker, obstacle_ids
+from objectomaly_ros.offline.cameras import finite
 from objectomaly_ros.offline.moments import curve, most_anomalous
 from objectomaly_ros.offline.outputs import Outputs
 from objectomaly_ros.offline.plan import Plan
@@ -152,6 +153,9 @@ class _Joiner:
                 "width": box[2],
                 "height": box[3],
                 "area": obstacle.area,
+                "range_m": finite(obstacle.range),
+                "range_std_m": finite(obstacle.range_std),
+                "height_m": finite(obstacle.height),
                 "image_width": message.width,
                 "image_height": message.height,
                 "refined": bool(message.refined),
@@ -169,6 +173,7 @@ class _Joiner:
             "frames": len(self._index),
             "unreadable": sum(row.unreadable for row in rows),
             "problem": next((row.problem for row in rows if row.problem), ""),
+            "ranges": next((row.ranges for row in rows if row.ranges), ""),
             "seconds": round(float(plan.stream.log_times[-1] - self.begin) / 1e9, 3),
             "begin_ns": self.begin,
             "obstacles": len(self._seen),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from objectomaly_ros.arrays.score_png import encode_score
 from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.writer import BagWriter
+from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.obstacles.overlay import draw_overlay
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.offline.block import Refined
@@ -47,6 +48,7 @@ class Outputs:
         writer: BagWriter,
         refined: Refined,
         obstacles: Obstacles,
+        placements: Sequence[Placement],
         threshold: float,
         stamp_ns: int,
         log_time: int,
@@ -59,10 +61,13 @@ class Outputs:
             refined.score,
             obstacles.mask,
             obstacles.regions,
+            ranges=[placed.range_m for placed in placements],
             limits=_limits(refined.score, threshold),
         )
         at = stamp_ns, frame.frame_id
-        found = messages.obstacles_message(writer.store, obstacles, *at, refined=refined.refined)
+        found = messages.obstacles_message(
+            writer.store, obstacles, placements, *at, refined=refined.refined
+        )
         writer.write(self.topics["obstacles"], found, log_time)
         if self.raw:
             for name, array, encoding in (

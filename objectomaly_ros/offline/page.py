@@ -84,6 +84,8 @@ def _card(number: int, summary: dict[str, Any]) -> str:
         if stream["unreadable"]:
             why = f"{_count(stream['unreadable'], 'image')} left out: {stream['problem']}"
             parts.append(f"<p class=warning>{escape(why)}")
+        if stream["ranges"]:
+            parts.append(f"<p class=soft>{escape(stream['ranges'])}")
         anchor = f"r{number}-{place}"
         parts.append(_plot(stream, summary["threshold"], anchor))
         moments = (

@@ -20,6 +20,7 @@ from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.frames import find_frames, stamps_from_names, stamps_from_rate
 from objectomaly_ros.bags.reader import IMAGE_TYPES, Bag, is_bag
 from objectomaly_ros.files.reading import read_bytes, regular_file
+from objectomaly_ros.offline.cameras import Cameras, read_cameras
 from objectomaly_ros.types import Image
 
 FRAME_ID = "camera"
@@ -106,6 +107,10 @@ class Recording:
         for opened in (self._bag, self._video):
             if opened is not None:
                 opened.close()
+
+    def cameras(self, topics: Sequence[str]) -> Cameras:
+        """Read what a bag tells of the cameras of image topics; nothing is known of other files."""
+        return Cameras() if self._bag is None else read_cameras(self._bag, topics)
 
     def streams(self, topics: Sequence[str] = ()) -> list[Stream]:
         """Read the times of all images, by topic; this reads the recording from end to end.

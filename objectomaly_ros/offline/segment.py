@@ -13,10 +13,12 @@ import numpy as np
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.detectors import detect
 from objectomaly_ros.files.writing import open_replacing
+from objectomaly_ros.geometry.placement import place
 from objectomaly_ros.obstacles.extraction import find_regions, obstacle_mask
 from objectomaly_ros.obstacles.roi import road_roi
 from objectomaly_ros.obstacles.stage import MOST_REGIONS, Obstacles
 from objectomaly_ros.offline.block import Frame, Keyframe, Refined
+from objectomaly_ros.offline.cameras import Views
 from objectomaly_ros.offline.job import Models
 from objectomaly_ros.offline.outputs import Outputs
 from objectomaly_ros.offline.plan import Plan
@@ -34,12 +36,14 @@ class Rows:
         anomaly: the score that `min_area` pixels of its region of interest reach.
         unreadable: number of images that are left out.
         problem: why the first of them is; empty if none is.
+        ranges: why ranges are unknown; empty if they are known, or without CameraInfo.
     """
 
     index: list[int] = field(default_factory=list)
     anomaly: list[float] = field(default_factory=list)
     unreadable: int = 0
     problem: str = ""
+    ranges: str = ""
 
     def skip(self, problem: str) -> None:
         """Count an image that is left out."""
@@ -60,6 +64,7 @@ def write_segment(
     number: int,
     models: Models,
     outputs: Outputs,
+    views: Views,
     path: Path,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Rows:
@@ -74,6 +79,7 @@ def write_segment(
         number: of the segment, from 0.
         models: to use.
         outputs: makes the messages.
+        views: of the images.
         path: the bag to write; `path` + ".json" tells of its frames, see `Rows`.
         progress: is told the number of frames that are done.
 
@@ -86,8 +92,9 @@ def write_segment(
     with BagWriter(path, whole=True) as writer:
         outputs.announce(writer)
         for refined in _refined(recording, plan, first, last, models, rows):
-            _write(writer, refined, plan, models, outputs, rows)
+            _write(writer, refined, plan, models, outputs, views, rows)
             progress(1)
+        rows.ranges = views.problem or ""
         with open_replacing(path.with_name(path.name + ".json"), "w", encoding="utf-8") as file:
             json.dump(vars(rows), file)
     return rows
@@ -192,7 +199,13 @@ def raise_if_out_of_memory(error: Exception) -> None:
 
 
 def _write(
-    writer: BagWriter, refined: Refined, plan: Plan, models: Models, outputs: Outputs, rows: Rows
+    writer: BagWriter,
+    refined: Refined,
+    plan: Plan,
+    models: Models,
+    outputs: Outputs,
+    views: Views,
+    rows: Rows,
 ) -> None:
     frame, score, settings = refined.frame, refined.score, models.settings
     road = frame.detection.road if settings.roi == "road" else None
@@ -204,7 +217,9 @@ def _write(
     log_time, stamp = (
         int(times[frame.index]) for times in (plan.stream.log_times, plan.stream.stamps)
     )
-    outputs.write(writer, refined, obstacles, settings.high, stamp, log_time)
+    view = views.view(frame.frame_id, *frame.image.shape[:2])
+    placements = [] if view is None else place(regions, view)
+    outputs.write(writer, refined, obstacles, placements, settings.high, stamp, log_time)
     rows.index.append(frame.index)
     rows.anomaly.append(_anomaly(score if roi is None else score[roi], settings.min_area))
 

@@ -10,6 +10,7 @@ from objectomaly_ros.files.writing import open_replacing, replacing
 from objectomaly_ros.offline.tasks import Place
 
 _NAME = "obstacles"
+_FLOATS = ("score", "max_score", "range_m", "range_std_m", "height_m")
 
 
 def write_tables(out: Path, places: Sequence[Place]) -> list[Path]:
@@ -34,7 +35,7 @@ def write_tables(out: Path, places: Sequence[Place]) -> list[Path]:
             *((name, pyarrow.int64()) for name in ("stamp_ns", "id", "age", "area")),
             *((name, pyarrow.int32()) for name in ("x", "y", "width", "height")),
             *((name, pyarrow.int32()) for name in ("image_width", "image_height")),
-            *((name, pyarrow.float32()) for name in ("score", "max_score")),
+            *((name, pyarrow.float32()) for name in _FLOATS),
             ("refined", pyarrow.bool_()),
         ]
     )

@@ -17,6 +17,7 @@ from typing import Any
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.offline.assembly import Segments, assemble
+from objectomaly_ros.offline.cameras import Cameras, Views
 from objectomaly_ros.offline.job import Job, Models
 from objectomaly_ros.offline.outputs import Outputs, camera_names
 from objectomaly_ros.offline.plan import SEGMENT_FRAMES, Plan, chosen, make_plan
@@ -147,7 +148,9 @@ class Worker:
             for number, plan in enumerate(plans):
                 plan.save(place.plan(number))
             with open_replacing(place.scanned, "w", encoding="utf-8") as file:
-                json.dump({"streams": len(plans), "damage": recording.damage}, file)
+                cameras = recording.cameras([plan.stream.topic for plan in plans])
+                known = {"streams": len(plans), "damage": recording.damage}
+                json.dump(known | {"cameras": cameras.as_json()}, file)
         return [[end - begin for begin, end in pairwise(plan.segments)] for plan in plans]
 
     def _write_segment(self, task: Segment, progress: Callable[[int], None]) -> None:
@@ -156,12 +159,15 @@ class Worker:
         if path.exists():
             return
         plans = self._all_plans(place)
+        plan = plans[task.stream]
+        cameras = Cameras(**json.loads(place.scanned.read_text(encoding="utf-8"))["cameras"])
         write_segment(
             self._open(place.path),
-            plans[task.stream],
+            plan,
             task.number,
             self.models,
             self._outputs(plans)[task.stream],
+            Views(cameras, plan.stream.topic),
             path,
             progress,
         )
