@@ -23,7 +23,7 @@ SHARE = Path(__file__).resolve().parents[1]
 FASTDDS_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 BOOLEANS = ["true", "false", "True", "False"]
 VISIBLE = 128  # obstacles in ~/mask, apart from 0 (free) and 255 (ignore) for the eye, too
-SHOWN = ("overlay", "score", "mask", "points")  # by config/objectomaly.rviz
+SHOWN = ("overlay", "score", "mask", "points", "free")  # by config/objectomaly.rviz
 
 
 # An empty value leaves the decision to the parameter file.

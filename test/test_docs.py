@@ -158,11 +158,12 @@ def test_readme_is_short():
 
 
 def test_readme_lists_all_topics():
-    rows = re.findall(r"^\| `([^`]+)`.*\| (?:\w+_msgs|std_srvs|objectomaly_ros)/",
-                      (ROOT / "README.md").read_text(), re.MULTILINE)  # fmt: skip
+    cells = re.findall(r"^\| (`[^|]+`[^|]*) \| (?:\w+_msgs|std_srvs|objectomaly_ros)/",
+                       (ROOT / "README.md").read_text(), re.MULTILINE)  # fmt: skip
+    rows = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
     outputs = {row.removeprefix("~/") for row in rows if row.startswith("~/")}
     assert outputs == OUTPUTS | {"refine", "learn"}
-    for row in set(rows) - {f"~/{output}" for output in OUTPUTS}:
+    for row in set(rows) - {f"~/{output}" for output in OUTPUTS} - {"image/compressed"}:
         assert re.search(rf'[/}}"]{re.escape(row.removeprefix("/"))}"', NODE_SOURCE), row
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from geometry_msgs.msg import PolygonInstanceStamped
 from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, LaserScan, PointCloud2
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
@@ -22,10 +23,11 @@ from objectomaly_ros.geometry.view import View
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.overlay import draw_overlay, summary_line
 from objectomaly_ros.obstacles.stage import Obstacles
-from objectomaly_ros.ros import images, messages, qos
+from objectomaly_ros.ros import detection_messages, images, messages, qos
 from objectomaly_ros.ros.depth_input import DepthInput
 from objectomaly_ros.ros.geometry import CameraGeometry
 from objectomaly_ros.ros.log import ThrottledLog
+from objectomaly_ros.ros.planner_outputs import PlannerOutputs
 from objectomaly_ros.ros.poses import PoseSource
 from objectomaly_ros.ros.score_input import ScoreInput, comes_by_topic
 from objectomaly_ros.runtime.camera_state import Counters
@@ -39,11 +41,16 @@ OUTPUTS = {
     "overlay": ImageMessage,
     "obstacles": ObstacleArray,
     "points": PointCloud2,
+    "scan": LaserScan,
+    "free": PointCloud2,
+    "footprints": PolygonInstanceStamped,
     "status": RefinementStatus,
 }
 MAX_NAMED = 5  # topics in a hint
-OBSTACLES = ("mask", "overlay", "obstacles", "points")
-PLANNER_OUTPUTS = ("points", "scan", "free", "footprints")  # in metres
+PLANNER_OUTPUTS = ("points", "scan", "free", "footprints", "objects")  # in metres
+OBSTACLES = ("mask", "overlay", "obstacles", "detections", "rois", *PLANNER_OUTPUTS)
+DETECTIONS = {"detections": detection_messages.detections, "rois": detection_messages.rois}
+DEPTHS = {"footprints": 100}  # one message for each obstacle
 
 
 @dataclass
@@ -114,11 +121,15 @@ class Camera:
         self.unreadable = 0
         self.seen = ScoreRange()
         self._publishers = {
-            output: self._publisher(kind, f"~/{prefix}{output}") for output, kind in OUTPUTS.items()
+            output: self._publisher(kind, f"~/{prefix}{output}", DEPTHS.get(output, 5))
+            for output, kind in (OUTPUTS | detection_messages.kinds()).items()
         }
         self._buffers = {
             output: ImageMessage() for output, kind in OUTPUTS.items() if kind is ImageMessage
         }
+        self._planner = PlannerOutputs(
+            name, values, threshold, poses, log.warn, self._wanted, self._send
+        )
         self._lowest: float | None = None
         self._newest: tuple[Header, float] | None = None  # image with results, and its arrival
 
@@ -132,12 +143,12 @@ class Camera:
         # As in image_transport, a remapping of the image holds for its compressed topic too.
         return f"{self._node.resolve_topic_name(base)}/compressed"
 
-    def _publisher(self, kind: type, name: str) -> Any:
+    def _publisher(self, kind: type, name: str, depth: int) -> Any:
         topic = self._node.resolve_topic_name(name)
         return self._node.create_lifecycle_publisher(
             kind,
             name,
-            qos.output_qos(),
+            qos.output_qos(depth),
             event_callbacks=qos.publisher_events(topic, self._log.warn),
             qos_overriding_options=qos.overrides(),
         )
@@ -303,17 +314,25 @@ class Camera:
             self._publishers["obstacles"].publish(
                 messages.obstacle_array(header, obstacles, placements or (), refined=refined)
             )
-        if self._wanted("points"):
-            if view is None or placements is None:
-                self._log.warn(
-                    f"points {self._name}",
-                    f"no usable CameraInfo on {self._info_topic} yet: no "
-                    f"{self._publishers['points'].topic_name} without it",
-                )
-            else:
-                self._publishers["points"].publish(
-                    messages.point_cloud(header.stamp, view.frame, obstacles, placements)
-                )
+        for output, make in DETECTIONS.items():
+            if self._wanted(output):
+                self._send(output, make(header, obstacles))
+        if view is not None and placements is not None:
+            self._planner.publish(result, obstacles, view, placements)
+        elif self.places_obstacles():
+            wanted = [
+                self._publishers[output].topic_name
+                for output in PLANNER_OUTPUTS
+                if self._wanted(output)
+            ]
+            self._log.warn(
+                f"points {self._name}",
+                f"no usable CameraInfo on {self._info_topic} yet: no {', '.join(wanted)} "
+                "without it",
+            )
+
+    def _send(self, output: str, message: Any) -> None:
+        self._publishers[output].publish(message)
 
     def _draw(self, result: Result, placements: list[Placement] | None) -> Image:
         refined, obstacles = result.refined, result.obstacles

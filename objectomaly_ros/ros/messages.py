@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import array
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from geometry_msgs.msg import Point, Point32, Polygon
-from sensor_msgs.msg import PointCloud2, PointField, RegionOfInterest
+from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from objectomaly_ros.geometry.placement import Placement
@@ -20,20 +16,6 @@ from objectomaly_ros.runtime.camera_state import Counters
 from objectomaly_ros.runtime.interface import Result
 
 NAN = float("nan")
-
-POINT = np.dtype(
-    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("id", "<u4"),
-     ("range_std", "<f4")]
-)  # fmt: skip
-FIELDS = [
-    PointField(
-        name=name,
-        offset=POINT.fields[name][1],  # type: ignore[index]
-        datatype=PointField.UINT32 if name == "id" else PointField.FLOAT32,
-        count=1,
-    )
-    for name in POINT.names or ()
-]
 
 
 def obstacle_array(
@@ -79,47 +61,6 @@ def _obstacle(region: Region, track_id: int, age: int, placed: Placement) -> Obs
         height=placed.height,
         position=Point(x=nx, y=ny, z=nz),
     )
-
-
-def point_cloud(
-    stamp: Any, base_frame: str, obstacles: Obstacles, placements: Sequence[Placement]
-) -> PointCloud2:
-    """Make a cloud of the contact edges: x, y, z and the standard deviation of the range in metres.
-
-    `intensity` is the obstacle's mean score, `id` its id.
-    """
-    header = Header(stamp=stamp, frame_id=base_frame)
-    parts = []
-    for region, track_id, placed in zip(obstacles.regions, obstacles.ids, placements, strict=True):
-        part = np.empty(len(placed.points), POINT)
-        part["x"], part["y"], part["z"] = placed.points.T
-        part["intensity"], part["id"] = region.score, track_id
-        part["range_std"] = placed.range_std
-        parts.append(part)
-    return _cloud(header, np.concatenate(parts) if parts else np.empty(0, POINT))
-
-
-try:
-    from sensor_msgs_py.point_cloud2 import create_cloud as _create_cloud
-except ImportError:
-    _create_cloud = None
-
-
-def _cloud(header: Header, points: npt.NDArray[Any]) -> PointCloud2:
-    if _create_cloud is not None:
-        return _create_cloud(header, FIELDS, points)
-    cloud = PointCloud2(
-        header=header,
-        height=1,
-        width=len(points),
-        fields=FIELDS,
-        is_bigendian=False,
-        point_step=POINT.itemsize,
-        row_step=POINT.itemsize * len(points),
-        is_dense=True,
-    )
-    cloud.data = array.array("B", points.tobytes())
-    return cloud
 
 
 def status(header: Header, result: Result, latency: float, problem: str = "") -> RefinementStatus:

@@ -127,6 +127,17 @@ SPECS: tuple[Spec, ...] = (
          "in radians: sway, slope and mounting.", 0.0, 1.0),
     Spec("points.pixel_std", 1.0, "Standard deviation of the row of a contact pixel, in pixels.",
          0.0, 100.0),
+    Spec("points.height", 1.0, "Metres up to which ~/points shows an obstacle.", 0.1, 20.0),
+    Spec("scan.frame", "", "Frame of ~/scan and ~/free, level, known to TF; empty for "
+         "points.base_frame. Bearings are measured from its origin."),
+    Spec("scan.angle_increment", 0.005, "Radians between two beams of ~/scan and ~/free.",
+         0.001, 0.1),
+    Spec("scan.range_min", 0.1, "Metres from the origin of scan.frame at which the road must begin "
+         "to be seen free: set it to the end of a bonnet in the image.", 0.01, 100.0),
+    Spec("scan.range_max", 30.0, "Metres up to which the road must be seen free to be free in "
+         "~/scan; larger ranges are left out.", 0.5, 1000.0),
+    Spec("scan.inf_is_valid", False, "Free road in ~/scan is +inf; else scan.range_max - 0.01, "
+         "since Nav2's costmaps ignore +inf by default."),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Spec] = {spec.name: spec for spec in SPECS}
@@ -210,8 +221,8 @@ def checked(spec: Spec, value: object) -> Value:
             raise ValueError(f"roi.polygon: {error}") from error
     if spec.name == "camera_names":
         _check_camera_names(cameras(value))
-    if spec.name == "points.base_frame":
-        _check_frame(str(value))
+    if spec.name == "points.base_frame" or (spec.name == "scan.frame" and value):
+        _check_frame(spec.name, str(value))
     if spec.name.endswith(".options"):
         options(value)
     return value
@@ -253,10 +264,10 @@ def cameras(names: object) -> tuple[str, ...]:
     return tuple(name for name in names if name) or ("",)
 
 
-def _check_frame(name: str) -> None:
+def _check_frame(parameter: str, name: str) -> None:
     if not re.fullmatch(r"[^/\s]\S*", name) or not name.isprintable():
         raise ValueError(
-            f"points.base_frame is {_shown(name)}; it must be the name of a frame, without a slash "
+            f"{parameter} is {_shown(name)}; it must be the name of a frame, without a slash "
             "at its beginning and without spaces"
         )
 
@@ -327,6 +338,11 @@ def settings(values: Mapping[str, Any], detector_threshold: float | None) -> Set
     if high is not None and not math.isnan(low) and low > high:
         raise ValueError(
             f"threshold.low is {low}; it must not be above threshold.high, which is {high}"
+        )
+    if values["scan.range_min"] >= values["scan.range_max"]:
+        raise ValueError(
+            f"scan.range_min is {values['scan.range_min']}; it must be below scan.range_max, which "
+            f"is {values['scan.range_max']}"
         )
     obstacles = None
     if high is not None:

@@ -67,24 +67,28 @@ class PoseSource:
             return self._of_parameters("the images have no frame_id, so TF cannot tell their pose")
         bases = base_frames(str(self._values()["points.base_frame"]), frame)
         for base in bases:
-            for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
-                transform = self._look_up(base, frame, time)
-                if transform is not None:
-                    return self._of_tf(transform, base, frame_id)
+            transform = self.transform(base, frame, stamp)
+            if transform is not None:
+                return self._of_tf(transform, base, frame_id)
         return self._of_parameters(
             f"TF has no transform from {frame!r} to {' or '.join(map(repr, bases))} "
             f"(ros2 run tf2_ros tf2_echo {bases[-1]} {frame} tells why)"
         )
 
-    def _look_up(self, base: str, frame: str, time: Time) -> Transform | None:
-        try:
-            found = self._buffer.lookup_transform(base, frame, time)
-            move, turn = found.transform.translation, found.transform.rotation
-            return transform_from_quaternion(
-                (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
-            )
-        except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
+    def transform(self, target: str, source: str, stamp: Any) -> Transform | None:
+        """Return the transform to frame `target` from `source` at `stamp`; None if TF has none."""
+        if self._buffer is None:
             return None
+        for time in (Time.from_msg(stamp), Time()):  # Time(): the latest known
+            try:
+                found = self._buffer.lookup_transform(target, source, time)
+                move, turn = found.transform.translation, found.transform.rotation
+                return transform_from_quaternion(
+                    (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+                )
+            except (tf2_ros.TransformException, ValueError):  # unknown, or never filled in
+                continue
+        return None
 
     def _of_tf(self, transform: Transform, base: str, frame_id: str) -> FoundPose:
         frame = frame_id.lstrip("/")

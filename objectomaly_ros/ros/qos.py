@@ -21,9 +21,9 @@ def input_qos() -> QoSProfile:
     return QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def output_qos() -> QoSProfile:
+def output_qos(depth: int = 5) -> QoSProfile:
     """Reliable to match every subscriber, shallow so that a slow one lags little."""
-    return QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def overrides() -> QoSOverridingOptions:

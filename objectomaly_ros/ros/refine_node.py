@@ -37,7 +37,11 @@ topics out (~ is the node's name, /objectomaly):
   ~/coarse_score       sensor_msgs/Image 32FC1, the detector alone
   ~/mask               sensor_msgs/Image mono8: 0 free, 1 obstacle, 255 ignore
   ~/obstacles          objectomaly_ros/ObstacleArray
-  ~/points             sensor_msgs/PointCloud2, ground contact of the obstacles
+  ~/points             sensor_msgs/PointCloud2, posts over the ground contact of the obstacles
+  ~/scan               sensor_msgs/LaserScan, obstacles and free road
+  ~/free               sensor_msgs/PointCloud2, far end of the free road
+  ~/footprints         geometry_msgs/PolygonInstanceStamped, one for each obstacle
+  ~/detections         vision_msgs/Detection2DArray, if installed; ~/objects, ~/rois for Autoware
   ~/overlay            sensor_msgs/Image rgb8, for people
   ~/status             objectomaly_ros/RefinementStatus, times of every frame
   /diagnostics         diagnostic_msgs/DiagnosticArray

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "objectomaly.rviz"
-PUBLISHED = {"score", "coarse_score", "mask", "overlay", "obstacles", "points", "status"}
+PUBLISHED = {"score", "mask", "overlay", "points", "free"}
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,7 @@ def test_every_topic_shown_is_one_of_the_nodes(manager):
         "/objectomaly/score": "rviz_default_plugins/Image",
         "/objectomaly/mask": "rviz_default_plugins/Image",
         "/objectomaly/points": "rviz_default_plugins/PointCloud2",
+        "/objectomaly/free": "rviz_default_plugins/PointCloud2",
     }
     assert {topic.rpartition("/")[2] for topic in topics} <= PUBLISHED
 

@@ -56,36 +56,6 @@ def test_without_geometry_ranges_are_unknown(obstacles):
     assert all(np.isnan(obstacle.range) for obstacle in array.obstacles)
 
 
-def test_the_point_cloud_holds_every_contact_point(obstacles):
-    points = np.array([[6.0, 1.0, 0.0], [5.0, 0.5, 0.0]], np.float32)
-    spread = np.array([0.3, 0.2], np.float32)
-    placements = [
-        Placement(points, range_std=spread),
-        Placement(points[:1] + 1, range_std=spread[:1]),
-    ]
-    stamp = Header().stamp
-    stamp.sec = 12
-    cloud = messages.point_cloud(stamp, "base_link", obstacles, placements)
-    assert (cloud.header.stamp.sec, cloud.header.frame_id) == (12, "base_link")
-    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 3, 24, 72)
-    data = np.frombuffer(cloud.data, messages.POINT)
-    np.testing.assert_array_equal(data["x"], [6.0, 5.0, 7.0])
-    np.testing.assert_array_equal(data["id"], [7, 7, 8])
-    assert data["intensity"][2] == pytest.approx(0.5)
-    assert data["range_std"] == pytest.approx([0.3, 0.2, 0.3])
-    offsets = [(field.name, field.offset, field.datatype) for field in cloud.fields]
-    assert offsets == [
-        ("x", 0, 7), ("y", 4, 7), ("z", 8, 7), ("intensity", 12, 7), ("id", 16, 6),
-        ("range_std", 20, 7),
-    ]  # fmt: skip
-
-
-def test_no_obstacle_gives_an_empty_cloud():
-    empty = Obstacles(np.zeros((4, 4), bool), None, [], [], [])
-    cloud = messages.point_cloud(Header().stamp, "base_link", empty, [])
-    assert (cloud.width, len(cloud.data)) == (0, 0)
-
-
 def result(refined):
     image = g.picture()
     frame = Frame("front", 1.0, 0.0, g.image_message(1.0))

@@ -160,8 +160,8 @@ def _check_contents(got):
          ("range_std", "f4")],
     )  # fmt: skip
     assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity", "id", "range_std"]
-    assert len(points) == cloud.width == 12
-    assert set(points["z"]) == {0.0}
+    assert len(points) == cloud.width == 12 * 8  # its upper border is seen 0.82 m high
+    np.testing.assert_allclose(np.unique(points["z"]), [k / 10 for k in range(1, 9)], rtol=1e-6)
     assert set(points["id"]) == {obstacle.id}
     status = got["status"][-1]
     assert not status.refined

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import rclpy
+from geometry_msgs.msg import PolygonInstanceStamped
 from lifecycle_msgs.srv import ChangeState, GetState
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from rcl_interfaces import srv
@@ -24,7 +25,7 @@ from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_srvs.srv import Trigger
 
 from objectomaly_ros.ros.parameters import SPECS
@@ -48,6 +49,7 @@ SERVICES = {
 NAMES = (*(spec.name for spec in SPECS), "use_sim_time", "roi", "x")
 OUTPUTS = {
     "coarse_score": Image, "score": Image, "mask": Image, "overlay": Image, "points": PointCloud2,
+    "scan": LaserScan, "free": PointCloud2, "footprints": PolygonInstanceStamped,
     "obstacles": ObstacleArray, "status": RefinementStatus,
 }  # fmt: skip
 
