@@ -167,7 +167,7 @@ class Beams:
         with np.errstate(all="ignore"):
             scale = -origin[2] / directions[:, 2]
             ground = origin + scale[:, None] * directions
-            ahead = scale > 0  # not if it is NaN
+            ahead = (scale > 0) & (origin[2] > 0)  # not if it is NaN
         ground[~ahead] = 0.0
         flat = self._to_scan(ground).reshape(height + 1, width + 1, 2)
         seen = _four(ahead.reshape(height + 1, width + 1)).all(axis=0)

@@ -140,8 +140,12 @@ def test_the_camera_may_look_straight_down():
     assert not beams.free_ranges(np.zeros((360, 640), bool)).any()
 
 
-def test_a_camera_that_sees_no_ground_has_no_beams():
-    beams = beams_of(view_of(PINHOLE, CameraPose(1.5, -0.8)))
+@pytest.mark.parametrize("below", [False, True])
+def test_a_camera_that_sees_no_ground_has_no_beams(below):
+    view = view_of(PINHOLE, CameraPose(1.5, -0.8))
+    if below:  # by a wrong transform
+        view.transform[2, 3] = -1.5
+    beams = beams_of(view)
     assert beams.count == 0
     assert beams.free_ranges(np.ones((360, 640), bool)).shape == (0,)
     assert beams.nearest(np.array([[5.0, 0, 0]]), np.array([[320.0, 200]])).shape == (0,)
