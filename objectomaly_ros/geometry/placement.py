@@ -37,7 +37,8 @@ class Placement:
         heights: seen height of the obstacle above each point in metres, (M,) float32, more than 0
             and at most MAX_HEIGHT_M.
         range_std: standard deviation of each point's range in metres, (M,) float32.
-        range_m: metres along the ground from the base frame's origin to the nearest point.
+        range_m: metres along the ground from the base frame's origin to the nearest point. An
+            obstacle that the image's lower border cuts off is nearer, unless depth placed it.
         nearest: x, y, z of the nearest point; with depth z is measured.
         nearest_std: standard deviation of `range_m`.
         height: largest of `heights`. All four are NaN without points.

@@ -9,13 +9,15 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.time import Time
 
-from objectomaly_ros.geometry.frames import AUTO, LINK, base_frames
+from objectomaly_ros.geometry.frames import base_frames
 from objectomaly_ros.geometry.ground import CameraPose, Transform, transform_from_quaternion
 
 try:
     import tf2_ros
 except ImportError:  # not on PyPI
     tf2_ros = None
+
+MAX_TOLD = 256  # camera frames; more are those of no robot
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class PoseSource:
     ) -> None:
         self._values = values
         self._tell = tell
-        self._told: str | None = None
+        self._told: dict[str, str] = {}  # camera frame -> base frame
         self._buffer: Any = None
         if tf2_ros is not None:
             self._buffer = tf2_ros.Buffer(node=node)
@@ -61,18 +63,20 @@ class PoseSource:
     def pose(self, frame_id: str, stamp: Any) -> FoundPose:
         """Return the pose of the camera with the optical frame `frame_id` at `stamp`."""
         if self._buffer is None:
-            return self._of_parameters("tf2_ros is not installed")
+            return self._of_parameters(frame_id, "tf2_ros is not installed")
         frame = frame_id.lstrip("/")
         if not frame:
-            return self._of_parameters("the images have no frame_id, so TF cannot tell their pose")
+            reason = "the images have no frame_id, so TF cannot tell their pose"
+            return self._of_parameters(frame_id, reason)
         bases = base_frames(str(self._values()["points.base_frame"]), frame)
         for base in bases:
             transform = self.transform(base, frame, stamp)
             if transform is not None:
                 return self._of_tf(transform, base, frame_id)
         return self._of_parameters(
+            frame_id,
             f"TF has no transform from {frame!r} to {' or '.join(map(repr, bases))} "
-            f"(ros2 run tf2_ros tf2_echo {bases[-1]} {frame} tells why)"
+            f"(ros2 run tf2_ros tf2_echo {bases[-1]} {frame} tells why)",
         )
 
     def transform(self, target: str, source: str, stamp: Any) -> Transform | None:
@@ -92,9 +96,7 @@ class PoseSource:
 
     def _of_tf(self, transform: Transform, base: str, frame_id: str) -> FoundPose:
         frame = frame_id.lstrip("/")
-        if self._told != base:
-            self._told = base
-            self._tell(f"ranges and points are in the frame {base!r}, by TF from {frame!r}")
+        self._tell_base(frame_id, base, f"by TF from {frame!r}")
         problem = None
         if frame != frame_id:
             problem = (
@@ -102,14 +104,25 @@ class PoseSource:
             )
         return FoundPose(transform, base, f"TF {base} <- {frame}", problem)
 
-    def _of_parameters(self, reason: str) -> FoundPose:
+    def _tell_base(self, frame_id: str, base: str, origin: str) -> None:
+        """Log the base frame of a camera, once."""
+        if self._told.get(frame_id) != base:
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            self._told[frame_id] = base
+            self._tell(f"ranges and points are in the frame {base!r}, {origin}")
+
+    def _known_base(self, frame_id: str) -> str:
+        """Return the base frame of a camera that TF does not know."""
+        bases = base_frames(str(self._values()["points.base_frame"]), frame_id.lstrip("/"))
+        known = [base for base in bases if self.transform(base, base, Time().to_msg()) is not None]
+        return (known or bases[-1:])[0]
+
+    def _of_parameters(self, frame_id: str, reason: str) -> FoundPose:
         values = self._values()
         pose = CameraPose(*(values[f"points.camera_{key}"] for key in ("height", "pitch", "roll")))
-        wanted = str(values["points.base_frame"])
-        base = LINK if wanted == AUTO else wanted
-        if self._told != base:
-            self._told = base
-            self._tell(f"ranges and points are in the frame {base!r}, by the camera's parameters")
+        base = self._known_base(frame_id)
+        self._tell_base(frame_id, base, "by the camera's parameters")
         origin = f"parameters: height {pose.height} m, pitch {pose.pitch}, roll {pose.roll} rad"
         return FoundPose(
             pose.matrix(),

@@ -1,5 +1,7 @@
 """Ranges of rendered boxes by CameraInfos as drivers and image_proc publish them."""
 
+import itertools
+import os
 from functools import lru_cache
 
 import camera_scenes as scenes
@@ -8,7 +10,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="CameraInfo needs rclpy: scripts/env")
 
+import graph as g
 from camera_scenes import EQUIDISTANT, HEIGHT, PLUMB_BOB, RATIONAL, WIDTH, Camera, K, P
+from objectomaly_ros.msg import ObstacleArray
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from objectomaly_ros.geometry.camera_info import is_rectified, read_calibration
@@ -259,3 +263,34 @@ def test_any_numbers_give_a_model_or_a_reason(seed):
             continue
         assert (model.width, model.height) == (640, 360)
         assert model.rays([[0.0, 0.0], [639.0, 359.0]]).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("topic", "parameters", "expected"),
+    [
+        ("/cam/image_rect", {}, 1.5 * 100 / 16),
+        ("/cam/image_raw", {"camera.rectified": "true"}, 1.5 * 100 / 16),
+        ("/cam/image_raw", {}, 1.5 * 80 / 21),
+    ],
+)
+def test_the_node_follows_the_name_of_the_topic_and_the_parameter(topic, parameters, expected):
+    domain = 1 + os.getpid() * 23 % 200  # undisturbed by other tests
+    node = g.NodeProcess(domain, "-r", f"image:={topic}", **parameters, **{"masks.name": "none"})
+    graph = g.Graph(domain)
+    try:
+        node.wait_log("active on")
+        obstacles = graph.listen(ObstacleArray, f"{g.NODE}/obstacles")
+        message = g.camera_info()
+        message.d, message.p = [0.01, 0.0, 0.0, 0.0, 0.0], p_of(100.0, 100.0, 40.0, 25.0)
+        graph.publisher("/camera_info", CameraInfo).publish(message)
+        images, seconds = graph.publisher(topic), itertools.count(10)
+
+        def is_ranged():
+            images.publish(g.image_message(next(seconds)))
+            return any(np.isfinite(found.obstacles[0].range) for found in obstacles)
+
+        g.wait_for(is_ranged, "a range")
+        assert obstacles[-1].obstacles[0].range == pytest.approx(expected, rel=0.03)
+    finally:
+        graph.close()
+        node.close()

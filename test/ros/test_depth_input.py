@@ -1,4 +1,5 @@
 import array
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -150,8 +151,9 @@ def test_stamps_of_any_kind_are_survived(depth):
 
 
 def test_obstacles_of_the_node_stand_where_depth_says():
-    node = g.NodeProcess(41, **{"depth.use": True})
-    graph = g.Graph(41)
+    domain = 1 + os.getpid() * 19 % 200  # undisturbed by other tests
+    node = g.NodeProcess(domain, **{"depth.use": True, "masks.name": "none"})
+    graph = g.Graph(domain)
     try:
         node.wait_log("active on")
         obstacles = graph.listen(ObstacleArray, f"{g.NODE}/obstacles")

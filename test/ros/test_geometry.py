@@ -147,6 +147,17 @@ def test_the_base_frame_is_the_best_that_tf_knows_and_the_log_tells_it_once(
     assert f"in the frame '{base}'" in text
 
 
+def test_a_camera_that_tf_does_not_know_has_the_base_frame_that_it_knows(poses):
+    told = []
+    found = PoseSource(None, lambda: {**VALUES, "points.base_frame": "auto"}, told.append)
+    found._buffer.known["base_footprint", "base_footprint", 0] = ((0, 0, 0), (0, 0, 0, 1))
+    found._buffer.known["base_footprint", "front", 0] = LEVEL
+    for _ in range(3):
+        assert found.pose("unheard_of", header().stamp).frame == "base_footprint"
+        assert found.pose("front", header().stamp).origin == "TF base_footprint <- front"
+    assert len(told) == 2
+
+
 def test_a_base_frame_that_tf_learns_later_is_taken_then(poses):
     told = []
     found = PoseSource(None, lambda: {**VALUES, "points.base_frame": "auto"}, told.append)
