@@ -24,6 +24,9 @@ FASTDDS_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES
 BOOLEANS = ["true", "false", "True", "False"]
 VISIBLE = 128  # obstacles in ~/mask, apart from 0 (free) and 255 (ignore) for the eye, too
 SHOWN = ("overlay", "score", "mask", "points", "free")  # by config/objectomaly.rviz
+# As Nav2's stock parameters have it: the frame of the Collision Monitor, and a little more than the
+# 3 m to which costmaps clear. Farther, the road must be seen free all the way to clear at all.
+NAV2: dict[str, object] = {"points.base_frame": "base_footprint", "scan.range_max": 5.0}
 
 
 # An empty value leaves the decision to the parameter file.
@@ -47,6 +50,10 @@ ARGUMENTS = [
         description="Names of several cameras, divided by commas: front,left."),
     DeclareLaunchArgument("image_transport", default_value="", choices=["", "raw", "compressed"],
         description="compressed subscribes to the image topic with /compressed."),
+    DeclareLaunchArgument("planner", default_value="", choices=["", "nav2"],
+        description="nav2 publishes ~/scan as 'scan' (NAME/scan for each of camera_names), in the "
+        "frame base_footprint and up to 5 m, as Nav2's stock parameters expect. Not beside a lidar "
+        "on 'scan'."),
     DeclareLaunchArgument("use_sim_time", default_value="false", choices=BOOLEANS,
         description="Follow /clock."),
     DeclareLaunchArgument("autostart", default_value="", choices=["", *BOOLEANS],
@@ -125,6 +132,8 @@ def _overrides(values: dict[str, str], cameras: list[str]) -> list[dict[str, obj
         given["autostart"] = _is_true(values["autostart"])
     if _is_true(values["viewing"]):
         given["mask_value"] = VISIBLE
+    if values["planner"]:
+        given |= NAV2
     if values["image_transport"]:
         given["image_transport"] = values["image_transport"]
     if values["depth_topic"]:
@@ -156,6 +165,8 @@ def _remappings(values: dict[str, str], cameras: list[str]) -> list[tuple[str, s
         elif images:
             folder, slash, _ = image.rpartition("/")
             rules.append((f"{prefix}camera_info", f"{folder}{slash}camera_info"))
+        if values["planner"]:
+            rules.append((f"~/{prefix}scan", f"{prefix}scan"))
     return rules
 
 

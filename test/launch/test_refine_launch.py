@@ -111,6 +111,19 @@ def test_a_depth_topic_is_remapped_and_used(load):
         overrides(module, camera_names="front,left", depth_topic="/depth")
 
 
+def test_nav2_finds_the_scan_and_its_frame_without_parameters_of_its_own(load):
+    module = load("refine.launch.py")
+    node, values = overrides(module, planner="nav2", image_topic="/cam/image")
+    assert node["remappings"] == [
+        ("image", "/cam/image"), ("camera_info", "/cam/camera_info"), ("~/scan", "scan"),
+    ]  # fmt: skip
+    assert values == {"points.base_frame": "base_footprint", "scan.range_max": 5.0}
+    node, values = overrides(module, planner="nav2", camera_names="front, left")
+    assert node["remappings"] == [("~/front/scan", "front/scan"), ("~/left/scan", "left/scan")]
+    node, values = overrides(module)
+    assert (node["remappings"], values) == ([], {})
+
+
 def test_a_misspelt_argument_is_told_with_the_nearest_name(load):
     module = load("refine.launch.py")
 
