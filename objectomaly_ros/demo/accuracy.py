@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from objectomaly_ros.demo.birds_eye import FreeRoad, FreeRoadMeter
 from objectomaly_ros.demo.drive.render import FrameTruth, Truth, VisibleObject
 from objectomaly_ros.demo.frames import ResultFrame
 from objectomaly_ros.evaluation.frames import IGNORE
@@ -61,6 +62,9 @@ class Accuracy:
         objects: one for each unknown object.
         obstacles: entries of ~/obstacles over all frames.
         false_obstacles: those that touch no unknown object.
+        range_error: median of |range in ~/obstacles - true range| / true range, of the found
+            objects nearer than 30 m; None without a range.
+        free_road: the rays of ~/free.
     """
 
     frames: int
@@ -69,6 +73,8 @@ class Accuracy:
     objects: tuple[ObjectResult, ...]
     obstacles: int
     false_obstacles: int
+    range_error: float | None
+    free_road: FreeRoad
 
 
 @dataclass
@@ -88,6 +94,8 @@ class AccuracyMeter:
         self._truth = truth
         self._coarse, self._refined = PixelAccumulator(), PixelAccumulator()
         self._frames = self._obstacles = self._false = 0
+        self._relative: list[float] = []
+        self._free = FreeRoadMeter(truth)
         self._tracks: dict[int, _Track] = {}
         for known in truth.values():
             for seen in known.objects:
@@ -104,22 +112,23 @@ class AccuracyMeter:
         self._refined.update(frame.score, labels)
         if frame.coarse is not None:
             self._coarse.update(frame.coarse, labels)
-        found = set() if frame.mask is None else self._look_under(frame.mask, frame.stamp_ns, known)
+        covered = {} if frame.mask is None else self._look_under(frame.mask, frame.stamp_ns, known)
+        found = {number for number, share in covered.items() if share >= FOUND_SHARE}
         self._match(frame.obstacles, known, found)
+        self._free.add(frame, covered)
 
     def _look_under(
         self, mask: npt.NDArray[np.uint8], stamp_ns: int, known: FrameTruth
-    ) -> set[int]:
-        """Note which objects lie under the mask, and return their numbers."""
-        found = set()
+    ) -> dict[int, float]:
+        """Note which objects lie under the mask, and return the shares that it covers."""
+        covered = {}
         for seen in known.objects:
             inside = mask[known.ids == seen.truth_id]
             marked = np.count_nonzero((inside > 0) & (inside != IGNORE))
-            if marked >= FOUND_SHARE * seen.pixels:
-                found.add(seen.truth_id)
-            here = stamp_ns, seen.range_m, seen.truth_id in found
+            share = covered[seen.truth_id] = float(marked / seen.pixels)
+            here = stamp_ns, seen.range_m, share >= FOUND_SHARE
             self._tracks[seen.truth_id].checked.append(here)
-        return found
+        return covered
 
     def compute(self) -> Accuracy:
         """Return the figures of all frames so far."""
@@ -133,6 +142,8 @@ class AccuracyMeter:
             ),
             self._obstacles,
             self._false,
+            float(np.median(self._relative)) if self._relative else None,
+            self._free.compute(),
         )
 
     def _match(self, obstacles: Sequence[Any], known: FrameTruth, found: set[int]) -> None:
@@ -145,6 +156,8 @@ class AccuracyMeter:
             elif touched.truth_id in found and np.isfinite(obstacle.range):
                 error = abs(float(obstacle.range) - touched.range_m)
                 self._tracks[touched.truth_id].errors.append(error)
+                if touched.range_m < NEAR_M:
+                    self._relative.append(error / touched.range_m)
 
 
 def _touched(obstacle: Any, known: FrameTruth) -> VisibleObject | None:

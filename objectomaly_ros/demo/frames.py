@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from objectomaly_ros.bags.storage import RawMessage
 from objectomaly_ros.demo.replay import NODE
 from objectomaly_ros.types import Image, ScoreMap
 
-_OUTPUTS = ("coarse_score", "score", "mask", "obstacles", "status")
+_OUTPUTS = ("coarse_score", "score", "mask", "obstacles", "points", "free", "status")
+_FLOAT32 = 7  # of sensor_msgs/PointField
 _WINDOW = 32  # frames over which messages of one stamp are apart
 
 
@@ -33,6 +34,8 @@ class ResultFrame:
         mask: ~/mask, (H, W) uint8.
         obstacles: the entries of ~/obstacles.
         status: ~/status.
+        points: ~/points, x, y, z in metres, (N, 3) float64.
+        free: ends of the rays of ~/free, x and y, (M, 2) float64.
         All but the score are None, or empty, if they were not recorded.
     """
 
@@ -42,6 +45,8 @@ class ResultFrame:
     mask: npt.NDArray[np.uint8] | None
     obstacles: tuple[Any, ...]
     status: Any
+    points: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    free: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
 
 
 def read_frames(result: Bag) -> Iterator[ResultFrame]:
@@ -70,7 +75,26 @@ def _decode(result: Bag, stamp: int, parts: dict[str, RawMessage]) -> Iterator[R
         mask=decode_plane(messages["mask"], "mono8") if "mask" in messages else None,
         obstacles=tuple(messages["obstacles"].obstacles) if "obstacles" in messages else (),
         status=messages.get("status"),
+        points=_xyz(messages.get("points")),
+        free=_xyz(messages.get("free"))[:, :2],
     )
+
+
+def _xyz(cloud: Any) -> npt.NDArray[np.float64]:
+    """Return the points of a PointCloud2, (N, 3); none of None."""
+    if cloud is None:
+        return np.empty((0, 3))
+    offsets = {field.name: field.offset for field in cloud.fields if field.datatype == _FLOAT32}
+    kind = np.dtype(
+        {
+            "names": list("xyz"),
+            "formats": ["<f4"] * 3,
+            "offsets": [offsets[axis] for axis in "xyz"],
+            "itemsize": cloud.point_step,
+        }
+    )
+    points = np.frombuffer(bytes(cloud.data), kind, cloud.width * cloud.height)
+    return np.column_stack([points[axis] for axis in "xyz"]).astype(np.float64)
 
 
 class SourceImages:

@@ -17,6 +17,7 @@ from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo import pictures, report
 from objectomaly_ros.demo.accuracy import Accuracy, AccuracyMeter
+from objectomaly_ros.demo.birds_eye import BirdsEye
 from objectomaly_ros.demo.frames import SourceImages, read_frames
 from objectomaly_ros.demo.page import write_page
 from objectomaly_ros.demo.plot import latency_svg
@@ -128,7 +129,9 @@ def show(source: Source, folder: Path, rate: float = 1.0, progress: Progress | N
     summary["result_bytes"] = bytes_at(folder / "result")
     summary["demo_seconds"] = progress.seconds
     report.write_summary(summary, folder / "summary.json")
-    page = write_page(summary, folder, video=drawn.video, poster=drawn.poster, plot=svg)
+    page = write_page(
+        summary, folder, video=drawn.video, poster=drawn.poster, above=drawn.above, plot=svg
+    )
     print("\n".join(report.headline(summary)))
     return page
 
@@ -140,6 +143,7 @@ class Drawn(NamedTuple):
     reported: list[Reported]
     video: Path | None
     poster: Image | None
+    above: Image | None
     damage: str | None
 
 
@@ -150,12 +154,14 @@ def _draw(source: Source, result: Bag, timing: Timing, folder: Path, bar: Any) -
     limits = pictures.score_limits(result)
     stamps = _telling_frames(source, [frame.stamp_ns for frame in timing.frames])
     sheet = pictures.ContactSheet(stamps, source.truth, limits)
+    above = BirdsEye(stamps, source.truth)
     with Bag(source.bag) as drive, pictures.Video(folder / "overlay", _rate_hz(timing)) as video:
         images = SourceImages(drive, source.image_topic, from_log=source.stamps_from_log)
         for frame in read_frames(result):
             if meter is not None:
                 meter.add(frame)
             reported.add(frame)
+            above.add(frame)
             image = images.get(frame.stamp_ns)
             if image is not None:
                 drawn = pictures.overlay(frame, image, limits)
@@ -169,6 +175,7 @@ def _draw(source: Source, result: Bag, timing: Timing, folder: Path, bar: Any) -
         reported=reported.lasting(),
         video=video.path,
         poster=poster.picture,
+        above=above.picture,
         damage=drive.damage or source.damage,
     )
 

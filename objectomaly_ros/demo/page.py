@@ -25,6 +25,12 @@ _LEGEND = (
      "drawn"),
 )  # fmt: skip
 
+_LEGEND_ABOVE = (
+    ("<i class=posts></i>", "obstacles (<code>~/points</code>)"),
+    ("<i class=free></i>", "road that is seen free (<code>~/free</code>)"),
+    ("<i class=truth></i>", "the true outline of an unknown object"),
+)
+
 _MEASURES = (
     "<p>AuPRC: how well the score separates the unknown objects from all else; 100 is perfect, and "
     "chance reaches the share of their pixels. FPR95: how much of the ordinary street is reported "
@@ -38,6 +44,7 @@ def write_page(
     *,
     video: Path | None,
     poster: Image | None,
+    above: Image | None,
     plot: str,
 ) -> Path:
     """Write `folder`/index.html; pictures are inside it, only the video lies beside it.
@@ -47,6 +54,7 @@ def write_page(
         folder: with the contact sheet.
         video: in the same folder, if there is one.
         poster: (H, W, 3) uint8 RGB, shown before the video plays.
+        above: (H, W, 3) uint8 RGB, some frames from above.
         plot: the latency plot as SVG.
     """
     found, *missed = verdict(summary)
@@ -63,6 +71,7 @@ def write_page(
     ]
     accuracy = summary.get("accuracy")
     parts += _objects(accuracy["objects"]) if accuracy else _reported(summary["reported"])
+    parts += _from_above(above, accuracy)
     if accuracy:
         parts += _scores(accuracy, summary["refined_frames"])
     parts += ["<h2>How fast</h2>", *_times(summary), plot]
@@ -149,6 +158,27 @@ def _seek(seconds: float) -> str:
     )
 
 
+def _from_above(picture: Image | None, accuracy: dict[str, Any] | None) -> list[str]:
+    if picture is None:
+        return []
+    told = ""
+    if accuracy:
+        road, error = accuracy["free_road"], accuracy["range_error"]
+        told = (
+            f"<p>Ranges within 30 m: median error {percent(error)} %. Free road: {road['rays']} "
+            f"rays in {road['frames']} frames, the longest of a frame {number(road['median_m'])} m "
+            f"(median); {road['through']} pass through an object that the node sees by half or "
+            "more.</p>"
+        )
+    legend = "".join(f"<li>{sign}<span>{words}</span></li>" for sign, words in _LEGEND_ABOVE)
+    return [
+        "<h2>What a planner gets</h2>",
+        "<p>Some frames from above: the camera is at the bottom and looks up.</p>",
+        f"<img src='{_inside(jpeg(picture, 90))}' alt='some frames from above'>",
+        f"<ul class=legend>{legend}</ul>{told}",
+    ]
+
+
 def _scores(accuracy: dict[str, Any], refined_frames: int) -> list[str]:
     stages = [("of the detector alone (~/coarse_score)", "coarse")]
     if refined_frames:
@@ -223,5 +253,7 @@ img, video { max-width: 100%; height: auto; } code { background: #f2f2f2; paddin
 .legend .box { border: 3px solid #ffdc00; box-sizing: border-box; }
 .legend .line { border: 2px solid #fff; outline: 1px solid #777; box-sizing: border-box;
        border-radius: .5em; }
+.legend .posts { background: #ff543c; } .legend .free { background: #34683c; }
+.legend .truth { background: #1e1e22; border: 2px solid #fff; outline: 1px solid #777; }
 .legend .heat { background: linear-gradient(90deg, #30123b, #28bceb, #a4fc3c, #fb7e21, #7a0403); }
 """

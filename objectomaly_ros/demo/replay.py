@@ -14,7 +14,7 @@ from objectomaly_ros.demo.source import Source
 from objectomaly_ros.files.writing import bytes_at
 
 NODE = "/objectomaly"
-OUTPUTS = ("score", "coarse_score", "mask", "obstacles", "status")
+OUTPUTS = ("score", "coarse_score", "mask", "obstacles", "points", "free", "status")
 _START_S = 300.0  # to load a model on a busy machine
 _SETTLED_S = 2.0
 _DRAIN_S = 90.0

@@ -166,6 +166,9 @@ def headline(summary: dict[str, Any]) -> list[str]:
             f"AuPRC, %  {percent(coarse['auprc'])} coarse, {percent(refined['auprc'])} refined; "
             f"FPR95 {percent(coarse['fpr95'])} coarse, {percent(refined['fpr95'])} refined "
             f"({accuracy['frames']} frames)",
+            f"ranges    median error {percent(accuracy['range_error'])} % within 30 m; "
+            f"{accuracy['free_road']['through']} of {accuracy['free_road']['rays']} free rays pass "
+            "through an object that is seen",
         ]
     took = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
     lines.append(f"size      {size / 1e6:.1f} MB of results, in result/")

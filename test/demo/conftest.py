@@ -26,7 +26,9 @@ def truth():
         if index:
             ids[28:42, 28:44] = 255
             ids[30:40, 30:42] = 1
-            objects = (VisibleObject(1, "sofa", 40.0 - 5 * index, (30, 30, 12, 10), 120),)
+            x = 40.0 - 5 * index
+            outline = ((x, -0.5), (x + 1, -0.5), (x + 1, 0.5), (x, 0.5))
+            objects = (VisibleObject(1, "sofa", x, (30, 30, 12, 10), 120, outline),)
         frames[stamp_of(index)] = FrameTruth(ids, objects)
     return frames
 
@@ -42,6 +44,8 @@ def result_path(tmp_path_factory, truth):
             writer.add_topic(f"{NODE}/{name}", IMAGE)
         writer.add_topic(f"{NODE}/status", "objectomaly_ros/msg/RefinementStatus")
         writer.add_topic(f"{NODE}/obstacles", "objectomaly_ros/msg/ObstacleArray")
+        for name in ("points", "free"):
+            writer.add_topic(f"{NODE}/{name}", "sensor_msgs/msg/PointCloud2")
         store = writer.store
         for index in range(FRAMES):
             stamp, log = stamp_of(index), stamp_of(index) + 5_000_000
@@ -97,7 +101,34 @@ def result_path(tmp_path_factory, truth):
                 obstacles=obstacles,
             )
             writer.write(f"{NODE}/obstacles", listed, log)
+            if index:  # before, the CameraInfo is missing
+                x = 40.0 - 5 * index
+                posts = [(x, y, z) for y in (-0.4, 0.4) for z in (0.1, 0.2)] if found else []
+                # One ray passes the sofa by, one ends before it; in the last frame one crosses it.
+                ends = [(x + 5, 2.0, 0.0), (x - 0.5, 0.2, 0.0)]
+                ends += [(x + 4, 0.1, 0.0)] if index == FRAMES - 1 else []
+                writer.write(f"{NODE}/points", _cloud(store, stamp, posts), log)
+                writer.write(f"{NODE}/free", _cloud(store, stamp, ends), log)
     return path
+
+
+def _cloud(store, stamp, points):
+    data = np.array(points, np.float32).reshape(-1, 3)
+    fields = [
+        store.types["sensor_msgs/msg/PointField"](name=name, offset=4 * k, datatype=7, count=1)
+        for k, name in enumerate("xyz")
+    ]
+    return store.types["sensor_msgs/msg/PointCloud2"](
+        header=header(store, stamp, "base_link"),
+        height=1,
+        width=len(data),
+        fields=fields,
+        is_bigendian=False,
+        point_step=12,
+        row_step=12 * len(data),
+        data=data.view(np.uint8).ravel(),
+        is_dense=True,
+    )
 
 
 def _obstacle(store, box, metres):

@@ -39,7 +39,8 @@ def test_the_truth_is_saved_with_its_stamps(truth, tmp_path):
             np.testing.assert_array_equal(ids, truth[stamp].ids)
         objects = json.loads(str(saved["objects"]))
     assert [len(seen) for seen in objects] == [0, 1, 1, 1, 1, 1]
-    assert objects[1] == [asdict(truth[sorted(truth)[1]].objects[0]) | {"box": [30, 30, 12, 10]}]
+    as_lists = {"box": [30, 30, 12, 10], "outline": [[35, -0.5], [36, -0.5], [36, 0.5], [35, 0.5]]}
+    assert objects[1] == [asdict(truth[sorted(truth)[1]].objects[0]) | as_lists]
     assert set(np.unique(truth[max(truth)].labels)) == {0, 1, 255}
 
 
@@ -183,6 +184,9 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     assert ("accuracy" in summary) == known
     assert ("AuPRC" in text) == known
     assert ("green outline" in text) == known
+    assert "What a planner gets" in text
+    assert ("median error 2.50 %. Free road: 11 rays in 5 frames" in text) == known
+    assert ("1 pass through an object that the node sees by half" in text) == known
     printed = capsys.readouterr().out
     assert "6 of 6 scored, 4 refined, 0 dropped" in printed
     assert ("AuPRC" in printed) == known
@@ -194,7 +198,7 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     sheet = cv2.imread(str(tmp_path / "contact_sheet.jpg"))
     assert sheet.shape[1] == 4 * 480
     assert sheet.std() > 20
-    assert text.count("data:image/jpeg;base64,") == 2, "the poster and the contact sheet"
+    assert text.count("data:image/jpeg;base64,") == 3, "poster, bird's eye, contact sheet"
     sentence = (
         "The node found 1 of 1 unknown objects on the road; 6 of 9 reports were false."
         if known

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -35,6 +36,8 @@ class VisibleObject:
         range_m: metres on the ground from below the camera to its nearest point.
         box: x, y, width, height of its visible pixels.
         pixels: how many are visible.
+        outline: its convex outline seen from above, corners x ahead and y left in metres from the
+            ground under the camera, counter-clockwise.
     """
 
     truth_id: int
@@ -42,6 +45,7 @@ class VisibleObject:
     range_m: float
     box: tuple[int, int, int, int]
     pixels: int
+    outline: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,14 +164,30 @@ class RenderedDrive:
                 continue
             corner = (int(columns.min()), int(rows.min()))
             size = (int(columns.max()) - corner[0] + 1, int(rows.max()) - corner[1] + 1)
-            metres = _ground_range(actor, actor.position(time_s), view)
-            seen = VisibleObject(actor.truth_id, actor.name, metres, (*corner, *size), len(rows))
+            ground = _from_above(actor, actor.position(time_s), view)
+            seen = VisibleObject(
+                actor.truth_id,
+                actor.name,
+                float(np.linalg.norm(ground, axis=1).min()),
+                (*corner, *size),
+                len(rows),
+                _outline(ground),
+            )
             found.append(seen)
         return tuple(found)
 
 
-def _ground_range(actor: Actor, place: Points, view: View) -> float:
-    """Return the metres on the ground from below the camera to the actor's nearest point."""
-    cloud = actor.solid.levels[0]
-    turned = cloud.points @ turn_about_z(actor.heading).T + place
-    return float(np.linalg.norm(turned[:, :2] - view.position[:2], axis=1).min())
+def _from_above(actor: Actor, place: Points, view: View) -> Points:
+    """Return the actor's surface points, x ahead and y left of the ground below the camera, (N, 2).
+
+    Ahead is the direction in which the camera looks, seen from above.
+    """
+    turned = actor.solid.levels[0].points @ turn_about_z(actor.heading).T + place
+    forward = view.rotation[:2, 2] / np.linalg.norm(view.rotation[:2, 2])
+    left = np.array([-forward[1], forward[0]])
+    return np.asarray((turned[:, :2] - view.position[:2]) @ np.column_stack([forward, left]))
+
+
+def _outline(ground: Points) -> tuple[tuple[float, float], ...]:
+    corners = cv2.convexHull(ground.astype(np.float32), clockwise=False)[:, 0]
+    return tuple((round(float(x), 3), round(float(y), 3)) for x, y in corners)
