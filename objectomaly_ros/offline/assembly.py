@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from objectomaly_ros.arrays.image_messages import decode_image
-from objectomaly_ros.bags.messages import OBSTACLES, jpeg
+from objectomaly_ros.bags.messages import jpeg
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.storage import RawMessage, merge_by_time
 from objectomaly_ros.bags.writer import BagWriter
@@ -25,6 +25,7 @@ from objectomaly_ros.offline.cameras import finite
 from objectomaly_ros.offline.moments import curve, most_anomalous
 from objectomaly_ros.offline.outputs import Outputs
 from objectomaly_ros.offline.plan import Plan
+from objectomaly_ros.offline.planner import Numbers
 from objectomaly_ros.offline.segment import read_rows
 
 _PICTURE_SIDE = 480
@@ -79,7 +80,8 @@ def assemble(
             joiner.outputs.announce(writer)
         for raw in merge_by_time((joiner.begin, joiner.messages()) for joiner in joiners):
             joiner = by_topic[raw.topic]
-            writer.write_raw(raw.topic, joiner.joined(raw, writer.store, lines), raw.log_time)
+            for data in joiner.joined(raw, writer.store, lines):
+                writer.write_raw(raw.topic, data, raw.log_time)
     return [joiner.summary() for joiner in joiners]
 
 
@@ -88,6 +90,7 @@ class _Joiner:
 
     def __init__(self, name: str, stream: Segments, tracker: ObstacleTracker) -> None:
         self.outputs = stream.outputs
+        self._by_topic = {topic: output for output, topic in stream.outputs.topics.items()}
         self._name = name
         self._plan = plan = stream.plan
         self._parts = stream.parts
@@ -103,26 +106,35 @@ class _Joiner:
         self._ids: dict[int, list[int]] = {}
         self._counts = {"obstacles": 0, "overlay": 0}  # of messages
         self._seen: set[int] = set()
+        self._numbers = Numbers()
+        self._frame_ids: list[int] = []
 
     def messages(self) -> Iterator[RawMessage]:
         for part in self._parts:
             with Bag(part) as bag:
                 yield from bag.messages()
 
-    def joined(self, raw: RawMessage, store: Any, lines: IO[str]) -> bytes:
-        """Return a message with what only the whole stream tells."""
-        if raw.topic == self.outputs.topics["overlay"]:
+    def joined(self, raw: RawMessage, store: Any, lines: IO[str]) -> list[bytes]:
+        """Return what takes the place of a message, with what only the whole stream tells."""
+        output = self._by_topic[raw.topic]
+        if output == "overlay":
             number = self._count("overlay")
             if number in self._moments:
                 self._pictures[number] = _picture(store.deserialize_cdr(raw.data, raw.msgtype))
-        if raw.topic != self.outputs.topics["obstacles"]:
-            return raw.data
-        message = store.deserialize_cdr(raw.data, OBSTACLES)
-        number = self._count("obstacles")
-        ids = self._track(message, int(self._index[number]), lines)
-        if number in self._moments:
-            self._ids[number] = ids
-        return bytes(store.serialize_cdr(message, OBSTACLES))
+        if output not in ("obstacles", "points", "footprints"):
+            return [raw.data]
+        message = store.deserialize_cdr(raw.data, raw.msgtype)
+        found = [message]
+        if output == "obstacles":
+            number = self._count("obstacles")
+            self._frame_ids = self._track(message, int(self._index[number]), lines)
+            if number in self._moments:
+                self._ids[number] = self._frame_ids
+        elif output == "points":
+            self._numbers.cloud(message, self._frame_ids)
+        else:
+            found = self._numbers.footprints(store, message, self._frame_ids)
+        return [bytes(store.serialize_cdr(one, raw.msgtype)) for one in found]
 
     def _count(self, output: str) -> int:
         self._counts[output] += 1

@@ -122,6 +122,11 @@ class Views:
         except ValueError as error:
             self.problem = f"ranges are unknown: {error}"
 
+    @property
+    def possible(self) -> bool:
+        """Whether ranges may be known."""
+        return self._calibration is not None and bool(self._cameras.transforms)
+
     def view(self, frame_id: str, height: int, width: int) -> View | None:
         """Return how an image sees the ground; None if that is not known."""
         if self._calibration is None:

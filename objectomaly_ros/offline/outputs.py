@@ -12,36 +12,51 @@ from objectomaly_ros.arrays.score_png import encode_score
 from objectomaly_ros.bags import messages
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.geometry.placement import Placement
+from objectomaly_ros.geometry.view import View
 from objectomaly_ros.obstacles.overlay import draw_overlay
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.offline.block import Refined
+from objectomaly_ros.offline.planner import TYPES, PlannerOutputs
 from objectomaly_ros.types import ScoreMap
 
 NODE = "/objectomaly"
 _PICTURES = ("score", "mask", "overlay")
+_TYPES = {**TYPES, "obstacles": messages.OBSTACLES}
 
 
 class Outputs:
     """The output topics of one image topic.
 
     Attributes:
-        topics: by output: score, mask, overlay, obstacles. As of the node, with image_transport's
-            /compressed unless they are raw.
+        topics: by output: score, mask, overlay, obstacles, and those for planners. As of the node,
+            with image_transport's /compressed unless they are raw.
     """
 
-    def __init__(self, camera: str, *, raw: bool) -> None:
-        """Name them; `camera` is empty if there is one image topic."""
+    def __init__(self, camera: str, threshold: float, *, raw: bool, metres: bool) -> None:
+        """Name them.
+
+        Args:
+            camera: its name; empty if there is one image topic.
+            threshold: of obstacles.
+            raw: whether pictures are not compressed.
+            metres: whether there are those for planners, which need the camera's place.
+        """
         prefix = f"{NODE}/{camera}" if camera else NODE
         self.raw = raw
         ending = "" if raw else "/compressed"
         self.topics = {name: f"{prefix}/{name}{ending}" for name in _PICTURES}
         self.topics["obstacles"] = f"{prefix}/obstacles"
+        self._threshold = threshold
+        self._planner: PlannerOutputs | None = None
+        if metres:
+            self.topics |= {name: f"{prefix}/{name}" for name in TYPES}
+            self._planner = PlannerOutputs(self.topics, threshold)
 
     def announce(self, writer: BagWriter) -> None:
         """Announce the topics."""
         picture = messages.IMAGE if self.raw else messages.COMPRESSED_IMAGE
         for name, topic in self.topics.items():
-            writer.add_topic(topic, picture if name in _PICTURES else messages.OBSTACLES)
+            writer.add_topic(topic, picture if name in _PICTURES else _TYPES[name])
 
     def write(
         self,
@@ -49,7 +64,7 @@ class Outputs:
         refined: Refined,
         obstacles: Obstacles,
         placements: Sequence[Placement],
-        threshold: float,
+        view: View | None,
         stamp_ns: int,
         log_time: int,
     ) -> None:
@@ -62,13 +77,15 @@ class Outputs:
             obstacles.mask,
             obstacles.regions,
             ranges=[placed.range_m for placed in placements],
-            limits=_limits(refined.score, threshold),
+            limits=_limits(refined.score, self._threshold),
         )
         at = stamp_ns, frame.frame_id
         found = messages.obstacles_message(
             writer.store, obstacles, placements, *at, refined=refined.refined
         )
         writer.write(self.topics["obstacles"], found, log_time)
+        if self._planner is not None and view is not None:
+            self._planner.write(writer, refined, obstacles, placements, view, stamp_ns, log_time)
         if self.raw:
             for name, array, encoding in (
                 ("score", refined.score, "32FC1"),

@@ -22,6 +22,7 @@ from objectomaly_ros.offline.cameras import Views
 from objectomaly_ros.offline.job import Models
 from objectomaly_ros.offline.outputs import Outputs
 from objectomaly_ros.offline.plan import Plan
+from objectomaly_ros.offline.planner import MAX_RANGE_M, MAX_RELATIVE_ERROR
 from objectomaly_ros.offline.recording import Picture, Recording
 from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.types import ScoreMap
@@ -212,14 +213,18 @@ def _write(
     roi = None if road is None else road_roi(road)
     mask = obstacle_mask(score, settings.high, min_area=settings.min_area, roi=roi)
     regions = find_regions(mask, score, limit=MOST_REGIONS)
-    unknown = [0] * len(regions)  # ids and ages, until the segments are joined
-    obstacles = Obstacles(mask, roi, regions, unknown, unknown)
+    numbers = list(range(1, len(regions) + 1))  # and no ages, until the segments are joined
+    obstacles = Obstacles(mask, roi, regions, numbers, [0] * len(regions))
     log_time, stamp = (
         int(times[frame.index]) for times in (plan.stream.log_times, plan.stream.stamps)
     )
     view = views.view(frame.frame_id, *frame.image.shape[:2])
-    placements = [] if view is None else place(regions, view)
-    outputs.write(writer, refined, obstacles, placements, settings.high, stamp, log_time)
+    placements = []
+    if view is not None:
+        placements = place(
+            regions, view, max_range=MAX_RANGE_M, max_relative_error=MAX_RELATIVE_ERROR
+        )
+    outputs.write(writer, refined, obstacles, placements, view, stamp, log_time)
     rows.index.append(frame.index)
     rows.anomaly.append(_anomaly(score if roi is None else score[roi], settings.min_area))
 

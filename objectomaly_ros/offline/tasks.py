@@ -160,14 +160,14 @@ class Worker:
             return
         plans = self._all_plans(place)
         plan = plans[task.stream]
-        cameras = Cameras(**json.loads(place.scanned.read_text(encoding="utf-8"))["cameras"])
+        views = self._views(place, plans)
         write_segment(
             self._open(place.path),
             plan,
             task.number,
             self.models,
-            self._outputs(plans)[task.stream],
-            Views(cameras, plan.stream.topic),
+            self._outputs(plans, views)[task.stream],
+            views[task.stream],
             path,
             progress,
         )
@@ -177,10 +177,11 @@ class Worker:
         if place.finished:
             return
         plans = self._all_plans(place)
+        outputs = self._outputs(plans, self._views(place, plans))
         streams = [
-            Segments(plan, outputs, [place.part(stream, n) for n in range(count)])
-            for stream, (plan, outputs, count) in enumerate(
-                zip(plans, self._outputs(plans), task.segments, strict=True)
+            Segments(plan, names, [place.part(stream, number) for number in range(count)])
+            for stream, (plan, names, count) in enumerate(
+                zip(plans, outputs, task.segments, strict=True)
             )
         ]
         whole = place.state / "whole" / place.name
@@ -216,9 +217,16 @@ class Worker:
             self._plans = {path: Plan.load(path) for path in paths}
         return list(self._plans.values())
 
-    def _outputs(self, plans: list[Plan]) -> list[Outputs]:
+    def _views(self, place: Place, plans: list[Plan]) -> list[Views]:
+        cameras = Cameras(**json.loads(place.scanned.read_text(encoding="utf-8"))["cameras"])
+        return [Views(cameras, plan.stream.topic) for plan in plans]
+
+    def _outputs(self, plans: list[Plan], views: list[Views]) -> list[Outputs]:
         names = camera_names([plan.stream.topic for plan in plans])
-        return [Outputs(name, raw=self._job.raw) for name in names]
+        return [
+            Outputs(name, self.models.settings.high, raw=self._job.raw, metres=seen.possible)
+            for name, seen in zip(names, views, strict=True)
+        ]
 
     def close(self) -> None:
         """Close the recording."""

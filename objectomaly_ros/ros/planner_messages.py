@@ -13,6 +13,7 @@ from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from objectomaly_ros.geometry.beams import Beams, BeamSettings
+from objectomaly_ros.geometry.clouds import free_records, post_records
 from objectomaly_ros.geometry.posts import Posts
 from objectomaly_ros.obstacles.stage import Obstacles
 
@@ -21,26 +22,13 @@ try:
 except ImportError:
     _create_cloud = None
 
-XYZ = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
-GROUND_POINT = np.dtype(XYZ)
-POINT = np.dtype([*XYZ, ("intensity", "<f4"), ("id", "<u4"), ("range_std", "<f4")])
-
 NO_OBSTACLE = 0
 """Id of a footprint without corners, which every image has. Obstacles have other ids."""
 
 
 def obstacle_points(stamp: Any, base_frame: str, obstacles: Obstacles, found: Posts) -> PointCloud2:
-    """Make a cloud of posts: x, y, z and the standard deviation of the range, in metres.
-
-    `intensity` is the obstacle's mean score, `id` its id.
-    """
-    points = np.empty(len(found.points), POINT)
-    points["x"], points["y"], points["z"] = found.points.T
-    points["range_std"] = found.range_std
-    if len(points):
-        scores = np.array([region.score for region in obstacles.regions], np.float32)
-        points["intensity"] = scores[found.obstacle]
-        points["id"] = np.array(obstacles.ids, np.uint32)[found.obstacle]
+    """Make a cloud of posts, see `post_records`."""
+    points = post_records(obstacles, found)
     return _cloud(Header(stamp=stamp, frame_id=base_frame), points)
 
 
@@ -56,11 +44,7 @@ def free_points(
         ranges: free ranges in metres; a beam with 0 has no point.
         ground_z: height of the ground in `frame`.
     """
-    seen = ranges > 0
-    angles, ranges = beams.angles[seen], ranges[seen]
-    points = np.empty(len(ranges), GROUND_POINT)
-    points["x"], points["y"] = ranges * np.cos(angles), ranges * np.sin(angles)
-    points["z"] = ground_z
+    points = free_records(beams, ranges, ground_z)
     return _cloud(Header(stamp=stamp, frame_id=frame), points)
 
 

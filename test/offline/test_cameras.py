@@ -5,62 +5,11 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from offline_drives import START, STEP, job, picture, process
+from offline_drives import job, process
+from offline_robots import make_robot
 
-from objectomaly_ros.bags.messages import camera_info_message, header, image_message
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.bags.writer import BagWriter
-from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.offline.cameras import Cameras, Views, read_cameras
-
-CAMERA = CameraModel(fx=80, fy=80, cx=48, cy=36, width=96, height=72)
-OPTICAL = (-0.5, 0.5, -0.5, 0.5)  # z ahead, x to the right
-TF = "tf2_msgs/msg/TFMessage"
-
-
-def transform(store, parent, child, place, turn=(0, 0, 0, 1), stamp=START):
-    types = store.types
-    return types["geometry_msgs/msg/TransformStamped"](
-        header=header(store, stamp, parent),
-        child_frame_id=child,
-        transform=types["geometry_msgs/msg/Transform"](
-            translation=types["geometry_msgs/msg/Vector3"](**dict(zip("xyz", place, strict=True))),
-            rotation=types["geometry_msgs/msg/Quaternion"](**dict(zip("xyzw", turn, strict=True))),
-        ),
-    )
-
-
-@pytest.fixture
-def make_robot(tmp_path):
-    """A function that writes a bag with CameraInfo and TF; `sway` moves the camera's mast."""
-
-    def make(name="robot", sway=0.0, base="base_link", topics=("/front/image_raw",), changes=False):
-        with BagWriter(tmp_path / name) as writer:
-            store = writer.store
-            for topic in topics:
-                writer.add_topic(topic, "sensor_msgs/msg/Image")
-            writer.add_topic("/front/camera_info", "sensor_msgs/msg/CameraInfo")
-            writer.add_topic("/tf_static", TF)
-            writer.add_topic("/tf", TF)
-            fixed = [transform(store, "mast", "front", (0.4, 0, 0.5), OPTICAL)]
-            writer.write("/tf_static", store.types[TF](transforms=fixed), START)
-            for index in range(4):
-                stamp = START + index * STEP
-                moved = (0, 0, 1 + sway * index)
-                mast = transform(store, base, "mast", moved, stamp=stamp)
-                odometry = transform(store, "odom", base, (index, 0, 0), stamp=stamp)
-                message = store.types[TF](transforms=[mast, odometry])
-                writer.write("/tf", message, stamp)
-                info = camera_info_message(store, CAMERA, stamp, "front")
-                if changes and index:
-                    info.k = info.k * 2
-                writer.write("/front/camera_info", info, stamp)
-                for topic in topics:
-                    image = image_message(store, picture(index), stamp, "front")
-                    writer.write(topic, image, stamp)
-        return tmp_path / name
-
-    return make
 
 
 def obstacles(place, topic="/objectomaly/obstacles"):
@@ -72,8 +21,8 @@ def stream_of(place):
     return json.loads(place.summary.read_text())["streams"][0]
 
 
-def test_obstacles_have_ranges_on_a_camera_with_a_fixed_place(make_robot, tmp_path):
-    place = process(make_robot(), tmp_path / "out", job())
+def test_obstacles_have_ranges_on_a_camera_with_a_fixed_place(tmp_path):
+    place = process(make_robot(tmp_path / "robot"), tmp_path / "out", job())
     for one in obstacles(place):
         row = one.box.y_offset + one.box.height - 1
         expected = 0.4 + 1.5 * 80 / (row - 36)
@@ -94,8 +43,8 @@ def test_obstacles_have_ranges_on_a_camera_with_a_fixed_place(make_robot, tmp_pa
         ({"changes": True}, "the CameraInfo changes"),
     ],
 )
-def test_ranges_that_are_not_known_are_explained(make_robot, tmp_path, robot, why):
-    place = process(make_robot(**robot), tmp_path / "out", job())
+def test_ranges_that_are_not_known_are_explained(tmp_path, robot, why):
+    place = process(make_robot(tmp_path / "robot", **robot), tmp_path / "out", job())
     found = obstacles(place)
     assert found
     assert all(math.isnan(one.range) for one in found)
@@ -108,8 +57,8 @@ def test_without_camera_info_there_is_nothing_to_explain(make_drive, tmp_path):
     assert stream_of(place)["ranges"] == ""
 
 
-def test_each_image_topic_takes_the_info_beside_it(make_robot):
-    with Bag(make_robot(topics=("/front/image_raw", "/left/image_raw"))) as bag:
+def test_each_image_topic_takes_the_info_beside_it(tmp_path):
+    with Bag(make_robot(tmp_path / "robot", topics=("/front/image_raw", "/left/image_raw"))) as bag:
         found = read_cameras(
             bag, ["/front/image_raw", "/front/image_raw/compressed", "/left/image_raw"]
         )

@@ -7,6 +7,7 @@ from ground_scenes import PINHOLE, view_of
 from std_msgs.msg import Header
 
 from objectomaly_ros.geometry.beams import Beams, BeamSettings
+from objectomaly_ros.geometry.clouds import GROUND_POINT, POINT
 from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.geometry.posts import posts
 from objectomaly_ros.obstacles.extraction import find_regions
@@ -52,7 +53,7 @@ def test_the_point_cloud_holds_posts_with_scores_ids_and_deviations(stamp, obsta
     cloud = messages.obstacle_points(stamp, "base_link", obstacles, posts(placements, 1.0))
     assert (cloud.header.stamp.sec, cloud.header.frame_id) == (12, "base_link")
     assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 4, 24, 96)
-    data = np.frombuffer(cloud.data, messages.POINT)
+    data = np.frombuffer(cloud.data, POINT)
     np.testing.assert_allclose(data["x"], [6, 6, 5, 7])
     np.testing.assert_allclose(data["z"], [0.1, 0.2, 0.1, 0.1])
     np.testing.assert_array_equal(data["id"], [7, 7, 7, 2**32 - 1])
@@ -79,7 +80,7 @@ def test_free_road_is_a_cloud_of_the_ends_of_beams_on_the_ground(stamp):
     ranges[[10, BEAMS.count // 2]] = 5.0, 8.0
     cloud = messages.free_points(stamp, "base_link", BEAMS, ranges, -0.25)
     assert [field.name for field in cloud.fields] == ["x", "y", "z"]
-    points = np.frombuffer(cloud.data, messages.GROUND_POINT)
+    points = np.frombuffer(cloud.data, GROUND_POINT)
     angle = BEAMS.angles[10]
     np.testing.assert_allclose(points["x"], [5 * np.cos(angle), 8.0], atol=0.02)
     np.testing.assert_allclose(points["y"], [5 * np.sin(angle), 0.0], atol=0.05)
