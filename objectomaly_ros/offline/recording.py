@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.arrays.image_messages import ImageDecoder
+from objectomaly_ros.arrays.image_messages import DEPTH, ImageDecoder
 from objectomaly_ros.bags.compact import header_stamp_ns
 from objectomaly_ros.bags.drives import FOLDER_RATE_HZ, Video
 from objectomaly_ros.bags.errors import BagError
@@ -116,7 +116,7 @@ class Recording:
         """Read the times of all images, by topic; this reads the recording from end to end.
 
         Args:
-            topics: of a bag; all image topics if empty.
+            topics: of a bag; all image topics but those of depths if empty.
 
         Raises:
             BagError: a topic is missing or no image topic, or there is no image.
@@ -176,10 +176,12 @@ class Recording:
 
 
 def _bag_streams(bag: Bag, topics: Sequence[str]) -> list[Stream]:
-    known = [topic.name for topic in bag.topics.values() if topic.msgtype in IMAGE_TYPES]
-    # Of no topic or a wrong one `image_topic` tells which there are.
-    names = [bag.image_topic(name).name for name in topics] or known or [bag.image_topic().name]
-    names = list(dict.fromkeys(names))
+    names = [bag.image_topic(name).name for name in dict.fromkeys(topics)]
+    if not names:
+        known = [topic.name for topic in bag.topics.values() if topic.msgtype in IMAGE_TYPES]
+        # Of no topic `image_topic` tells which there are.
+        names = [name for name in known if not _shows_depth(bag, name)] or known
+        names = names or [bag.image_topic().name]
     found: Mapping[str, list[tuple[int, int, int]]] = {name: [] for name in names}
     for raw in bag.messages(names):
         rows = found[raw.topic]
@@ -188,6 +190,16 @@ def _bag_streams(bag: Bag, topics: Sequence[str]) -> list[Stream]:
     if not any(found.values()):
         raise BagError(f"no image on {', '.join(names)} of {bag.path}")
     return [Stream(name, *np.array(rows, np.int64).T) for name, rows in found.items() if len(rows)]
+
+
+def _shows_depth(bag: Bag, topic: str) -> bool:
+    """Tell from the first message of a topic whether its images are depths."""
+    with suppress(BagError, StopIteration):
+        message = bag.decode(next(bag.messages([topic])))
+        if hasattr(message, "format"):  # a CompressedImage
+            return "compressedDepth" in message.format or message.format.startswith(DEPTH)
+        return message.encoding in DEPTH
+    return False
 
 
 def _stamp(data: bytes, log_time: int) -> int:

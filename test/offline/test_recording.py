@@ -6,7 +6,7 @@ import pytest
 from offline_drives import START, STEP, picture
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.messages import image_message
+from objectomaly_ros.bags.messages import compressed_message, image_message
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.offline.recording import Recording
 
@@ -55,6 +55,24 @@ def test_all_image_topics_or_those_named(make_drive):
     assert [s.topic for s in recording.streams(["/b/image"])] == ["/b/image"]
     with pytest.raises(BagError, match="did you mean /b/image"):
         recording.streams(["/b/imag"])
+
+
+def test_depths_are_no_images_unless_they_are_named(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        for topic in ("/color/image", "/depth/image", "/depth/image/compressed"):
+            kind = "CompressedImage" if topic.endswith("compressed") else "Image"
+            writer.add_topic(topic, f"sensor_msgs/msg/{kind}")
+        message = image_message(writer.store, picture(0), START, "front")
+        writer.write("/color/image", message, START)
+        depth = image_message(writer.store, np.ones((4, 4), np.float32), START, "front", "32FC1")
+        writer.write("/depth/image", depth, START)
+        packed = compressed_message(
+            writer.store, b"x", START, "front", "16UC1; compressedDepth png"
+        )
+        writer.write("/depth/image/compressed", packed, START)
+    recording = Recording(tmp_path / "bag")
+    assert [stream.topic for stream in recording.streams()] == ["/color/image"]
+    assert [stream.topic for stream in recording.streams(["/depth/image"])] == ["/depth/image"]
 
 
 def test_a_folder_has_a_rate_or_stamps_as_names(make_folder, tmp_path):
