@@ -18,9 +18,8 @@ GRAZE_M = 0.2
 BEHIND = 0.05
 """A ray that ends behind an object by less than this share of its length ends at it: the range of
 the object is not exact."""
-SEEN_SHARE = 0.5
-"""Objects count if ~/mask covers this share of their visible pixels. Of those that it covers less,
-rays pass through the part that it misses."""
+WHOLE_SHARE, PART_SHARE = 0.9, 0.3
+"""An object is seen whole, or in part, if ~/mask covers these shares of its visible pixels."""
 
 _AHEAD_M, _ASIDE_M, _SCALE = 32, 10, 15  # shown; pixels a metre
 _GROUND, _RING, _FREE = (30, 30, 34), (78, 78, 84), (52, 104, 60)
@@ -35,14 +34,16 @@ class FreeRoad:
     Attributes:
         frames: frames with a free ray.
         rays: number of all rays.
-        through: those that cross an object of the truth that the node sees, and end behind it;
-            see SEEN_SHARE. Objects that the border of the image cuts do not count.
+        through: those that cross an object of the truth that the node sees whole, and end behind
+            it. Objects that the border of the image cuts do not count.
+        through_parts: the same of objects that it sees in part: rays through what it misses.
         median_m: median length of the longest ray of each frame; None without rays.
     """
 
     frames: int
     rays: int
     through: int
+    through_parts: int
     median_m: float | None
 
 
@@ -51,7 +52,7 @@ class FreeRoadMeter:
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
-        self._rays = self._through = 0
+        self._rays = self._through = self._parts = 0
         self._longest: list[float] = []
 
     def add(self, frame: ResultFrame, covered: Mapping[int, float]) -> None:
@@ -65,21 +66,23 @@ class FreeRoadMeter:
             return
         self._rays += len(frame.free)
         self._longest.append(float(np.hypot(*frame.free.T).max()))
-        through = np.zeros(len(frame.free), np.bool_)
+        through, parts = np.zeros((2, len(frame.free)), np.bool_)
         known = self._truth[frame.stamp_ns]
         for seen in known.objects:
-            is_seen = covered.get(seen.truth_id, 0.0) >= SEEN_SHARE
-            if is_seen and len(seen.outline) > 2 and _is_whole(seen, known.ids):
-                through |= passes_through(frame.free, np.array(seen.outline))
+            share = covered.get(seen.truth_id, 0.0)
+            if share >= PART_SHARE and len(seen.outline) > 2 and _is_inside(seen, known.ids):
+                crossed = through if share >= WHOLE_SHARE else parts
+                crossed |= passes_through(frame.free, np.array(seen.outline))
         self._through += int(through.sum())
+        self._parts += int((parts & ~through).sum())
 
     def compute(self) -> FreeRoad:
         """Return the figures of all frames so far."""
         longest = float(np.median(self._longest)) if self._longest else None
-        return FreeRoad(len(self._longest), self._rays, self._through, longest)
+        return FreeRoad(len(self._longest), self._rays, self._through, self._parts, longest)
 
 
-def _is_whole(seen: VisibleObject, ids: npt.NDArray[np.uint8]) -> bool:
+def _is_inside(seen: VisibleObject, ids: npt.NDArray[np.uint8]) -> bool:
     x, y, width, height = seen.box
     return x > 0 and x + width < ids.shape[1] and y + height < ids.shape[0]
 

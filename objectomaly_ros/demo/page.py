@@ -167,8 +167,8 @@ def _from_above(picture: Image | None, accuracy: dict[str, Any] | None) -> list[
         told = (
             f"<p>Ranges within 30 m: median error {percent(error)} %. Free road: {road['rays']} "
             f"rays in {road['frames']} frames, the longest of a frame {number(road['median_m'])} m "
-            f"(median); {road['through']} pass through an object that the node sees by half or "
-            "more.</p>"
+            f"(median). {road['through']} rays pass through an object that the node sees whole (9 "
+            f"of 10 pixels), {road['through_parts']} through what it misses of one.</p>"
         )
     legend = "".join(f"<li>{sign}<span>{words}</span></li>" for sign, words in _LEGEND_ABOVE)
     return [

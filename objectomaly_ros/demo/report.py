@@ -168,7 +168,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
             f"({accuracy['frames']} frames)",
             f"ranges    median error {percent(accuracy['range_error'])} % within 30 m; "
             f"{accuracy['free_road']['through']} of {accuracy['free_road']['rays']} free rays pass "
-            "through an object that is seen",
+            "through an object that is seen whole",
         ]
     took = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
     lines.append(f"size      {size / 1e6:.1f} MB of results, in result/")

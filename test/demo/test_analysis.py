@@ -186,7 +186,7 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     assert ("green outline" in text) == known
     assert "What a planner gets" in text
     assert ("median error 2.50 %. Free road: 11 rays in 5 frames" in text) == known
-    assert ("1 pass through an object that the node sees by half" in text) == known
+    assert ("1 rays pass through an object that the node sees whole" in text) == known
     printed = capsys.readouterr().out
     assert "6 of 6 scored, 4 refined, 0 dropped" in printed
     assert ("AuPRC" in printed) == known

@@ -5,7 +5,7 @@ import pytest
 
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo.accuracy import AccuracyMeter
-from objectomaly_ros.demo.birds_eye import BirdsEye, passes_through
+from objectomaly_ros.demo.birds_eye import BirdsEye, FreeRoadMeter, passes_through
 from objectomaly_ros.demo.frames import read_frames
 
 BOX = np.array([[10.0, -1.0], [11.0, -1.0], [11.0, 1.0], [10.0, 1.0]])
@@ -47,9 +47,16 @@ def test_rays_through_found_objects_are_counted(result_path, truth):
     for frame in frames_of(result_path):
         meter.add(frame)
     road = meter.compute().free_road
-    assert (road.frames, road.rays, road.through) == (5, 11, 1)
+    assert (road.frames, road.rays, road.through, road.through_parts) == (5, 11, 1, 0)
     assert road.median_m == pytest.approx(np.hypot(30, 2))
     assert meter.compute().range_error == pytest.approx(0.5 / 20)
+
+
+@pytest.mark.parametrize(("share", "counts"), [(0.9, (1, 0)), (0.5, (0, 1)), (0.2, (0, 0))])
+def test_rays_through_what_is_seen_in_part_are_told_apart(result_path, truth, share, counts):
+    meter = FreeRoadMeter(truth)
+    meter.add(frames_of(result_path)[-1], {1: share})
+    assert (meter.compute().through, meter.compute().through_parts) == counts
 
 
 def test_the_picture_shows_posts_road_and_outline_at_their_places(result_path, truth):
