@@ -111,6 +111,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes, of one thread each; default: one for each core, one on a GPU",
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="let the cores of a Ray cluster be the workers; default of ADDRESS: auto, the cluster "
+        "of this machine; all machines share the disk of IN and DIR (docs/fleets.md)",
+    )
     add_device_argument(parser)
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
 
@@ -151,7 +159,9 @@ def run(args: argparse.Namespace) -> int:
             bar.update(frames)
 
         try:
-            found = run_all(args.recordings, args.out, job, workers, progress=progress)
+            found = run_all(
+                args.recordings, args.out, job, workers, progress=progress, ray=args.ray
+            )
         except WorkerError as error:
             report("bag", str(error))
             return FAILED

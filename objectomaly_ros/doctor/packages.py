@@ -90,7 +90,7 @@ PROFILES: dict[str, tuple[Package, ...]] = {
         Package("onnx", ("onnx",)),
         Package("onnxscript", ("onnxscript",)),
     ),
-    "fleet": (Package("ray", ("ray",)),),
+    "fleet": (Package("ray", ("ray",)), Package("pyarrow", ("pyarrow",))),
 }
 """What each profile needs, by the names of `--profile`."""
 

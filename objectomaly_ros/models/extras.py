@@ -14,6 +14,7 @@ _OPTIONAL = {
     "segment_anything": "[paper]",
     "safetensors": "[paper]",
     "timm": "[paper]",
+    "ray": "[fleet]",
     "onnxruntime": "onnxruntime",
     "rosbags": "rosbags",
 }
@@ -36,7 +37,9 @@ def naming_extra(user: str) -> Iterator[None]:
         where = _OPTIONAL.get(package)
         if where is None:
             raise
-        if where.startswith("["):
+        if where == "[fleet]":
+            command = "'objectomaly_ros[fleet]'"
+        elif where.startswith("["):
             command = f"'objectomaly_ros{where}' (in a checkout: make env PROFILE=paper)"
         else:
             command = where

@@ -23,7 +23,9 @@ from objectomaly_ros.runtime.environment import child_command, child_environment
 ATTEMPTS = 3
 """A task at which so many workers have died is given up."""
 
-_ORDER: dict[type, int] = {Assembly: 0, Segment: 1, Scan: 2}
+ORDER: dict[type, int] = {Assembly: 0, Segment: 1, Scan: 2}
+"""The more urgent tasks come first."""
+
 _MODULE = "objectomaly_ros.offline.worker_process"
 
 
@@ -110,7 +112,7 @@ class Pool:
         """Have a task done, after those of other kinds that are more urgent."""
         with self._change:
             self._open += 1
-            heapq.heappush(self._tasks, (_ORDER[type(task)], next(self._numbers), task))
+            heapq.heappush(self._tasks, (ORDER[type(task)], next(self._numbers), task))
             if self._alive < min(self._size, self._open):
                 self._add_thread()
             self._change.notify()
@@ -205,7 +207,7 @@ class Pool:
             self._size -= fewer
             given_up = self._attempts[task] >= ATTEMPTS
             if not given_up:
-                heapq.heappush(self._tasks, (_ORDER[type(task)], next(self._numbers) - 2**40, task))
+                heapq.heappush(self._tasks, (ORDER[type(task)], next(self._numbers) - 2**40, task))
                 self._change.notify()
         if given_up:
             problem = f"{ATTEMPTS} workers died of it, the last one {how}"

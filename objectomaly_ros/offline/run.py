@@ -16,6 +16,7 @@ from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.offline.job import Job
 from objectomaly_ros.offline.plan import SEGMENT_FRAMES
 from objectomaly_ros.offline.pool import Event, Pool
+from objectomaly_ros.offline.ray_pool import RayPool
 from objectomaly_ros.offline.tasks import STATE, Assembly, Place, Scan, Segment
 from objectomaly_ros.runtime.log_text import describe
 
@@ -53,6 +54,7 @@ def run(
     *,
     progress: Callable[[int, int], None] = lambda frames, total: None,
     segment_frames: int = SEGMENT_FRAMES,
+    ray: str | None = None,
 ) -> Report:
     """Process recordings; what an earlier run into the same folder has done is kept.
 
@@ -63,16 +65,22 @@ def run(
         workers: number of processes.
         progress: is told of frames that are done, and of frames that are newly known of.
         segment_frames: see `make_plan`.
+        ray: address of the Ray cluster whose cores are the workers; None for this machine's.
 
     Raises:
         BagError: the folder holds results of other options or recordings, or another run is busy
             there.
-        WorkerError: nothing can go on: the models do not load, or the disk is full.
+        WorkerError: nothing can go on: the models do not load, the disk is full, or there is no
+            cluster.
+        ImportError: Ray is not installed.
         OSError: the folder cannot be written.
     """
     places = [Place(path, name, out) for path, name in zip(paths, names(paths), strict=True)]
     report = Report()
-    with _locked(out), Pool(job, workers, segment_frames) as pool:
+    workforce = (
+        Pool(job, workers, segment_frames) if ray is None else RayPool(job, ray, segment_frames)
+    )
+    with _locked(out), workforce as pool:
         _check_options(out, job, pool.start())
         work: dict[Place, _Work] = {}
         for place in places:
@@ -104,7 +112,7 @@ def names(paths: Sequence[Path]) -> list[str]:
 
 def _handle(
     event: Event,
-    pool: Pool,
+    pool: Pool | RayPool,
     work: dict[Place, _Work],
     report: Report,
     progress: Callable[[int, int], None],

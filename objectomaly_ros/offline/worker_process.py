@@ -8,12 +8,17 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from objectomaly_ros.files.writing import is_full
 from objectomaly_ros.runtime.log_text import describe
+
+if TYPE_CHECKING:
+    from objectomaly_ros.offline.job import Job
+    from objectomaly_ros.offline.tasks import Task, Worker
 
 OUT_OF_MEMORY = 77
 """Exit code of a worker that could not get enough memory."""
@@ -38,17 +43,41 @@ class Failure(NamedTuple):
     fatal: bool
 
 
-def serve(connection: Connection) -> None:
-    """Load the models of the job that the first message is, and do the tasks that follow."""
-    job, segment_frames = connection.recv()
+def make_worker(job: Job, segment_frames: int) -> Worker:
+    """Load the models of a job, in a process that has OMP_NUM_THREADS=1.
+
+    Raises:
+        BaseException: the models do not load; a user's module may call sys.exit.
+    """
     logging.disable(logging.WARNING)  # of damage and bad images: the summary has them
     import cv2
 
     cv2.setNumThreads(1)  # as OMP_NUM_THREADS does for the others
-    try:
-        from objectomaly_ros.offline.tasks import Worker
+    from objectomaly_ros.offline.tasks import Worker
 
-        worker = Worker(job, segment_frames)
+    return Worker(job, segment_frames)
+
+
+def attempt(worker: Worker, task: Task, progress: Callable[[int], None]) -> Done | Failure:
+    """Do a task.
+
+    Raises:
+        MemoryError: there is not enough memory here; the process should end.
+    """
+    try:
+        return Done(worker.perform(task, progress))
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A BagError of a full disk has the OSError as its cause.
+        full = is_full(error) or (error.__cause__ is not None and is_full(error.__cause__))
+        return Failure(describe(error), full)
+
+
+def serve(connection: Connection) -> None:
+    """Load the models of the job that the first message is, and do the tasks that follow."""
+    try:
+        worker = make_worker(*connection.recv())
     except MemoryError:
         sys.exit(OUT_OF_MEMORY)
     except BaseException as error:  # a user's module may call sys.exit
@@ -58,15 +87,10 @@ def serve(connection: Connection) -> None:
     while True:
         task = connection.recv()
         try:
-            value = worker.perform(task, lambda frames: connection.send(Progress(frames)))
+            answer = attempt(worker, task, lambda frames: connection.send(Progress(frames)))
         except MemoryError:
             sys.exit(OUT_OF_MEMORY)
-        except Exception as error:
-            # A BagError of a full disk has the OSError as its cause.
-            full = is_full(error) or (error.__cause__ is not None and is_full(error.__cause__))
-            connection.send(Failure(describe(error), full))
-        else:
-            connection.send(Done(value))
+        connection.send(answer)
 
 
 def _end_with_parent(parent: int) -> None:
