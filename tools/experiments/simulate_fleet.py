@@ -5,8 +5,8 @@
 First `objectomaly bag` processes DRIVE (default: clip_dev) in this process, and the seconds and
 bytes a frame of its three kinds of tasks are measured: scan, segment, assembly. Then recordings
 with as many frames as wanted are done by simulated workers: every task takes its measured time, or
-the time that its bytes take at the worker's share of the common disk, whichever is longer. Workers
-die at random; their task is repeated by another, and they come back after `--restart` seconds.
+until the common disk, which serves one task after the other, has moved its bytes. Workers die at
+random; their task is repeated by another, and they come back after `--restart` seconds.
 
 For each number of workers: hours, speed-up over one worker, efficiency, and the share of the work
 that was lost with dead workers. docs/fleets.md has the model.
@@ -102,15 +102,16 @@ def simulate(
     waiting[_SCAN].extend(enumerate(recordings))
     left = [0] * len(recordings)
     events: list[tuple[float, int, tuple[int, int, int] | None, bool]] = []
-    order, idle, busy = itertools.count(), fleet.workers, 0
-    now = lost = worked = 0.0
+    order, idle = itertools.count(), fleet.workers
+    now = disk_s = lost = worked = 0.0
     done = 0
     while done < len(recordings):
         while idle and (kind := _urgent(waiting)) is not None:
             recording, frames = waiting[kind].popleft()
-            idle, busy = idle - 1, busy + 1
+            idle -= 1
             cost = costs[kind]
-            length = frames * max(cost.seconds, cost.bytes * busy / fleet.disk)
+            disk_s = max(disk_s, now) + frames * cost.bytes / fleet.disk
+            length = max(frames * cost.seconds, disk_s - now)
             life = chance.expovariate(1.0) * fleet.lifetime
             dies = life < length
             spent = min(life, length)
@@ -121,7 +122,6 @@ def simulate(
         if task is None:  # a worker is back
             idle += 1
             continue
-        busy -= 1
         kind, recording, frames = task
         if dies:
             waiting[kind].appendleft((recording, frames))
