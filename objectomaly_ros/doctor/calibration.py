@@ -81,10 +81,11 @@ def _missing(graph: Graph, info: str) -> Finding:
             "warning", info, f"{text}: no ranges, no ~/points", "see the camera's driver"
         )
     others = [name for name, one in graph.topics.items() if one.has(CAMERA_INFO)]
+    where = f"CameraInfo is on {nearest(info, others)}" if others else "No topic has CameraInfo"
     return Finding(
         "warning",
         info,
-        f"nobody publishes here: no ranges, no ~/points. CameraInfo is on {nearest(info, others)}",
+        f"nobody publishes here: no ranges, no ~/points. {where}",
         "remap camera_info (launch argument camera_info_topic); scores and masks need none",
     )
 
