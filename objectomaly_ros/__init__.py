@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Objectomaly", "Refinement", "__version__"]
 
 if TYPE_CHECKING:
