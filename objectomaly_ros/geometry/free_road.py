@@ -21,6 +21,9 @@ MARGIN_PX = 2
 OVERHANG_M = 0.5
 """An obstacle may overhang its contact edge by half its height, as a ball does, up to this."""
 
+STEEPEST = 100.0
+"""Length of a ray for one metre along the ground; steeper ones point straight down."""
+
 
 def free_pixels(road: Mask, obstacles: Obstacles, score: ScoreMap, threshold: float | None) -> Mask:
     """Return the pixels that show free road, (H, W) bool.
@@ -81,7 +84,7 @@ def _fronts(
         be nearer, (N,).
     """
     parts = [
-        _front(region, placed, np.linalg.norm(placed.points - view.position, axis=1))
+        _front(region, placed, _distances(placed, view))
         for region, placed in zip(regions, placements, strict=True)
         if len(placed.points)
     ]
@@ -93,6 +96,21 @@ def _fronts(
     rays *= (distance / np.linalg.norm(rays, axis=1))[:, None]
     seen = np.isfinite(rays).all(axis=1)
     return view.position + rays[seen], pixels[seen], margin[seen]
+
+
+def _distances(placed: Placement, view: View) -> npt.NDArray[np.float64]:
+    """Return the distances from the camera of contact points, along their pixels' rays, (M,).
+
+    Points lie at z = 0, also those that depth found above or below: only x and y are to be trusted.
+    """
+    away = placed.points - view.position
+    rays = view.directions(placed.pixels)
+    with np.errstate(all="ignore"):
+        stretch = np.linalg.norm(rays, axis=1) / np.hypot(rays[:, 0], rays[:, 1])
+        distance = np.hypot(away[:, 0], away[:, 1]) * stretch
+    steep = ~(stretch < STEEPEST)
+    distance[steep] = np.linalg.norm(away[steep], axis=1)
+    return np.asarray(distance)
 
 
 def _front(

@@ -169,3 +169,23 @@ def test_what_is_not_reported_as_an_obstacle_is_not_free_either():
     free = free_pixels(np.ones((6, 8), bool), found_in(mask), score, None)
     assert not free[:3, 5:].any()
     assert free.sum() == 48 - 9
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.7])
+def test_no_free_ray_passes_an_obstacle_that_depth_places_nearer_than_the_ground_plane(share):
+    """Up a ramp; the contact point's z is set to 0, so its distance is not that along the ray."""
+    mask = np.zeros((360, 640), bool)
+    mask[142:151, 200:440] = True
+    obstacles = found_in(mask)
+    view = view_of(PINHOLE, CameraPose(1.5, 0.6))
+    on_plane = place(obstacles.regions, view)[0].range_m
+    depth = np.full(mask.shape, share * on_plane, np.float32)
+    placements = place(obstacles.regions, view, depth)
+    assert placements[0].by_depth
+    beams = Beams(view, mask.shape, np.eye(4), BeamSettings(range_max=20.0))
+    free = free_pixels(np.ones_like(mask), obstacles, mask.astype(np.float32), 0.5)
+    ranges = free_ranges(beams, free, obstacles.regions, placements, view)
+    nearest = beams.nearest(placements[0].points, placements[0].pixels)
+    margin = placements[0].range_std.min()
+    assert np.isfinite(nearest).any()
+    assert (ranges <= np.maximum(nearest - margin, 0.0) + 1e-6).all()
