@@ -187,13 +187,15 @@ def decode_score(message: Any, max_pixels: int = MAX_PIXELS) -> ScoreMap:
 def decode_depth(message: Any, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.float32]:
     """Return the depth of a 16UC1 (mm) or 32FC1 (m) message in metres, (H, W) float32.
 
+    The largest 16-bit value is 0: some sensors write it into holes, and it is no distance.
+
     Raises:
         ValueError: the message holds no such values.
     """
     _check_size(message.width, message.height, max_pixels)
     if message.encoding in ("16UC1", "mono16"):
         rows = _rows(message, message.height, 1, np.dtype(np.uint16))
-        return np.asarray(rows * np.float32(0.001))
+        return np.asarray(np.where(rows == 65535, 0, rows) * np.float32(0.001), np.float32)
     if message.encoding == "32FC1":
         return np.asarray(_rows(message, message.height, 1, np.dtype(np.float32)))
     raise ValueError(

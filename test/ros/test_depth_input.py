@@ -14,6 +14,7 @@ from builtin_interfaces.msg import Time
 from objectomaly_ros.msg import ObstacleArray
 from sensor_msgs.msg import CameraInfo
 
+from objectomaly_ros.arrays.image_messages import decode_depth
 from objectomaly_ros.ros import depth_input
 from objectomaly_ros.ros.depth_input import KEPT, DepthInput
 
@@ -193,3 +194,12 @@ def test_obstacles_of_the_node_stand_where_depth_says():
     finally:
         graph.close()
         node.close()
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_the_largest_16_bit_value_is_a_hole(big):
+    """Else an obstacle would be placed 65.5 m away, out of range, and be missing."""
+    depth = decode_depth(depth_message(1, 65.535, big=big))
+    assert depth.dtype == np.float32
+    assert (depth == 0).all()
+    assert (decode_depth(depth_message(1, 4.0, big=big)) == 4).all()
