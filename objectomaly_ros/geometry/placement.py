@@ -103,7 +103,7 @@ def place(
             reach = np.stack([flat / (rays @ view.axis), flat_top / (highest @ view.axis)])
             size = (view.model.width, view.model.height)
             found, deviation = column_distances(depth, size, pixels, tops[:, 1], reach, counts)
-            measured = np.isfinite(found)
+            measured = found <= max_range  # else it is a hole or a mirror: the ground plane decides
             distance, spread = (
                 np.where(measured, *pair) for pair in ((found, distance), (deviation, spread))
             )

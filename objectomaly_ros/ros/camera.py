@@ -317,7 +317,7 @@ class Camera:
         for output, make in DETECTIONS.items():
             if self._wanted(output):
                 self._send(output, make(header, obstacles))
-        if view is not None and placements is not None:
+        if view is not None and placements is not None and self.geometry.blind is None:
             self._planner.publish(result, obstacles, view, placements)
         elif self.places_obstacles():
             wanted = [

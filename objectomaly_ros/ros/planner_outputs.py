@@ -127,7 +127,7 @@ class PlannerOutputs:
         transform = self._poses.transform(frame, view.frame, stamp)
         if transform is None:
             problem = f"TF has no transform from {view.frame!r} to {frame!r}"
-        elif transform[2, 2] < LEVEL:
+        elif not transform[2, 2] >= LEVEL:  # or NaN
             problem = f"{frame!r} is not level"
         else:
             return frame, transform

@@ -136,9 +136,18 @@ def test_one_obstacle_by_depth_and_one_by_the_ground_plane():
     assert found[1].nearest[0] == pytest.approx(7.0, rel=0.03)
 
 
+def test_depth_behind_the_range_leaves_an_obstacle_on_the_ground_plane():
+    """Glass, mirrors and faults measure what is far behind: the obstacle must not vanish."""
+    depth, mask = RAMPS["flat"].render()
+    found = placed(mask, np.full_like(depth, 80.0), max_range=60.0)
+    assert not found.by_depth
+    assert found.range_m == pytest.approx(8.0, rel=0.03)
+
+
 def test_the_limits_hold_for_depth_too():
-    depth, mask = RAMPS["up"].render()
+    depth, mask = RAMPS["flat"].render()
     assert not len(placed(mask, depth, max_range=7.0).points)
+    depth, mask = RAMPS["up"].render()
     assert not len(placed(mask, depth, max_relative_error=0.001).points)
 
 

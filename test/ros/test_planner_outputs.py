@@ -151,12 +151,15 @@ def test_scan_and_free_road_may_be_in_a_frame_of_their_own():
     assert (free_ends(sent["free"])[:, 2] == -0.25).all()
 
 
-@pytest.mark.parametrize("leans", [False, True])
-def test_a_scans_frame_that_is_unknown_or_leans_is_not_used(leans):
-    transform = None
+OPTICAL = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+
+
+@pytest.mark.parametrize("turn", [None, OPTICAL, np.full((3, 3), np.nan)])
+def test_a_scans_frame_that_is_unknown_or_leans_is_not_used(turn):
+    transform, leans = None, turn is not None
     if leans:
         transform = np.eye(4)
-        transform[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]  # an optical frame
+        transform[:3, :3] = turn
     listener = Listener("scan", transform=transform, scan__frame="laser")
     assert listener.one().header.frame_id == "base_link"
     assert ("is not level" if leans else "TF has no transform") in listener.warnings[0]
@@ -223,3 +226,13 @@ def test_planners_receive_all_outputs_with_their_own_quality_of_service(node):
     assert np.nanmax(ranges) == pytest.approx(29.99)
     assert got["free"][0].width >= np.isfinite(ranges).sum()  # also beside the box
     assert sorted(corners(message) > 2 for message in got["footprints"]) == [False, True]
+    before = len(got["points"])
+    # A camera that sees no ground says nothing: an empty cloud would read as a free road.
+    graph.set("points.camera_pitch", -1.5)
+    images.publish(g.image_message(4.0))
+    g.wait_for(lambda: not statuses[-1].healthy, "the problem")
+    assert "looks along" in statuses[-1].problem
+    assert len(got["points"]) == before
+    graph.set("points.camera_pitch", 0.0)
+    images.publish(g.image_message(5.0))
+    g.wait_for(lambda: len(got["points"]) > before, "points again")
