@@ -23,11 +23,10 @@ from objectomaly_ros.evaluation.frames import (
     ANOMALY,
     IGNORE,
     Labels,
-    can_be_walked_twice,
     check_frame,
     paired_frames,
 )
-from objectomaly_ros.evaluation.pixel import pixel_metrics
+from objectomaly_ros.evaluation.pixel import best_threshold
 from objectomaly_ros.types import Mask
 
 SIOU_THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.linspace(0.25, 0.75, 11))
@@ -183,14 +182,7 @@ def component_metrics(
     """
     _limits_of(track)
     if threshold is None:
-        if not (can_be_walked_twice(scores) and can_be_walked_twice(labels)):
-            raise TypeError(
-                "without a threshold the frames are read twice, which a generator cannot do: "
-                "pass a threshold, or a list or array"
-            )
-        threshold = pixel_metrics(scores, labels).best_f1_threshold
-        if np.isnan(threshold):
-            threshold = float("inf")
+        threshold = best_threshold(scores, labels)
     accumulator = ComponentAccumulator(threshold, track)
     for score, label in paired_frames(scores, labels):
         accumulator.update(score, label)

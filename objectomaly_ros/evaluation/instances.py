@@ -28,11 +28,10 @@ from objectomaly_ros.evaluation.frames import (
     IGNORE,
     InstanceIds,
     Labels,
-    can_be_walked_twice,
     check_frame,
     paired_frames,
 )
-from objectomaly_ros.evaluation.pixel import pixel_metrics
+from objectomaly_ros.evaluation.pixel import best_threshold
 from objectomaly_ros.types import Masks, ScoreMap
 
 IOU_THRESHOLDS: tuple[float, ...] = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
@@ -198,14 +197,7 @@ def instance_metrics(
         TypeError: no threshold is given, and the frames come from a generator.
     """
     if threshold is None:
-        if not (can_be_walked_twice(scores) and can_be_walked_twice(labels)):
-            raise TypeError(
-                "without a threshold the frames are read twice, which a generator cannot do: "
-                "pass a threshold, or a list or array"
-            )
-        threshold = pixel_metrics(scores, labels).best_f1_threshold
-        if np.isnan(threshold):
-            threshold = float("inf")
+        threshold = best_threshold(scores, labels)
     accumulator = InstanceAccumulator(threshold)
     truths = None if truth is None else iter(truth)
     predictions = None if predicted is None else iter(predicted)

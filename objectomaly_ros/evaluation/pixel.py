@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from objectomaly_ros.evaluation.frames import ANOMALY, NORMAL, check_frame, paired_frames
+from objectomaly_ros.evaluation.frames import (
+    ANOMALY,
+    NORMAL,
+    can_be_walked_twice,
+    check_frame,
+    paired_frames,
+)
 from objectomaly_ros.evaluation.score_table import ScoreTable, level_bounds
 
 
@@ -162,6 +168,27 @@ def pixel_metrics(
     for score, label in paired_frames(scores, labels):
         accumulator.update(score, label)
     return accumulator.compute()
+
+
+def best_threshold(
+    scores: npt.ArrayLike | Iterable[npt.ArrayLike],
+    labels: npt.ArrayLike | Iterable[npt.ArrayLike],
+) -> float:
+    """Return `PixelMetrics.best_f1_threshold`, or infinity if no pixel is anomalous.
+
+    Its callers read the frames again.
+
+    Raises:
+        ValueError: see `pixel_metrics`.
+        TypeError: the frames come from a generator.
+    """
+    if not (can_be_walked_twice(scores) and can_be_walked_twice(labels)):
+        raise TypeError(
+            "without a threshold the frames are read twice, which a generator cannot do: "
+            "pass a threshold, or a list or array"
+        )
+    threshold = pixel_metrics(scores, labels).best_f1_threshold
+    return float("inf") if np.isnan(threshold) else threshold
 
 
 def _metrics_of(curve: PixelCurve, resolution: float) -> PixelMetrics:
