@@ -15,9 +15,6 @@ from objectomaly_ros.geometry.clouds import Records
 CLOUD = "sensor_msgs/msg/PointCloud2"
 SCAN = "sensor_msgs/msg/LaserScan"
 FOOTPRINT = "geometry_msgs/msg/PolygonInstanceStamped"
-NO_OBSTACLE = 0
-"""Id of a footprint without corners, which every image has. Obstacles have other ids."""
-
 _FLOAT32, _UINT32 = 7, 6  # of PointField
 
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from objectomaly_ros.geometry.placement import Placement
 
+NO_OBSTACLE = 0
+"""Id of a footprint without corners, which every image has. Obstacles have other ids."""
 MIN_DEPTH_M, MAX_DEPTH_M = 0.1, 1.0
 """An obstacle is taken to be as deep as it is wide, within these limits: its back is not seen."""
+
+
+def footprints(
+    ids: Sequence[int], placements: Sequence[Placement], position: npt.NDArray[np.float64]
+) -> dict[int, npt.NDArray[np.float32]]:
+    """Return the corners of the obstacles' footprints by id, the nearest last; see `footprint`."""
+    order = np.argsort([-placed.range_m for placed in placements], kind="stable")
+    return {
+        ids[index]: corners
+        for index in order
+        if (corners := footprint(placements[index], position)) is not None
+    }
 
 
 def footprint(

@@ -15,7 +15,7 @@ from objectomaly_ros.bags import planner_messages
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.geometry.beams import Beams, BeamSettings
 from objectomaly_ros.geometry.clouds import POINT, free_records, post_records
-from objectomaly_ros.geometry.footprint import footprint
+from objectomaly_ros.geometry.footprint import NO_OBSTACLE, footprints
 from objectomaly_ros.geometry.free_road import free_pixels, free_ranges
 from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.geometry.posts import posts
@@ -95,13 +95,8 @@ def _footprints(
 
     The first message of a frame tells in its corners which footprints follow.
     """
-    order = np.argsort([-placed.range_m for placed in placements], kind="stable")
-    found = {
-        obstacles.ids[index]: corners
-        for index in order
-        if (corners := footprint(placements[index], view.position)) is not None
-    }
-    return {planner_messages.NO_OBSTACLE: [(number, 0) for number in found], **found}
+    found = footprints(obstacles.ids, placements, view.position)
+    return {NO_OBSTACLE: [(number, 0) for number in found], **found}
 
 
 class Numbers:
@@ -124,7 +119,7 @@ class Numbers:
         every frame has one more.
         """
         polygon = message.polygon
-        if polygon.id != planner_messages.NO_OBSTACLE:
+        if polygon.id != NO_OBSTACLE:
             polygon.id = ids[polygon.id - 1]
             return [message]
         now = {ids[int(corner.x) - 1] for corner in polygon.polygon.points}
@@ -134,5 +129,5 @@ class Numbers:
         stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         return [
             planner_messages.footprint(store, stamp_ns, message.header.frame_id, number, ())
-            for number in (*gone, planner_messages.NO_OBSTACLE)
+            for number in (*gone, NO_OBSTACLE)
         ]

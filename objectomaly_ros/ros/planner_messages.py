@@ -22,9 +22,6 @@ try:
 except ImportError:
     _create_cloud = None
 
-NO_OBSTACLE = 0
-"""Id of a footprint without corners, which every image has. Obstacles have other ids."""
-
 
 def obstacle_points(stamp: Any, base_frame: str, obstacles: Obstacles, found: Posts) -> PointCloud2:
     """Make a cloud of posts, see `post_records`."""

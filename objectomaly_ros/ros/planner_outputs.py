@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from objectomaly_ros.geometry.beams import Beams, BeamSettings
-from objectomaly_ros.geometry.footprint import footprint
+from objectomaly_ros.geometry.footprint import NO_OBSTACLE, footprints
 from objectomaly_ros.geometry.free_road import free_pixels, free_ranges
 from objectomaly_ros.geometry.ground import Transform
 from objectomaly_ros.geometry.placement import Placement
@@ -143,14 +143,9 @@ class PlannerOutputs:
         id, and stops the robot while it has none at all. So a footprint without corners replaces
         that of an obstacle that is gone, and every image has one more.
         """
-        order = np.argsort([-placed.range_m for placed in placements], kind="stable")
-        found = {
-            obstacles.ids[index]: corners
-            for index in order
-            if (corners := footprint(placements[index], view.position)) is not None
-        }
+        found = footprints(obstacles.ids, placements, view.position)
         gone = sorted(self._footprints - found.keys())
-        for number in [*gone, planner_messages.NO_OBSTACLE]:
+        for number in [*gone, NO_OBSTACLE]:
             self._publish("footprints", planner_messages.footprint(stamp, view.frame, number, ()))
         for number, corners in found.items():
             self._publish(

@@ -5,9 +5,9 @@ import pytest
 from offline_drives import contents, job, process
 from offline_robots import make_robot
 
-from objectomaly_ros.bags.planner_messages import NO_OBSTACLE
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.geometry.clouds import GROUND_POINT, POINT
+from objectomaly_ros.geometry.footprint import NO_OBSTACLE
 from objectomaly_ros.offline import planner
 from objectomaly_ros.ros.parameters import BY_NAME
 

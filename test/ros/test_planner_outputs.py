@@ -75,7 +75,7 @@ def free_ends(cloud):
 
 
 def test_nothing_is_computed_while_nobody_listens(monkeypatch):
-    for name in ("posts", "Beams", "footprint", "free_pixels", "scan_ranges"):
+    for name in ("posts", "Beams", "footprints", "free_pixels", "scan_ranges"):
         monkeypatch.setattr(planner_outputs, name, None)
     assert Listener().show(NEAR) == []
 
