@@ -11,6 +11,9 @@ from objectomaly_ros.geometry.camera_model import CameraModel
 from objectomaly_ros.geometry.ground import Transform
 from objectomaly_ros.geometry.ray_table import ray_table
 
+STEEP = 0.7
+"""A view direction with a larger part upwards is no road camera's, but a body frame's z axis."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -39,6 +42,15 @@ class View:
         turn = self.model.rotation
         axis = (0.0, 0.0, 1.0) if turn is None else turn[6:]
         return np.asarray(self.transform[:3, :3] @ axis)
+
+    @property
+    def sees_ground(self) -> bool:
+        """Whether ranges mean something: the camera is above the ground and looks at some of it."""
+        if not (self.position[2] > 0 and self.transform[2, 2] <= STEEP):
+            return False
+        size = (self.model.width - 1, self.model.height - 1)
+        x, y = np.meshgrid(*(np.linspace(0, last, 3) for last in size))
+        return bool((self.directions(np.column_stack([x.ravel(), y.ravel()]))[:, 2] < 0).any())
 
     def directions(self, pixels: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the directions of pixels, (M, 2) x, y, in the base frame.

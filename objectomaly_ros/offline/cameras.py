@@ -159,7 +159,10 @@ class Views:
             moving = [child for child in moving if child in self._cameras.moving]
             if moving:
                 raise ValueError(f"{', '.join(moving)} moves between {frame} and {base}")
-            return View(model, transform, base, f"TF {base} <- {frame}")
+            view = View(model, transform, base, f"TF {base} <- {frame}")
+            if not view.sees_ground:
+                raise ValueError(f"the camera {frame!r} sees no ground of {base!r}")
+            return view
         raise ValueError(f"no fixed transform from {frame!r} to {' or '.join(bases)} is in the bag")
 
 

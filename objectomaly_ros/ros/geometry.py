@@ -16,9 +16,6 @@ from objectomaly_ros.geometry.view import View
 from objectomaly_ros.obstacles.stage import Obstacles
 from objectomaly_ros.ros.poses import FoundPose, PoseSource
 
-STEEP = 0.7
-"""A view direction with a larger part upwards is no road camera's, but a body frame's z axis."""
-
 
 class CameraGeometry:
     """Projects the contact edges of one camera's obstacles onto the ground.
@@ -147,14 +144,13 @@ class CameraGeometry:
         if found.problem not in (None, known):
             text = f"{self._topic}: {found.problem}"
             self._warn(f"pose {text}", text)
-        *_, up = ahead = view.transform[:3, 2]
-        height = view.position[2]
-        if up <= STEEP and _sees_ground(view):
+        if view.sees_ground:
             self.blind = None
             return
+        ahead, height = view.transform[:3, 2], view.position[2]
         self.blind = (
             f"no ranges on {self._topic}: by {found.origin} the camera is {height:.2f} m "
-            f"above the ground and looks along ({ahead[0]:.1f}, {ahead[1]:.1f}, {up:.1f}) of "
+            f"above the ground and looks along ({ahead[0]:.1f}, {ahead[1]:.1f}, {ahead[2]:.1f}) of "
             f"{found.frame}, z up. If {frame!r} is a body frame (x ahead), give the "
             "images the optical frame (z ahead, often named ..._optical_frame)"
         )
@@ -168,10 +164,3 @@ class CameraGeometry:
         ) and all(
             np.array_equal(getattr(a, field), getattr(b, field), equal_nan=True) for field in "kdrp"
         )
-
-
-def _sees_ground(view: View) -> bool:
-    size = (view.model.width - 1, view.model.height - 1)
-    x, y = np.meshgrid(*(np.linspace(0, last, 3) for last in size))
-    down = view.directions(np.column_stack([x.ravel(), y.ravel()]))[:, 2] < 0
-    return bool(view.position[2] > 0 and down.any())

@@ -41,6 +41,7 @@ def test_obstacles_have_ranges_on_a_camera_with_a_fixed_place(tmp_path):
         ({"sway": 0.1}, "mast moves between front and base_link"),
         ({"base": "chassis"}, "no fixed transform from 'front' to base_footprint or base_link"),
         ({"changes": True}, "the CameraInfo changes"),
+        ({"turn": (0, 0, 0, 1)}, "the camera 'front' sees no ground of 'base_link'"),
     ],
 )
 def test_ranges_that_are_not_known_are_explained(tmp_path, robot, why):
@@ -50,6 +51,8 @@ def test_ranges_that_are_not_known_are_explained(tmp_path, robot, why):
     assert all(math.isnan(one.range) for one in found)
     assert json.loads(place.table.read_text().splitlines()[0])["range_m"] is None
     assert why in stream_of(place)["ranges"]
+    with Bag(place.bag) as bag:  # an empty cloud would read as a free road
+        assert not bag.count("/objectomaly/points") + bag.count("/objectomaly/scan")
 
 
 def test_without_camera_info_there_is_nothing_to_explain(make_drive, tmp_path):

@@ -32,7 +32,14 @@ def shown(index, hidden):
 
 
 def make_robot(
-    path, *, sway=0.0, base="base_link", topics=("/front/image_raw",), changes=False, hidden=()
+    path,
+    *,
+    sway=0.0,
+    base="base_link",
+    topics=("/front/image_raw",),
+    changes=False,
+    hidden=(),
+    turn=OPTICAL,
 ):
     """Write a bag of 4 images; `sway` moves the mast, no box is in the `hidden` ones."""
     with BagWriter(path) as writer:
@@ -42,7 +49,7 @@ def make_robot(
         writer.add_topic("/front/camera_info", "sensor_msgs/msg/CameraInfo")
         writer.add_topic("/tf_static", TF)
         writer.add_topic("/tf", TF)
-        fixed = [transform(store, "mast", "front", (0.4, 0, 0.5), OPTICAL)]
+        fixed = [transform(store, "mast", "front", (0.4, 0, 0.5), turn)]
         writer.write("/tf_static", store.types[TF](transforms=fixed), START)
         for index in range(4):
             stamp = START + index * STEP
