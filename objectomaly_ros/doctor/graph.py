@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from objectomaly_ros.geometry.transform_tree import TransformSeen
+
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 MANY = 5
@@ -102,26 +104,6 @@ class Calibration:
     messages: list[Seen] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
     problems: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class TransformSeen:
-    """A transform of /tf or /tf_static.
-
-    Attributes:
-        translation: x, y, z in metres.
-        rotation: quaternion x, y, z, w.
-        publisher: of /tf_static if `static`.
-        stamp_s, wall_s: see `Seen`.
-    """
-
-    parent: str
-    child: str
-    translation: tuple[float, float, float]
-    rotation: tuple[float, float, float, float]
-    static: bool
-    stamp_s: float = 0.0
-    wall_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ import numpy as np
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.messages import CAMERA_INFO
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.doctor.frames import Tree
-from objectomaly_ros.doctor.graph import TransformSeen
 from objectomaly_ros.geometry.camera_info import Calibration, read_calibration
 from objectomaly_ros.geometry.frames import AUTO, base_frames
+from objectomaly_ros.geometry.transform_tree import TransformSeen, Tree
 from objectomaly_ros.geometry.view import View
 
 _TRANSFORMS = "tf2_msgs/msg/TFMessage"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from types import SimpleNamespace
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import rclpy
@@ -21,7 +20,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from objectomaly_ros.arrays.image_messages import DEPTH, ImageDecoder
 from objectomaly_ros.doctor.calibration import camera_infos
-from objectomaly_ros.doctor.frames import Tree, base_frame
 from objectomaly_ros.doctor.graph import (
     CAMERA_INFO,
     COMPRESSED,
@@ -34,15 +32,12 @@ from objectomaly_ros.doctor.graph import (
     Seen,
     Status,
     Topic,
-    TransformSeen,
 )
-from objectomaly_ros.geometry.ground import CameraPose
+from objectomaly_ros.geometry.transform_tree import TransformSeen
 from objectomaly_ros.msg import RefinementStatus
 from objectomaly_ros.ros import qos
 from objectomaly_ros.ros.executor import ResilientExecutor
-from objectomaly_ros.ros.geometry import CameraGeometry
-from objectomaly_ros.ros.parameters import BY_NAME
-from objectomaly_ros.ros.poses import FoundPose
+from objectomaly_ros.ros.graph_calibrations import GEOMETRY, judge_calibrations
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -53,13 +48,6 @@ MOST_IMAGES = 8
 """Image topics that are listened to if the node is not there."""
 
 PARAMETERS = ("use_sim_time", "image_transport", "detector.name")
-GEOMETRY = {
-    name: spec.default
-    for name, spec in BY_NAME.items()
-    if name.startswith(("camera.", "points.")) and not isinstance(spec.default, list)
-}
-"""Parameters of ranges with their defaults."""
-
 STATUS_KIND = "objectomaly_ros/msg/RefinementStatus"
 _LOOK_S = 0.25
 _DISCOVERY_S = 3.0  # nodes find each other within so many seconds
@@ -137,7 +125,7 @@ class GraphObserver:
         self._look()
         self._take_answers()
         self._leave_out_depth()
-        self._check_calibrations()
+        judge_calibrations(self.graph, self._infos)
 
     def _unknown(self) -> bool:
         """Tell whether the node was not found yet, or the name of some node."""
@@ -314,24 +302,6 @@ class GraphObserver:
                 node.images.remove(name)
                 seen.pop(name, None)
 
-    def _check_calibrations(self) -> None:
-        """Have the node's own code judge each CameraInfo with the images that it belongs to."""
-        given = self.graph.node.parameters if self.graph.node is not None else {}
-        values = GEOMETRY | given
-        poses: Any = _Poses(self.graph, values)
-        for image, info in camera_infos(self.graph):
-            seen, found = self.graph.images.get(image), self.graph.infos.get(info)
-            if seen is None or found is None or info not in self._infos:
-                continue
-            problems: dict[str, str] = {}
-            geometry = CameraGeometry(info, poses, problems.__setitem__, lambda: values, image)
-            geometry.take(self._infos[info])
-            if seen.size is not None:
-                width, height = seen.size
-                header = SimpleNamespace(frame_id=seen.messages[-1].frame, stamp=None)
-                geometry.view((height, width), header)
-            found.problems = list(problems.values())
-
 
 class _Question:
     """A request of a service, made as soon as the service is there."""
@@ -350,27 +320,6 @@ class _Question:
         """Return the answer; None if there is none."""
         done = self._future is not None and self._future.done()
         return self._future.result() if done else None
-
-
-class _Poses:
-    """Poses of cameras by the transforms that were seen, in the place of a `PoseSource`."""
-
-    def __init__(self, graph: Graph, values: Mapping[str, Any]) -> None:
-        self._graph = graph
-        self._tree = Tree(graph.transforms)
-        pose = (values[f"points.camera_{key}"] for key in ("height", "pitch", "roll"))
-        self._default = CameraPose(*pose).matrix()
-
-    def pose(self, frame_id: str, stamp: Any) -> FoundPose:
-        """See `PoseSource`."""
-        base = base_frame(self._graph, self._tree, frame_id)
-        try:
-            transform = self._tree.transform(base, frame_id)
-        except ValueError:
-            transform = None
-        if transform is None:  # a finding on TF tells it
-            return FoundPose(self._default, base, "parameters")
-        return FoundPose(transform, base, f"TF {base} <- {frame_id}")
 
 
 def _ends(infos: Iterable[Any], own: str) -> tuple[Endpoint, ...]:

@@ -1,9 +1,8 @@
 """TF between cameras and base; the transforms are plain records here."""
 
-import numpy as np
 import pytest
 
-from objectomaly_ros.doctor.frames import Tree, base_frame, frame_findings
+from objectomaly_ros.doctor.frames import base_frame, frame_findings
 from objectomaly_ros.doctor.graph import (
     Endpoint,
     Graph,
@@ -11,8 +10,8 @@ from objectomaly_ros.doctor.graph import (
     NodeSeen,
     Seen,
     Topic,
-    TransformSeen,
 )
+from objectomaly_ros.geometry.transform_tree import TransformSeen, Tree
 
 OPTICAL = (-0.5, 0.5, -0.5, 0.5)
 STILL = (0.0, 0.0, 0.0, 1.0)
@@ -48,22 +47,6 @@ def test_a_camera_on_its_mast():
     assert found.level == "ok"
     assert found.subject == "TF base_link <- optical"
     assert found.found == "by 2 transforms; the camera is at 1.00, 0.00, 1.50 m"
-
-
-def test_transforms_are_those_of_tf():
-    tree = Tree({(e.child, e.parent): e for e in (*GOOD, edge("base_link", "other", z=0.5))})
-    found = tree.transform("base_link", "optical")
-    np.testing.assert_allclose(found @ [0, 0, 2, 1], [3, 0, 1.5, 1], atol=1e-12)
-    np.testing.assert_allclose(tree.transform("other", "optical")[:3, 3], [1, 0, 1], atol=1e-12)
-    back = tree.transform("optical", "base_link")
-    np.testing.assert_allclose(back @ found, np.eye(4), atol=1e-12)
-    assert tree.transform("map", "optical") is None
-    assert len(tree.path("other", "mast")) == 2
-
-
-def test_rings_end():
-    tree = Tree({("a", "b"): edge("b", "a"), ("b", "a"): edge("a", "b")})
-    assert tree.root("a")
 
 
 @pytest.mark.parametrize(
