@@ -115,6 +115,9 @@ def main() -> None:
             "plain loop, refined": [*python, "refined"],
             "bag, 1 worker, refined": [*command, str(folder / "1"), "--workers", "1"],
             "bag, 2 workers, refined": [*command, str(folder / "2"), "--workers", "2"],
+            "bag, 1 worker, every image": [
+                *(*command, str(folder / "every"), "--workers", "1", "--masks-every", "1")
+            ],
             "plain loop, coarse": [*python, "coarse"],
             "bag, 1 worker, coarse": [
                 *(*command, str(folder / "coarse"), "--workers", "1", "--masks", "none")
@@ -128,8 +131,9 @@ def main() -> None:
     print(f"{frames} frames of 640x360{'':5}{'s a frame':>12}{'CPU s':>9}{'peak MB':>9}")
     for cost in costs:
         print(f"{cost.way:30}{cost.wall_s:10.4f}{cost.cpu_s:9.4f}{cost.memory_mb:9.0f}")
-    plain, one, two = costs[:3]
+    plain, one, two, every = costs[:4]
     print(f"processor time, bag to plain loop: {one.cpu_s / plain.cpu_s:.2f}")
+    print(f"the same with masks of every image: {every.cpu_s / plain.cpu_s:.2f}")
     print(f"throughput, 2 workers to 1: {one.wall_s / two.wall_s:.2f}")
 
 
