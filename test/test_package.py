@@ -16,7 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_one_version_everywhere():
-    assert ET.parse(ROOT / "package.xml").findtext("version") == objectomaly_ros.__version__
+    version = objectomaly_ros.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert ET.parse(ROOT / "package.xml").findtext("version") == version
+    assert re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == version
+
+
+def test_ros_tools_find_nothing_to_complain_of_in_package_xml():
+    package = pytest.importorskip("catkin_pkg.package", reason="comes with the ROS environment")
+    warnings = []
+    package.parse_package(str(ROOT), warnings=warnings).validate(warnings=warnings)
+    assert warnings == []
 
 
 def test_package_xml_declares_every_ros_package_that_is_imported():
