@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recordings",
         nargs="+",
-        type=Path,
         metavar="IN",
-        help="a bag (folder, .mcap, .db3, ROS 1 .bag), a folder of JPEG or PNG images, or a video",
+        help="a bag (folder, .mcap, .db3, ROS 1 .bag), a folder of JPEG or PNG images, or a "
+        "video; also a URL such as s3://BUCKET/drives/*.mcap",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="made if missing")
+    parser.add_argument("--out", required=True, metavar="DIR", help="made if missing; also a URL")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="folder of what is not yet whole, if --out is a URL; default: in ~/.cache/objectomaly",
+    )
     parser.add_argument(
         "--topic",
         action="append",
@@ -131,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
     from objectomaly_ros.offline.job import Job
     from objectomaly_ros.offline.page import write_page
     from objectomaly_ros.offline.pool import WorkerError
+    from objectomaly_ros.offline.remote import upload
     from objectomaly_ros.offline.run import run as run_all
     from objectomaly_ros.offline.tables import write_tables
 
@@ -151,6 +160,8 @@ def run(args: argparse.Namespace) -> int:
         rate_hz=args.rate,
         raw=args.raw,
     )
+    paths = _recordings(args.recordings)
+    out, target = _results(args.out, args.work)
     workers = args.workers or (len(os.sched_getaffinity(0)) if job.device == "cpu" else 1)
     with tqdm(unit="frame", total=0, dynamic_ncols=True, disable=None) as bar:
 
@@ -158,9 +169,23 @@ def run(args: argparse.Namespace) -> int:
             bar.total += more
             bar.update(frames)
 
+        size = 0
+
+        def copied(more: int) -> None:
+            nonlocal size
+            size += more
+            bar.set_postfix_str(f"{size / 1e6:,.0f} MB copied")
+
         try:
             found = run_all(
-                args.recordings, args.out, job, workers, progress=progress, ray=args.ray
+                paths,
+                out,
+                job,
+                workers,
+                progress=progress,
+                copied=copied,
+                ray=args.ray,
+                target=target,
             )
         except WorkerError as error:
             report("bag", str(error))
@@ -168,23 +193,53 @@ def run(args: argparse.Namespace) -> int:
     for text in found.warnings:
         report("bag", text)
     summaries = [json.loads(place.summary.read_text(encoding="utf-8")) for place in found.done]
-    failed = {str(place.path): reason for place, reason in found.failed.items()}
-    files = write_tables(args.out, found.done)
-    page = write_page(args.out, summaries, failed)
+    failed = {place.given: reason for place, reason in found.failed.items()}
+    files = write_tables(out, found.done)
+    page = write_page(out, summaries, failed)
+    shown = [str(file) for file in (page, *files)]
+    if target:
+        shown = [f"{target}/{Path(file).name}" for file in shown]
+        for file, url in zip((page, *files), shown, strict=True):
+            upload(file, url)
     for summary in summaries:
         for problem in _problems(summary):
             report("bag", f"{summary['path']}: {problem}")
     for path, reason in failed.items():
         report("bag", reason if path in reason else f"{path}: {reason}")
     if args.json:
-        print(json.dumps(_printed(args.out, summaries, failed)))
+        print(json.dumps(_printed(target or str(out), summaries, failed)))
     else:
-        count = len(args.recordings)
-        print(f"{len(summaries)} of {count} recordings done; see {page}")
-        if len(files) == 1:
-            print(f"obstacles in {files[0]}; for Parquet beside it: pip install pyarrow")
+        print(f"{len(summaries)} of {len(paths)} recordings done; see {shown[0]}")
+        if summaries and len(files) == 1:
+            print(f"obstacles in {shown[1]}; for Parquet beside it: pip install pyarrow")
     sys.stdout.flush()
     return exit_code(len(summaries), len(failed))
+
+
+def _recordings(given: Sequence[str]) -> list[Path | str]:
+    """Return the recordings, of a URL with * all that it stands for."""
+    from objectomaly_ros.offline.remote import location, matches
+
+    found: list[Path | str] = []
+    for one in map(location, given):
+        several = isinstance(one, str) and "*" in one and "::" not in one
+        found += (matches(str(one)) if several else []) or [one]
+    return found
+
+
+def _results(given: str, work: Path | None) -> tuple[Path, str]:
+    """Return the folder of the run, and the URL that its results are moved to; empty for none."""
+    from objectomaly_ros.checkpoints.table import cache_dir
+    from objectomaly_ros.offline.remote import base_name, location
+
+    out = location(given)
+    if isinstance(out, str):
+        url = out.rstrip("/")
+        name = f"{base_name(url)}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        return work or cache_dir() / "bag" / name, url
+    if work is not None:
+        raise ValueError(f"--work is for an --out that is a URL; {out} is itself a folder")
+    return out, ""
 
 
 def _problems(summary: dict[str, Any]) -> list[str]:
@@ -201,10 +256,10 @@ def _problems(summary: dict[str, Any]) -> list[str]:
     return told
 
 
-def _printed(out: Path, summaries: list[dict[str, Any]], failed: dict[str, str]) -> dict[str, Any]:
+def _printed(out: str, summaries: list[dict[str, Any]], failed: dict[str, str]) -> dict[str, Any]:
     pictures = "curve", "moments"
     return {
-        "out": str(out),
+        "out": out,
         "recordings": [
             {
                 **{key: value for key, value in summary.items() if key != "streams"},

@@ -15,6 +15,7 @@ _OPTIONAL = {
     "safetensors": "[paper]",
     "timm": "[paper]",
     "ray": "[fleet]",
+    "fsspec": "[fleet]",
     "onnxruntime": "onnxruntime",
     "rosbags": "rosbags",
 }

@@ -47,6 +47,7 @@ class Event(NamedTuple):
     Attributes:
         task: the task.
         frames: that are done since the last event.
+        copied: bytes of a remote recording that are copied since.
         value: its result, at its end.
         problem: why it failed.
         warning: what else to tell.
@@ -55,6 +56,7 @@ class Event(NamedTuple):
 
     task: Task
     frames: int = 0
+    copied: int = 0
     value: Any = None
     problem: str | None = None
     warning: str | None = None
@@ -77,6 +79,7 @@ class Pool:
     def __init__(self, job: Job, workers: int, segment_frames: int) -> None:
         self._job = job
         self._segment_frames = segment_frames
+        self._identity = ""
         self._size = workers
         self._alive = 0
         self._tasks: list[tuple[int, int, Task]] = []
@@ -186,7 +189,7 @@ class Pool:
         while True:
             message = connection.recv()
             if isinstance(message, Progress):
-                self._events.put(Event(task, message.frames))
+                self._events.put(Event(task, message.frames, message.copied))
             elif isinstance(message, Failure):
                 if message.fatal:
                     raise WorkerError(message.text)
@@ -241,6 +244,11 @@ class Pool:
         if isinstance(answer, Failure):
             raise WorkerError(answer.text)
         assert isinstance(answer, Done)
+        if answer.value != (self._identity or answer.value):
+            raise WorkerError(
+                "a file of the models has changed since the run began: put it back and start again"
+            )
+        self._identity = str(answer.value)
         return process, connection, str(answer.value)
 
     def _bury(self, process: subprocess.Popen[bytes] | None) -> int:

@@ -137,7 +137,7 @@ class RayPool:
     def _submit(self, task: Task | None) -> Any:
         if task is not None:  # processes of other machines have another working folder
             place = task.place
-            far = Place(place.path.absolute(), place.name, place.out.absolute())
+            far = replace(place, path=place.path.absolute(), out=place.out.absolute())
             task = replace(task, place=far)
         return self._function.remote(self._job, self._segment_frames, self._identity, task)
 
@@ -215,8 +215,9 @@ def perform(
         return Failure(f"{host} has {text}: install the same on all machines", True), 0
     if task is None:
         return Done(found), 0
-    for path, fatal in ((task.place.out, True), (task.place.path, False)):
-        if not path.exists():
+    place = task.place
+    for path, fatal in ((place.out, True), (None if place.url else place.path, False)):
+        if path is not None and not path.exists():
             text = f"{host} has no {path}: it must be on a disk that all machines share"
             return Failure(text, fatal), 0
     counted = [0]

@@ -17,10 +17,11 @@ from objectomaly_ros.offline.job import Job
 from objectomaly_ros.offline.plan import SEGMENT_FRAMES
 from objectomaly_ros.offline.pool import Event, Pool
 from objectomaly_ros.offline.ray_pool import RayPool
-from objectomaly_ros.offline.tasks import STATE, Assembly, Place, Scan, Segment
-from objectomaly_ros.runtime.log_text import describe
+from objectomaly_ros.offline.remote import base_name, download, is_folder, listing, matches, upload
+from objectomaly_ros.offline.tasks import STATE, Assembly, Place, Scan, Segment, Task
+from objectomaly_ros.offline.worker_process import reason
 
-_MANIFEST, _SOURCE = "run.json", "source.json"
+_MANIFEST = "run.json"
 
 
 @dataclass
@@ -40,71 +41,97 @@ class Report:
 
 @dataclass
 class _Work:
-    """What is left of a recording."""
+    """What is left of a recording.
+
+    Attributes:
+        segments: number of each stream.
+        frames: of the segments that are not done, those that the progress does not count yet.
+    """
 
     segments: tuple[int, ...] = ()
-    left: int = 0
+    frames: dict[Task, int] = field(default_factory=dict)
 
 
 def run(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     out: Path,
     job: Job,
     workers: int,
     *,
     progress: Callable[[int, int], None] = lambda frames, total: None,
+    copied: Callable[[int], None] = lambda count: None,
     segment_frames: int = SEGMENT_FRAMES,
     ray: str | None = None,
+    target: str = "",
 ) -> Report:
     """Process recordings; what an earlier run into the same folder has done is kept.
 
     Args:
-        paths: the recordings.
+        paths: the recordings; a str is a URL.
         out: folder of the results, one bag for each recording.
         job: the options.
         workers: number of processes.
         progress: is told of frames that are done, and of frames that are newly known of.
+        copied: is told of bytes of remote recordings that are copied.
         segment_frames: see `make_plan`.
         ray: address of the Ray cluster whose cores are the workers; None for this machine's.
+        target: URL that results are moved to as soon as they are whole; empty to leave them in
+            `out`. What is done there, also from another machine, is kept.
 
     Raises:
         BagError: the folder holds results of other options or recordings, or another run is busy
             there.
         WorkerError: nothing can go on: the models do not load, the disk is full, or there is no
             cluster.
-        ImportError: Ray is not installed.
+        ImportError: Ray is not installed, or what a URL needs.
         OSError: the folder cannot be written.
     """
-    places = [Place(path, name, out) for path, name in zip(paths, names(paths), strict=True)]
+    places = [
+        Place(path, name, out, target=target)
+        if isinstance(path, Path)
+        else Place(out / STATE / name / "copy" / base_name(path), name, out, path, target)
+        for path, name in zip(paths, names(paths), strict=True)
+    ]
     report = Report()
     workforce = (
         Pool(job, workers, segment_frames) if ray is None else RayPool(job, ray, segment_frames)
     )
-    with _locked(out), workforce as pool:
+    with _locked(out, places), workforce as pool:
+        if target:
+            _take_over(target, out)
         _check_options(out, job, pool.start())
+        if target:
+            upload(out / STATE / _MANIFEST, f"{target}/{STATE}/{_MANIFEST}")
         work: dict[Place, _Work] = {}
         for place in places:
             try:
                 _claim(place)
             except (BagError, OSError) as error:
-                report.failed[place] = describe(error)
+                report.failed[place] = reason(error)
                 continue
             if not place.finished:
                 work[place] = _Work()
-                pool.add(Scan(place))
+                pool.add(Assembly(place, ()) if place.joined else Scan(place))
         for event in pool.events():
+            if event.copied:
+                copied(event.copied)
             _handle(event, pool, work, report, progress)
+    for place in report.failed:
+        shutil.rmtree(place.copies, ignore_errors=True)
     report.done = [place for place in places if place not in report.failed]
     return report
 
 
-def names(paths: Sequence[Path]) -> list[str]:
+def names(paths: Sequence[Path | str]) -> list[str]:
     """Return a name for each recording, from its file: a.mcap becomes a, a second one a_2."""
     found: list[str] = []
     for path in paths:
-        path = path.absolute()
-        stem = path.name if path.is_dir() else path.name.removesuffix(".zstd").rpartition(".")[0]
-        stem = (stem or path.name).lstrip(".") or "recording"
+        if isinstance(path, Path):
+            name, folder = path.absolute().name, path.is_dir()
+        else:
+            name, folder = base_name(path), is_folder(path)
+        stem = name if folder else name.removesuffix(".zstd").rpartition(".")[0]
+        stem = (stem or name).lstrip(".") or "recording"
         candidates = (stem if n == 1 else f"{stem}_{n}" for n in range(1, len(paths) + 2))
         found.append(next(name for name in candidates if name not in found))
     return found
@@ -118,37 +145,41 @@ def _handle(
     progress: Callable[[int, int], None],
 ) -> None:
     task, place = event.task, event.task.place
+    left = work[place]
     if event.warning is not None:
-        report.warnings.append(f"{place.path}: {event.warning}")
-    if event.frames:
-        progress(event.frames, 0)
+        report.warnings.append(f"{place.given}: {event.warning}")
     if event.problem is not None:
         report.failed.setdefault(place, event.problem)
         pool.drop(place)
+        progress(0, -sum(left.frames.values()))
+        left.frames.clear()
+    if task in left.frames:
+        # A worker that died has told of some, and nobody tells of images that are left out.
+        known = left.frames[task]
+        count = known if event.ended else min(event.frames, known)
+        left.frames[task] -= count
+        progress(count, 0)
     if not event.ended or place in report.failed:
         return
-    left = work[place]
+    left.frames.pop(task, None)
     if isinstance(task, Scan):
         left.segments = tuple(len(frames) for frames in event.value)
-        wanted = [
-            (Segment(place, stream, number), frames)
+        left.frames = {
+            Segment(place, stream, number): frames
             for stream, segments in enumerate(event.value)
             for number, frames in enumerate(segments)
             if not place.part(stream, number).exists()
-        ]
-        progress(0, sum(frames for _, frames in wanted))
-        left.left = len(wanted)
-        for segment, _ in wanted:
+        }
+        progress(0, sum(left.frames.values()))
+        for segment in left.frames:
             pool.add(segment)
-    elif isinstance(task, Segment):
-        left.left -= 1
-    if not isinstance(task, Assembly) and not left.left:
+    if not isinstance(task, Assembly) and not left.frames:
         pool.add(Assembly(place, left.segments))
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the folder for this run alone.
+def _locked(out: Path, places: Sequence[Place]) -> Iterator[None]:
+    """Hold the folder for this run alone, and remove what workers have left when it ends.
 
     Raises:
         BagError: another run holds it.
@@ -162,7 +193,40 @@ def _locked(out: Path) -> Iterator[None]:
             raise BagError(
                 f"another run is busy in {out}; wait for it, or choose another"
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            for place in places:
+                _sweep(place)
+
+
+def _sweep(place: Place) -> None:
+    """Remove what writers that were killed have left."""
+    for left in place.state.glob(".*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _take_over(target: str, out: Path) -> None:
+    """Fetch the state of a run that this or another machine has begun at a target.
+
+    Raises:
+        BagError: there is something else, or it cannot be read.
+    """
+    path, manifest = out / STATE / _MANIFEST, f"{target}/{STATE}/{_MANIFEST}"
+    if not matches(manifest):
+        if matches(f"{target}/*"):
+            raise BagError(f"{target} holds files of no run: choose another --out")
+        return
+    path.unlink(missing_ok=True)
+    download(manifest, path, listing(manifest))
+    for url in matches(f"{target}/*/metadata.yaml"):
+        name = base_name(url.removesuffix("/metadata.yaml"))
+        place = Place(Path(), name, out, target=target)
+        if not place.finished:
+            shutil.rmtree(place.state, ignore_errors=True)
+            state = f"{target}/{STATE}/{name}"
+            download(state, place.state, listing(state))
+            place.uploaded.touch()
 
 
 def _check_options(out: Path, job: Job, identity: str) -> None:
@@ -202,34 +266,39 @@ def _claim(place: Place) -> None:
         BagError: there is no recording, or they are of another one, or it has changed since.
         OSError: the recording cannot be looked at.
     """
-    if not place.path.exists():
+    if not place.url and not place.path.exists():
         raise BagError(f"there is no recording at {place.path}")
-    source = _source(place.path)
-    path = place.state / _SOURCE
+    source = _source(place)
+    path = place.source
+    done = place.joined or place.bag.exists()
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["path"] != source["path"]:
             raise BagError(
-                f"{place.bag} holds the results of {known['path']}: choose another --out"
+                f"{place.results} holds the results of {known['path']}: choose another --out"
             )
-        if known != source and place.bag.exists():
+        if known != source and done:
             raise BagError(
-                f"{place.path} has changed since its results were made: remove {place.bag} and "
-                f"{place.state} to make them anew"
+                f"{place.given} has changed since its results were made: choose another --out"
+                if place.target
+                else f"{place.given} has changed since its results were made: remove {place.bag} "
+                f"and {place.state} to make them anew"
             )
         if known == source:
-            for left in place.state.glob(".*"):  # of writers that were killed
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            _sweep(place)
             return
         shutil.rmtree(place.state)
-    elif place.bag.exists():
-        raise BagError(f"{place.bag} exists already and is of no run: choose another --out")
+    elif done:
+        raise BagError(f"{place.results} exists already and is of no run: choose another --out")
     with open_replacing(path, "w", encoding="utf-8") as file:
         json.dump(source, file)
 
 
-def _source(path: Path) -> dict[str, Any]:
+def _source(place: Place) -> dict[str, Any]:
     """Return path, sizes and times of the files of a recording."""
+    if place.url:
+        return {"path": place.url, "files": [list(file) for file in listing(place.url)]}
+    path = place.path
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     seen = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     return {"path": str(path.absolute()), "files": seen}

@@ -1,7 +1,7 @@
 """The units of work of a run: any process can do any of them, in any order that the run allows.
 
-State of a run, below its output folder: .run/NAME/ holds the plans of a recording's streams, a bag
-for each segment that is done, and at the end only what the page needs.
+State of a run, below its output folder: .run/NAME/ holds the copy of a remote recording, the plans
+of its streams, a bag for each segment that is done, and at the end only what the page needs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from objectomaly_ros.offline.job import Job, Models
 from objectomaly_ros.offline.outputs import Outputs, camera_names
 from objectomaly_ros.offline.plan import SEGMENT_FRAMES, Plan, chosen, make_plan
 from objectomaly_ros.offline.recording import Recording
+from objectomaly_ros.offline.remote import RemoteFile, download, upload
 from objectomaly_ros.offline.segment import write_segment
 
 STATE = ".run"
@@ -29,11 +30,30 @@ STATE = ".run"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a recording is, and where its results go."""
+    """Where a recording is, and where its results go.
+
+    Attributes:
+        path: of the recording, or of its copy if it is remote.
+        name: of its results.
+        out: folder of the run.
+        url: of a remote recording, else empty.
+        target: URL that the results are moved to; empty if they stay in `out`.
+    """
 
     path: Path
     name: str
     out: Path
+    url: str = ""
+    target: str = ""
+
+    @property
+    def given(self) -> str:
+        """The recording as the user calls it."""
+        return self.url or str(self.path)
+
+    def told(self, text: str) -> str:
+        """Return a message that calls the recording as the user does."""
+        return text.replace(str(self.path), self.given)
 
     @property
     def state(self) -> Path:
@@ -46,6 +66,11 @@ class Place:
         return self.out / self.name
 
     @property
+    def results(self) -> str:
+        """Path or URL of the results."""
+        return f"{self.target}/{self.name}" if self.target else str(self.bag)
+
+    @property
     def summary(self) -> Path:
         """What the page shows of it, written before the bag is in its place."""
         return self.state / "summary.json"
@@ -56,9 +81,29 @@ class Place:
         return self.state / "obstacles.jsonl"
 
     @property
+    def joined(self) -> bool:
+        """Whether the results are whole, in `out` or at their target."""
+        return (self.bag.exists() or self.uploaded.exists()) and self.summary.exists()
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.bag.exists() and self.summary.exists()
+        return self.uploaded.exists() if self.target else self.joined
+
+    @property
+    def source(self) -> Path:
+        """What the recording was when the run began."""
+        return self.state / "source.json"
+
+    @property
+    def copies(self) -> Path:
+        """Folder of the copy of a remote recording."""
+        return self.state / "copy"
+
+    @property
+    def uploaded(self) -> Path:
+        """Exists when the results are at their target."""
+        return self.state / "uploaded.json"
 
     @property
     def scanned(self) -> Path:
@@ -76,7 +121,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Scan:
-    """Reads the times of a recording; gives, for each stream, the frames of each segment."""
+    """Copies a recording if it is remote, and reads its times.
+
+    Gives, for each stream, the frames of each segment.
+    """
 
     place: Place
 
@@ -116,25 +164,34 @@ class Worker:
         self._recording: Recording | None = None
         self._plans: dict[Path, Plan] = {}
 
-    def perform(self, task: Task, progress: Callable[[int], None] = lambda count: None) -> Any:
+    def perform(
+        self,
+        task: Task,
+        progress: Callable[[int], None] = lambda count: None,
+        copied: Callable[[int], None] = lambda count: None,
+    ) -> Any:
         """Do a task, unless its result is there.
 
         Args:
             task: a `Scan` gives a list (streams) of lists (frames of each segment).
             progress: is told of frames that are done.
+            copied: is told of bytes of a remote recording that are copied.
 
         Raises:
             BagError, OSError, ValueError: it cannot be done; the message says why.
             MemoryError: there is not enough memory here.
         """
         if isinstance(task, Scan):
-            return self._scan(task.place)
+            return self._scan(task.place, copied)
         if isinstance(task, Segment):
             return self._write_segment(task, progress)
         return self._assemble(task)
 
-    def _scan(self, place: Place) -> list[list[int]]:
+    def _scan(self, place: Place, copied: Callable[[int], None]) -> list[list[int]]:
         job = self._job
+        if place.url:
+            files = json.loads(place.source.read_text(encoding="utf-8"))["files"]
+            download(place.url, place.path, [RemoteFile(*file) for file in files], copied)
         if place.scanned.exists():
             plans = self._all_plans(place)
         else:
@@ -144,7 +201,7 @@ class Worker:
             cut = [chosen(s, begin, job.start_s, job.end_s, job.every) for s in streams]
             plans = [make_plan(s, job.masks_every, self._segment_frames) for s in cut if len(s)]
             if not plans:
-                raise BagError(f"{place.path} has no image between --start and --end")
+                raise BagError(f"{place.given} has no image between --start and --end")
             for number, plan in enumerate(plans):
                 plan.save(place.plan(number))
             with open_replacing(place.scanned, "w", encoding="utf-8") as file:
@@ -174,8 +231,26 @@ class Worker:
 
     def _assemble(self, task: Assembly) -> None:
         place = task.place
-        if place.finished:
-            return
+        if not place.joined:
+            self._join(task)
+        for left in (
+            *place.state.glob(".*"),  # of workers that died
+            *place.state.glob("part-*"),
+            *place.state.glob("plan-*"),
+            place.state / "whole",
+            place.copies,
+        ):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        if place.target and not place.finished:
+            # Its bag comes last: where that is, the recording is done.
+            upload(place.state, f"{place.target}/{STATE}/{place.name}")
+            upload(place.bag, place.results)
+            place.uploaded.touch()
+        if place.uploaded.exists():
+            shutil.rmtree(place.bag, ignore_errors=True)
+
+    def _join(self, task: Assembly) -> None:
+        place = task.place
         plans = self._all_plans(place)
         outputs = self._outputs(plans, self._views(place, plans))
         streams = [
@@ -190,19 +265,17 @@ class Worker:
         if not any(stream["frames"] for stream in found):
             why = next((stream["problem"] for stream in found if stream["problem"]), "it is empty")
             shutil.rmtree(whole.parent)
-            raise BagError(f"no image of {place.path} can be used: {why}")
+            raise BagError(f"no image of {place.given} can be used: {why}")
         summary = {
             "recording": place.name,
-            "path": str(place.path),
+            "path": place.given,
             "damage": json.loads(place.scanned.read_text(encoding="utf-8"))["damage"],
             "threshold": self.models.settings.high,
             "streams": found,
         }
         with open_replacing(place.summary, "w", encoding="utf-8") as file:
-            json.dump(summary, file)
+            file.write(place.told(json.dumps(summary)))
         whole.rename(place.bag)
-        for left in (*place.state.glob("part-*"), *place.state.glob("plan-*"), whole.parent):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _open(self, path: Path) -> Recording:
         if self._recording is None or self._recording.path != path:

@@ -25,9 +25,10 @@ OUT_OF_MEMORY = 77
 
 
 class Progress(NamedTuple):
-    """Frames that are done since the last message."""
+    """Frames that are done since the last message, and bytes that are copied."""
 
     frames: int
+    copied: int = 0
 
 
 class Done(NamedTuple):
@@ -58,20 +59,30 @@ def make_worker(job: Job, segment_frames: int) -> Worker:
     return Worker(job, segment_frames)
 
 
-def attempt(worker: Worker, task: Task, progress: Callable[[int], None]) -> Done | Failure:
-    """Do a task.
+def attempt(
+    worker: Worker,
+    task: Task,
+    progress: Callable[[int], None],
+    copied: Callable[[int], None] = lambda count: None,
+) -> Done | Failure:
+    """Do a task, see `Worker.perform`.
 
     Raises:
         MemoryError: there is not enough memory here; the process should end.
     """
     try:
-        return Done(worker.perform(task, progress))
+        return Done(worker.perform(task, progress, copied))
     except MemoryError:
         raise
     except Exception as error:
         # A BagError of a full disk has the OSError as its cause.
         full = is_full(error) or (error.__cause__ is not None and is_full(error.__cause__))
-        return Failure(describe(error), full)
+        return Failure(task.place.told(reason(error)), full)
+
+
+def reason(error: BaseException) -> str:
+    """Return why something cannot be done, for the user."""
+    return describe(error).removeprefix("BagError: ")
 
 
 def serve(connection: Connection) -> None:
@@ -87,7 +98,12 @@ def serve(connection: Connection) -> None:
     while True:
         task = connection.recv()
         try:
-            answer = attempt(worker, task, lambda frames: connection.send(Progress(frames)))
+            answer = attempt(
+                worker,
+                task,
+                lambda frames: connection.send(Progress(frames)),
+                lambda size: connection.send(Progress(0, size)),
+            )
         except MemoryError:
             sys.exit(OUT_OF_MEMORY)
         connection.send(answer)

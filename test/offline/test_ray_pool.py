@@ -14,12 +14,14 @@ import pytest
 
 pytest.importorskip("ray", reason="fleets need Ray: pip install 'objectomaly_ros[fleet]'")
 
+import remote_files
 from offline_drives import contents, job
 
 from objectomaly_ros.offline.pool import WorkerError
 from objectomaly_ros.offline.run import run
 from objectomaly_ros.runtime.environment import child_environment
 
+assert remote_files.Shaky  # the protocol shaky://, also in this process
 PATIENCE_S = 120.0  # other programs run on the same cores
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -109,9 +111,10 @@ def results(out):
 
 
 def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder, tmp_path):
-    slow = job(detector="offline_models:Slow,log=/dev/null,seconds=0.2", masks="none")
+    slow = job(detector="remote_files:Slow,log=/dev/null,seconds=0.2", masks="none")
     paths = [make_drive(count=60), make_folder(), tmp_path / "missing.mcap"]
     local = run(paths, tmp_path / "local", slow, 1, segment_frames=10)
+    paths[1] = f"shaky://{paths[1]}"
     state = tmp_path / "fleet" / ".run" / "drive"
 
     def kill_a_node():
