@@ -164,15 +164,30 @@ def test_the_readable_part_of_a_damaged_recording_is_done(make_drive, tmp_path):
 
 def test_a_worker_that_dies_is_replaced(dangerous, make_folder, tmp_path):
     paths = [dangerous, make_folder()]
-    dies = job(detector=f"offline_models:Dies,log={tmp_path / 'deaths'}", masks="none")
-    report = run(paths, tmp_path / "out", dies, 2)
+    dies = job(detector=f"offline_models:Dies,log={tmp_path}", masks="none")
+    counted = [0, 0]
+
+    def progress(frames, more):
+        counted[0] += frames
+        counted[1] += more
+
+    report = run(paths, tmp_path / "out", dies, 2, progress=progress)
     assert not report.failed
-    assert (tmp_path / "deaths").read_text() == "x"
+    assert counted == [16, 16]  # also those that were done twice
+    assert not list((tmp_path / "out").glob(".run/*/.*"))
     (warning,) = report.warnings
     assert "a worker was killed (out of memory?)" in warning
     calm = run(paths, tmp_path / "calm", dies, 1)
     assert not calm.warnings
     assert results(tmp_path / "out") == results(tmp_path / "calm")
+
+
+def test_weights_that_change_during_the_run_end_it(dangerous, tmp_path):
+    weights = tmp_path / "weights"
+    weights.write_text("old")
+    changes = job(detector=f"offline_models:Dies,log={tmp_path},weights={weights}", masks="none")
+    with pytest.raises(WorkerError, match="a file of the models has changed since the run began"):
+        run([dangerous], tmp_path / "out", changes, 1)
 
 
 def test_a_recording_that_always_kills_its_worker_is_given_up(dangerous, make_folder, tmp_path):

@@ -9,18 +9,21 @@ from simple_models import RednessDetector
 
 
 class Dies(RednessDetector):
-    """Ends its process `times` times on images whose first pixel is green; counts in a file."""
+    """Ends its process once on an image whose first pixel is green; a file in `log` tells.
 
-    def __init__(self, checkpoint=None, device="cpu", log="", times=1):
+    Before that it writes into the file `weights`, if it has one.
+    """
+
+    def __init__(self, checkpoint=None, device="cpu", log="", weights=""):
         super().__init__()
-        self._log, self._times = Path(log), times
+        self._log, self._weights = Path(log) / "deaths", weights
 
     def detect(self, image):
-        if image[0, 0].tolist() == [0, 255, 0]:
-            died = len(self._log.read_text()) if self._log.exists() else 0
-            if died < self._times:
-                self._log.write_text("x" * (died + 1))
-                os.kill(os.getpid(), signal.SIGKILL)
+        if image[0, 0].tolist() == [0, 255, 0] and not self._log.exists():
+            self._log.touch()
+            if self._weights:
+                Path(self._weights).write_text("new")
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().detect(image)
 
 
