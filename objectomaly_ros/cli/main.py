@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
 
 from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
@@ -43,23 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     set_defaults()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="objectomaly",
-        description="Finds obstacles that no training set named (Objectomaly, arXiv 2507.07460)",
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((a for a in arguments if not a.startswith("-")), None)
-    module: Any = None
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
-        if name == asked:
-            module = import_module(f"objectomaly_ros.cli.{name}")
-            module.add_arguments(command)
-    args = parser.parse_args(arguments)
+    asked = next((a for a in arguments if not a.startswith("-")), "")
+    args = build_parser(asked).parse_args(arguments)
     try:
         with naming_extra("the command"):
-            code = int(module.run(args))
+            code = int(args.run(args))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -76,6 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             report(args.command, _reason(error))
         return FAILED
+
+
+def build_parser(*asked: str) -> argparse.ArgumentParser:
+    """Return the command's parser, which knows the options of the subcommands `asked` for."""
+    parser = argparse.ArgumentParser(
+        prog="objectomaly",
+        description="Finds obstacles that no training set named (Objectomaly, arXiv 2507.07460)",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name in asked:
+            module = import_module(f"objectomaly_ros.cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
 
 
 def _open_standard_streams() -> None:

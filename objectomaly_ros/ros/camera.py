@@ -23,7 +23,7 @@ from objectomaly_ros.geometry.view import View
 from objectomaly_ros.msg import ObstacleArray, RefinementStatus
 from objectomaly_ros.obstacles.overlay import draw_overlay, summary_line
 from objectomaly_ros.obstacles.stage import Obstacles
-from objectomaly_ros.ros import detection_messages, images, messages, qos
+from objectomaly_ros.ros import detection_messages, images, messages, qos, topics
 from objectomaly_ros.ros.depth_input import DepthInput
 from objectomaly_ros.ros.geometry import CameraGeometry
 from objectomaly_ros.ros.log import ThrottledLog
@@ -50,7 +50,7 @@ MAX_NAMED = 5  # topics in a hint
 PLANNER_OUTPUTS = ("points", "scan", "free", "footprints", "objects")  # in metres
 OBSTACLES = ("mask", "overlay", "obstacles", "detections", "rois", *PLANNER_OUTPUTS)
 DETECTIONS = {"detections": detection_messages.detections, "rois": detection_messages.rois}
-DEPTHS = {"footprints": 100}  # one message for each obstacle
+DEPTHS = {topic.name.removeprefix("~/"): topic.depth for topic in topics.OUTPUTS}
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Camera:
         self.unreadable = 0
         self.seen = ScoreRange()
         self._publishers = {
-            output: self._publisher(kind, f"~/{prefix}{output}", DEPTHS.get(output, 5))
+            output: self._publisher(kind, f"~/{prefix}{output}", DEPTHS[output])
             for output, kind in (OUTPUTS | detection_messages.kinds()).items()
         }
         self._buffers = {

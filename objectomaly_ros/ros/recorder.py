@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
@@ -19,7 +18,6 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.utilities import remove_ros_args
 
-from objectomaly_ros import __version__
 from objectomaly_ros.bags.compact import (
     HEADER,
     IMAGE,
@@ -31,8 +29,9 @@ from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.playback import names_below
 from objectomaly_ros.bags.recording import BagRecording
 from objectomaly_ros.bags.typestore import make_typestore, register_type
-from objectomaly_ros.bags.writer import STORAGES, BagWriter
+from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.files.writing import bytes_at
+from objectomaly_ros.ros.arguments import record_bag_parser
 from objectomaly_ros.ros.bag_types import load_message_type, matching_profile, recorded_qos
 from objectomaly_ros.runtime.environment import keep_freed_memory
 
@@ -188,34 +187,6 @@ class BagRecorder:
         return keep
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="record_bag",
-        description="Record topics into a bag until Ctrl-C. A killed recording has no index: this "
-        "package reads it all the same; other tools need `mcap recover` (MCAP) or `ros2 bag "
-        "reindex` (SQLite) first.",
-    )
-    # fmt: off
-    add = parser.add_argument
-    add("--version", action="version", version=f"%(prog)s {__version__}")
-    add("topics", nargs="*", metavar="TOPIC", help="topics to record")
-    add("-a", "--all", nargs="?", const="/", metavar="NAMESPACE", dest="namespace",
-        help="record all topics, or all below a namespace")
-    add("-o", "--output", type=Path, metavar="BAG",
-        help="bag folder to make (default: rosbag2_ and the time)")
-    add("-s", "--storage", choices=tuple(STORAGES), default="mcap", help="default: %(default)s")
-    add("--compress", action="store_true", help="compress the chunks of an MCAP file (zstd)")
-    add("--headers", nargs="+", default=[], metavar="TOPIC",
-        help="further topics, of which the header alone is recorded")
-    add("--score-bits", type=int, choices=range(1, 24), metavar="N",
-        help="round 32FC1 images to multiples of 2^-N (1 to 23), which compress well")
-    add("--max-queue", type=int, default=256, metavar="MB",
-        help="size of the queue for the disk (default: %(default)s)")
-    add("--use-sim-time", action="store_true", help="log by the time of /clock")
-    # fmt: on
-    return parser
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run record_bag until SIGINT or SIGTERM.
 
@@ -223,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 the bag is complete, 1 it is not, or there is nothing to record.
     """
     arguments = list(sys.argv if argv is None else ["record_bag", *argv])
-    options = _parser().parse_intermixed_args(remove_ros_args(arguments)[1:])
+    options = record_bag_parser().parse_intermixed_args(remove_ros_args(arguments)[1:])
     path = options.output or Path(time.strftime("rosbag2_%Y_%m_%d-%H_%M_%S"))
     keep_freed_memory()
     stop = threading.Event()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from objectomaly_ros import __version__
+from objectomaly_ros.ros.topics import DIAGNOSTICS, INPUTS, OUTPUTS, Topic
 from objectomaly_ros.runtime.environment import set_defaults
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -26,26 +27,6 @@ LOOK_S = 0.1  # between two looks for signals
 PATIENCE_S = 1.4
 """Longest wait for busy threads after a signal; a model may be loading."""
 
-_TOPICS = """\
-topics in (remap them: -r image:=/camera/image_raw):
-  image                sensor_msgs/Image; image/compressed with image_transport:=compressed
-  camera_info          sensor_msgs/CameraInfo, for ranges and ~/points
-  depth                sensor_msgs/Image aligned to image, with depth.use:=true
-
-topics out (~ is the node's name, /objectomaly):
-  ~/score              sensor_msgs/Image 32FC1, refined where masks are ready, else coarse
-  ~/coarse_score       sensor_msgs/Image 32FC1, the detector alone
-  ~/mask               sensor_msgs/Image mono8: 0 free, 1 obstacle, 255 ignore
-  ~/obstacles          objectomaly_ros/ObstacleArray
-  ~/points             sensor_msgs/PointCloud2, posts over the ground contact of the obstacles
-  ~/scan               sensor_msgs/LaserScan, obstacles and free road
-  ~/free               sensor_msgs/PointCloud2, far end of the free road
-  ~/footprints         geometry_msgs/PolygonInstanceStamped, one for each obstacle
-  ~/detections         vision_msgs/Detection2DArray, if installed; ~/objects, ~/rois for Autoware
-  ~/overlay            sensor_msgs/Image rgb8, for people
-  ~/status             objectomaly_ros/RefinementStatus, times of every frame
-  /diagnostics         diagnostic_msgs/DiagnosticArray
-"""
 _MAIN = ("detector.name", "detector.checkpoint", "masks.name", "device", "image_transport",
          "camera_names", "queue_size", "refine.every_n", "refine.propagation", "threshold.high",
          "min_area", "roi.mode", "points.base_frame", "points.camera_height")  # fmt: skip
@@ -103,16 +84,39 @@ def _check_arguments(arguments: Sequence[str]) -> None:
             own.append(argument)
         elif argument == "--":
             ros = False
+    build_parser(bool({"-h", "--help"} & {*own})).parse_args(own)
+
+
+def build_parser(explained: bool = True) -> argparse.ArgumentParser:
+    """Return the parser of the arguments that are not ROS's; `explained` adds the parameters."""
     parser = argparse.ArgumentParser(
         prog="refine_node",
         usage="%(prog)s [-h] [--version] [--ros-args [--params-file FILE] [-p NAME:=VALUE] "
         "[-r OLD:=NEW] ...]",
         description="Finds obstacles that no training set named, in camera images.",
-        epilog=f"{_TOPICS}\n{_main_parameters() if {'-h', '--help'} & {*own} else ''}",
+        epilog=f"{_topics()}\n{_main_parameters() if explained else ''}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.parse_args(own)
+    return parser
+
+
+def _topics() -> str:
+    return "\n".join(
+        [
+            "topics in (remap them: -r image:=/camera/image_raw):",
+            *map(_line, INPUTS),
+            "",
+            "topics out (~ is the node's name, /objectomaly):",
+            *map(_line, (*OUTPUTS, DIAGNOSTICS)),
+            "",
+        ]
+    )
+
+
+def _line(topic: Topic) -> str:
+    when = f" ({topic.when})" if topic.when else ""
+    return f"  {topic.name:20} {topic.type}, {topic.content}{when}"
 
 
 def _check_parameter_files(arguments: Sequence[str], node: Any) -> None:
