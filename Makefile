@@ -1,12 +1,13 @@
 # make demo: the node over a replayed drive (BAG=... TOPIC=... RATE=0.5); make test: everything that
 # must hold. ROS_DISTRO=jazzy|kilted chooses the ROS 2 wheels of make env and make demo.
 # make env PROFILE=light|paper|dev: the default profile, with the paper's networks, with all of test.
+# make docs: the documentation as a site/, from docs/ and the code.
 ROS_DISTRO ?= jazzy
 export ROS_DISTRO
 RUN = scripts/env
 DEMO_OUT ?= demo_output
 
-.PHONY: env demo test lint bench clean
+.PHONY: env demo test lint bench docs clean
 
 env:
 	@scripts/build_env
@@ -34,5 +35,11 @@ bench: env
 	@$(RUN) python -m tools.benchmarks.oasc_mbp
 	@$(RUN) python -m tools.benchmarks.detectors --repeat 1
 
+# No ROS is needed.
+docs:
+	@PROFILE=docs scripts/build_env
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
+	@echo Look at site/index.html
+
 clean:
-	rm -rf build install log .venv .venv-jazzy .venv-kilted demo_output
+	rm -rf build install log .venv .venv-jazzy .venv-kilted demo_output site

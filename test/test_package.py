@@ -74,6 +74,7 @@ def test_pinned_requirements_cover_what_pip_asks_for():
         "light": config["options"]["install_requires"],
         "paper": extras["paper"],
         "dev": extras["train"] + extras["test"],
+        "docs": extras["docs"],
     }
     pinned = set()
     for name, asked in lists.items():
