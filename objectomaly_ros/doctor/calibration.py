@@ -8,6 +8,7 @@ from objectomaly_ros.doctor.findings import Finding
 from objectomaly_ros.doctor.graph import CAMERA_INFO, Calibration, Graph, Images, nearest
 
 _SAME_S = 1e-6
+_WITHOUT = "a node that has had no message gives no ranges and no ~/points"
 
 
 def calibration_findings(graph: Graph) -> list[Finding]:
@@ -77,15 +78,13 @@ def _missing(graph: Graph, info: str) -> Finding:
     topic = graph.topic(info)
     if topic.has(CAMERA_INFO):
         text = f"no message in {graph.seconds:g} s, though somebody publishes here"
-        return Finding(
-            "warning", info, f"{text}: no ranges, no ~/points", "see the camera's driver"
-        )
+        return Finding("warning", info, f"{text}: {_WITHOUT}", "see the camera's driver")
     others = [name for name, one in graph.topics.items() if one.has(CAMERA_INFO)]
     where = f"CameraInfo is on {nearest(info, others)}" if others else "No topic has CameraInfo"
     return Finding(
         "warning",
         info,
-        f"nobody publishes here: no ranges, no ~/points. {where}",
+        f"nobody publishes here: {_WITHOUT}. {where}",
         "remap camera_info (launch argument camera_info_topic); scores and masks need none",
     )
 

@@ -29,7 +29,7 @@ def node_findings(graph: Graph) -> list[Finding]:
         return [*found, _missing(graph)]
     found.append(_state(node))
     found += [
-        Finding("error" if level == 2 else "warning", name, message, "see the node's log")
+        Finding("error" if level == 2 else "warning", name, message, "the node's log tells more")
         for name, (level, message) in sorted(node.diagnostics.items())
         if level
     ]
@@ -46,11 +46,11 @@ def _missing(graph: Graph) -> Finding:
             f"no node has this name; of this package: {', '.join(graph.others)}",
             f"objectomaly doctor --graph --node {graph.others[0]}",
         )
-    seen = nearest(graph.wanted, graph.nodes)
+    others = f", the nearest are {nearest(graph.wanted, graph.nodes)}" if graph.nodes else ""
     return Finding(
         "error",
         graph.wanted,
-        f"no node has this name; there are: {seen}",
+        f"no node has this name{others}",
         "ros2 launch objectomaly_ros refine.launch.py, with the ROS_DOMAIN_ID of this terminal",
     )
 

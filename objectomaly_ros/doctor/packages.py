@@ -90,7 +90,11 @@ PROFILES: dict[str, tuple[Package, ...]] = {
         Package("onnx", ("onnx",)),
         Package("onnxscript", ("onnxscript",)),
     ),
-    "fleet": (Package("ray", ("ray",)), Package("pyarrow", ("pyarrow",))),
+    "fleet": (
+        Package("ray", ("ray",)),
+        Package("pyarrow", ("pyarrow",)),
+        Package("fsspec", ("fsspec",)),
+    ),
 }
 """What each profile needs, by the names of `--profile`."""
 

@@ -63,7 +63,7 @@ def _print_report(report: PlayReport) -> None:
     for topic, count in report.counts.items():
         print(f"{count:8d}  {topic}")
     times = f"{report.loops} time{'' if report.loops == 1 else 's'}"
-    print(f"{'stopped' if report.stopped else 'played'} after {times}; ", end="")
+    print(f"{'stopped after' if report.stopped else 'played'} {times}; ", end="")
     print(f"at most {report.latest * 1e3:.0f} ms behind")
     if report.damage:
         print(f"warning: {report.damage}", file=sys.stderr)
