@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.geometry.camera_model import CameraModel
+from objectomaly_ros.geometry.ground import Transform
 from objectomaly_ros.geometry.placement import Placement
 from objectomaly_ros.obstacles.extraction import Region
 from objectomaly_ros.obstacles.stage import Obstacles
@@ -19,6 +20,7 @@ from objectomaly_ros.types import Image
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+TRANSFORMS = "tf2_msgs/msg/TFMessage"
 _DTYPES = {"rgb8": "uint8", "bgr8": "uint8", "mono8": "uint8", "32FC1": "float32"}
 
 
@@ -112,6 +114,26 @@ def camera_info_message(store: Any, camera: CameraModel, stamp_ns: int, frame_id
         binning_y=0,
         roi=region,
     )
+
+
+def transform_message(
+    store: Any, transform: Transform, parent: str, child: str, stamp_ns: int
+) -> Any:
+    """Return a TFMessage with one transform, from the frame `child` to `parent`."""
+    types = store.types
+    axis = np.ravel(cv2.Rodrigues(transform[:3, :3])[0])  # as long as the angle
+    half = np.linalg.norm(axis) / 2
+    move, turn = transform[:3, 3], np.append(axis / 2 * np.sinc(half / np.pi), np.cos(half))
+    vector = types["geometry_msgs/msg/Vector3"](**dict(zip("xyz", move.tolist(), strict=True)))
+    rotation = types["geometry_msgs/msg/Quaternion"](
+        **dict(zip("xyzw", turn.tolist(), strict=True))
+    )
+    stamped = types["geometry_msgs/msg/TransformStamped"](
+        header=header(store, stamp_ns, parent),
+        child_frame_id=child,
+        transform=types["geometry_msgs/msg/Transform"](translation=vector, rotation=rotation),
+    )
+    return types[TRANSFORMS](transforms=[stamped])
 
 
 OBSTACLES = "objectomaly_ros/msg/ObstacleArray"

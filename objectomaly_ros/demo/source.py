@@ -21,7 +21,7 @@ from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.images import check_images
 from objectomaly_ros.bags.playback import stamps_differ
 from objectomaly_ros.bags.reader import Bag
-from objectomaly_ros.bags.writer import BagWriter
+from objectomaly_ros.bags.writer import BagWriter, offered_qos
 from objectomaly_ros.demo.drive.render import DriveFrame, RenderedDrive, Truth
 from objectomaly_ros.demo.progress import Progress
 from objectomaly_ros.files.writing import open_replacing
@@ -29,6 +29,7 @@ from objectomaly_ros.geometry.ground import CameraPose
 
 RATE_HZ = 10.0
 _FRAME_ID = "camera_optical"
+_BASE_FRAME = "base_link"
 _drive: RenderedDrive | None = None
 
 
@@ -75,7 +76,11 @@ def _render(folder: Path, drive: RenderedDrive, bar: Any) -> Source:
     with BagWriter(folder / "drive", whole=True) as writer:
         writer.add_topic("/image", messages.IMAGE)
         writer.add_topic("/camera_info", messages.CAMERA_INFO)
+        latched = [offered_qos(transient_local=True, depth=1)]
+        writer.add_topic("/tf_static", messages.TRANSFORMS, latched)
         store, camera = writer.store, drive.camera
+        mount = drive.pose.matrix(), _BASE_FRAME, _FRAME_ID
+        writer.write("/tf_static", messages.transform_message(store, *mount, start_ns), start_ns)
         for frame in _rendered(drive):
             stamp = start_ns + round(frame.time_s * 1e9)
             info = messages.camera_info_message(store, camera, stamp, _FRAME_ID)

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.messages import CAMERA_INFO
+from objectomaly_ros.bags.messages import CAMERA_INFO, TRANSFORMS
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.geometry.camera_info import Calibration, read_calibration
 from objectomaly_ros.geometry.frames import AUTO, base_frames
 from objectomaly_ros.geometry.transform_tree import TransformSeen, Tree
 from objectomaly_ros.geometry.view import View
 
-_TRANSFORMS = "tf2_msgs/msg/TFMessage"
 _NUMBERS = ("width", "height", "distortion_model", "binning_x", "binning_y")
 _LISTS = ("d", "k", "r", "p")
 _WINDOW = ("x_offset", "y_offset", "width", "height")
@@ -81,7 +80,7 @@ def read_cameras(bag: Bag, image_topics: Sequence[str]) -> Cameras:
             by_info.setdefault(name, []).append(image)
     if not by_info:
         return found
-    transforms = [topic.name for topic in topics.values() if topic.msgtype == _TRANSFORMS]
+    transforms = [topic.name for topic in topics.values() if topic.msgtype == TRANSFORMS]
     for raw in bag.messages([*by_info, *transforms]):
         try:
             message = bag.decode(raw)
@@ -89,7 +88,7 @@ def read_cameras(bag: Bag, image_topics: Sequence[str]) -> Cameras:
             continue
         for image in by_info.get(raw.topic, ()):
             found.take_info(image, message)
-        for transform in message.transforms if raw.msgtype == _TRANSFORMS else ():
+        for transform in message.transforms if raw.msgtype == TRANSFORMS else ():
             found.take_transform(transform)
     return found
 

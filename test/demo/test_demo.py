@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from objectomaly_ros.bags.messages import IMAGE, image_message
+from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
+from objectomaly_ros.demo.drive.render import RenderedDrive
 from objectomaly_ros.demo.main import main
+from objectomaly_ros.offline.cameras import Views, read_cameras
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +51,10 @@ def test_a_short_drive_goes_through_the_node(tmp_path):
     assert summary["scores_out"] >= 5
     assert summary["accuracy"]["frames"] == summary["scores_out"]
     assert 0 < summary["accuracy"]["refined"]["auprc"] <= 1
+    with Bag(tmp_path / "out" / "drive") as bag:  # gives ranges to `objectomaly bag`, too
+        view = Views(read_cameras(bag, ["/image"]), "/image").view("camera_optical", 360, 640)
+    assert view.frame == "base_link"
+    np.testing.assert_allclose(view.transform, RenderedDrive(seconds=1.0).pose.matrix(), atol=1e-9)
     for name in ("contact_sheet.jpg", "latency.svg", "latency.csv", "result/metadata.yaml"):
         assert (tmp_path / "out" / name).stat().st_size > 0
 
