@@ -104,6 +104,7 @@ class _Joiner:
         self._moments = most_anomalous(self._seconds, self._anomaly)
         self._pictures: dict[int, str] = {}
         self._ids: dict[int, list[int]] = {}
+        self._ranges: dict[int, list[float | None]] = {}
         self._counts = {"obstacles": 0, "overlay": 0}  # of messages
         self._seen: set[int] = set()
         self._numbers = Numbers()
@@ -130,6 +131,7 @@ class _Joiner:
             self._frame_ids = self._track(message, int(self._index[number]), lines)
             if number in self._moments:
                 self._ids[number] = self._frame_ids
+                self._ranges[number] = [finite(one.range) for one in message.obstacles]
         elif output == "points":
             self._numbers.cloud(message, self._frame_ids)
         else:
@@ -197,6 +199,7 @@ class _Joiner:
                     "second": round(float(self._seconds[place]), 3),
                     "anomaly": float(self._anomaly[place]),
                     "obstacles": self._ids[place],
+                    "ranges": self._ranges[place],
                     "picture": self._pictures[place],
                 }
                 for place in self._moments

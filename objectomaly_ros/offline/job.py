@@ -18,7 +18,7 @@ from objectomaly_ros.offline.block import BlockRefiner
 from objectomaly_ros.types import HasThreshold
 
 NO_MASKS = "none"
-_FORM = 1  # of the results; another one begins anew
+_FORM = 2  # of the results; another one begins anew
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from objectomaly_ros.files.writing import open_replacing
 
 _TEMPLATE = Path(__file__).with_name("page.html")
-_WIDTH, _HEIGHT = 720, 120
-_FLOOR, _TOP = 100, 8  # of the curve, in pixels
+_SIZE = 100  # of the curve, in both directions; the page stretches it
+_TOP = 8
 
 
 def write_page(out: Path, summaries: Sequence[dict[str, Any]], failed: Mapping[str, str]) -> Path:
@@ -32,7 +32,10 @@ def write_page(out: Path, summaries: Sequence[dict[str, Any]], failed: Mapping[s
     for number, summary in enumerate(ranked):
         rows.append(_row(number, summary))
         cards.append(_card(number, summary))
-    faults = [f"<li><b>{escape(path)}</b>: {escape(why)}" for path, why in failed.items()]
+    faults = [
+        f"<li>{escape(why)}" if path in why else f"<li><b>{escape(path)}</b>: {escape(why)}"
+        for path, why in failed.items()
+    ]
     page = out / "index.html"
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         count=_count(len(ranked), "recording"),
@@ -51,6 +54,15 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def _length(seconds: float) -> str:
+    """Return seconds as 45 s, 12:05 min or 1:02:05 h."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 2:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
 def _peak(summary: dict[str, Any]) -> float:
     return max((s["peak"] for s in summary["streams"] if s["peak"] is not None), default=-1e30)
 
@@ -63,7 +75,7 @@ def _row(number: int, summary: dict[str, Any]) -> str:
         sum(s["obstacles"] for s in streams),
         _peak(summary),
     )
-    shown = (f"{values[0]:.0f} s", f"{values[1]:,}", f"{values[2]:,}", f"{values[3]:.3f}")
+    shown = (_length(values[0]), f"{values[1]:,}", f"{values[2]:,}", f"{values[3]:.3f}")
     cells = "".join(f"<td data-v='{v}'>{s}" for v, s in zip(values, shown, strict=True))
     return f"<tr><th><a href='#r{number}'>{escape(summary['recording'])}</a>{cells}"
 
@@ -77,9 +89,8 @@ def _card(number: int, summary: dict[str, Any]) -> str:
     if summary["damage"]:
         parts.append(f"<p class=warning>Only a part could be read: {escape(summary['damage'])}")
     for place, stream in enumerate(summary["streams"]):
-        title = (
-            f"{stream['topic']}: {_count(stream['frames'], 'frame')} in {stream['seconds']:.1f} s"
-        )
+        length = _length(stream["seconds"])
+        title = f"{stream['topic']}: {_count(stream['frames'], 'frame')} in {length}"
         parts.append(f"<h3>{escape(title)}</h3>")
         if stream["unreadable"]:
             why = f"{_count(stream['unreadable'], 'image')} left out: {stream['problem']}"
@@ -107,35 +118,40 @@ def _plot(stream: dict[str, Any], threshold: float, anchor: str) -> str:
     high: float = max(values) + 0.05 * (max(values) - low or 1)
 
     def x(second: float) -> float:
-        return _WIDTH * second / end
+        return _SIZE * second / end
 
     def y(value: float) -> float:
-        return _FLOOR - (_FLOOR - _TOP) * (value - low) / (high - low)
+        return _SIZE - (_SIZE - _TOP) * (value - low) / (high - low)
 
-    line = " ".join(f"{x(second):.1f},{y(value):.1f}" for second, value in points)
+    line = " ".join(f"{x(second):.2f},{y(value):.1f}" for second, value in points)
     level = y(threshold)
     parts = [
-        f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img><title>anomaly over time</title>",
-        f"<polygon class=area points='0,{_FLOOR} {line} {_WIDTH},{_FLOOR}'/>",
+        f"<div class=plot><svg viewBox='0 0 {_SIZE} {_SIZE}' preserveAspectRatio=none role=img>",
+        "<title>anomaly over time</title>",
+        f"<polygon class=area points='0,{_SIZE} {line} {_SIZE},{_SIZE}'/>",
         f"<polyline class=curve points='{line}'/>",
-        f"<line class=level x1=0 x2={_WIDTH} y1={level:.1f} y2={level:.1f} />",
-        f"<text x=4 y={level - 4:.1f}>threshold {threshold:.2f}</text>",
-        f"<text x=0 y={_HEIGHT - 4}>0 s</text>",
-        f"<text x={_WIDTH} y={_HEIGHT - 4} text-anchor=end>{end:.0f} s</text>",
+        f"<line class=level x1=0 x2={_SIZE} y1={level:.1f} y2={level:.1f} /></svg>",
     ]
     for moment in stream["moments"]:
         parts.append(
-            f"<a href='#{anchor}-{moment['stamp_ns']}'><circle cx={x(moment['second']):.1f} "
-            f"cy={y(moment['anomaly']):.1f} r=5><title>{moment['second']:.1f} s</title>"
-            "</circle></a>"
+            f"<a href='#{anchor}-{moment['stamp_ns']}' title='{_length(moment['second'])}' "
+            f"style='left:{x(moment['second']):.2f}%;top:{y(moment['anomaly']):.1f}%'></a>"
         )
-    return "".join([*parts, "</svg>"])
+    parts.append(
+        f"</div><p class='soft axis'><span>0 s</span><span>- - threshold {threshold:.2f}</span>"
+        f"<span>{_length(end)}</span>"
+    )
+    return "".join(parts)
 
 
 def _moment(name: str, stream: dict[str, Any], moment: dict[str, Any], anchor: str) -> str:
     seconds, rest = divmod(moment["stamp_ns"], 1_000_000_000)
-    ids = ", ".join(f"#{number}" for number in moment["obstacles"])
-    about = f"{moment['second']:.1f} s, {f'obstacle {ids}' if ids else 'no obstacle'}"
+    found = [
+        f"#{number}" if metres is None else f"#{number} ({metres:.1f} m)"
+        for number, metres in zip(moment["obstacles"], moment["ranges"], strict=True)
+    ]
+    what = f"obstacle{'s' if found[1:] else ''} {', '.join(found)}" if found else "no obstacle"
+    about = f"{_length(moment['second'])}, {what}"
     play = f"ros2 bag play {name} --start-offset {max(0.0, moment['second'] - 1):.1f}"
     return (
         f"<figure id='{anchor}' data-time={moment['second']} data-anomaly={moment['anomaly']}>"
