@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
 
     from objectomaly_ros.models.devices import chosen_device
     from objectomaly_ros.offline.job import Job
-    from objectomaly_ros.offline.page import write_page
+    from objectomaly_ros.offline.page import read_summary, write_page
     from objectomaly_ros.offline.pool import WorkerError
     from objectomaly_ros.offline.remote import upload
     from objectomaly_ros.offline.run import run as run_all
@@ -192,10 +192,10 @@ def run(args: argparse.Namespace) -> int:
             return FAILED
     for text in found.warnings:
         report("bag", text)
-    summaries = [json.loads(place.summary.read_text(encoding="utf-8")) for place in found.done]
+    summaries = [read_summary(place.summary) for place in found.done]
     failed = {place.given: reason for place, reason in found.failed.items()}
     files = write_tables(out, found.done)
-    page = write_page(out, summaries, failed)
+    page = write_page(out, [place.summary for place in found.done], failed)
     shown = [str(file) for file in (page, *files)]
     if target:
         shown = [f"{target}/{Path(file).name}" for file in shown]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -9,45 +11,73 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
+import cv2
+import numpy as np
+
+from objectomaly_ros.arrays.image_messages import ImageDecoder
+from objectomaly_ros.bags.messages import jpeg
 from objectomaly_ros.files.writing import open_replacing
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _SIZE = 100  # of the curve, in both directions; the page stretches it
 _TOP = 8
+_MANY = 2000  # pictures; more of them would make a page that browsers do not open
 
 
-def write_page(out: Path, summaries: Sequence[dict[str, Any]], failed: Mapping[str, str]) -> Path:
+def write_page(out: Path, summaries: Sequence[Path], failed: Mapping[str, str]) -> Path:
     """Write OUT/index.html, which holds everything but the bags that it links to.
+
+    The pictures of one recording are in memory at a time. Those of many recordings are smaller.
 
     Args:
         out: folder of the run.
-        summaries: of the recordings that are done, see `tasks.Worker`.
+        summaries: files of the recordings that are done, see `tasks.Worker`.
         failed: the other recordings, and why.
 
     Raises:
-        OSError: the page cannot be written.
+        OSError: a summary cannot be read, or the page cannot be written.
     """
-    ranked = sorted(summaries, key=lambda summary: -_peak(summary))
-    rows, cards = [], []
-    for number, summary in enumerate(ranked):
-        rows.append(_row(number, summary))
-        cards.append(_card(number, summary))
+    found = [(path, read_summary(path)) for path in summaries]
+    found.sort(key=lambda one: -_peak(one[1]))
+    ranked = [summary for _, summary in found]
+    moments = sum(len(s["moments"]) for r in ranked for s in r["streams"])
     faults = [
         f"<li>{escape(why)}" if path in why else f"<li><b>{escape(path)}</b>: {escape(why)}"
         for path, why in failed.items()
     ]
     page = out / "index.html"
-    text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+    head, tail = _TEMPLATE.read_text(encoding="utf-8").split("$cards")
+    head = Template(head).substitute(
         count=_count(len(ranked), "recording"),
         frames=_count(sum(s["frames"] for r in ranked for s in r["streams"]), "frame"),
         obstacles=_count(sum(s["obstacles"] for r in ranked for s in r["streams"]), "obstacle"),
-        rows="\n".join(rows),
-        cards="\n".join(cards),
+        rows="\n".join(_row(number, summary) for number, summary in enumerate(ranked)),
         faults=f"<h2>Not done</h2><ul class=faults>{''.join(faults)}</ul>" if faults else "",
     )
     with open_replacing(page, "w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(head)
+        for number, (path, _) in enumerate(found):
+            summary = read_summary(path, pictures=True)
+            file.write(_card(number, summary, small=moments > _MANY) + "\n")
+        file.write(tail)
     return page
+
+
+def read_summary(path: Path, *, pictures: bool = False) -> dict[str, Any]:
+    """Read what `tasks.Worker` has written about a recording.
+
+    Args:
+        path: of the file.
+        pictures: whether its moments keep their pictures, which take most of it.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for stream in summary["streams"] if not pictures else ():
+        for moment in stream["moments"]:
+            del moment["picture"]
+    return summary
 
 
 def _count(number: int, what: str) -> str:
@@ -80,7 +110,7 @@ def _row(number: int, summary: dict[str, Any]) -> str:
     return f"<tr><th><a href='#r{number}'>{escape(summary['recording'])}</a>{cells}"
 
 
-def _card(number: int, summary: dict[str, Any]) -> str:
+def _card(number: int, summary: dict[str, Any], *, small: bool) -> str:
     name = summary["recording"]
     parts = [
         f"<section id='r{number}'><h2>{escape(name)}</h2>",
@@ -100,7 +130,7 @@ def _card(number: int, summary: dict[str, Any]) -> str:
         anchor = f"r{number}-{place}"
         parts.append(_plot(stream, summary["threshold"], anchor))
         moments = (
-            _moment(name, stream, moment, f"{anchor}-{moment['stamp_ns']}")
+            _moment(name, stream, moment, f"{anchor}-{moment['stamp_ns']}", small=small)
             for moment in stream["moments"]
         )
         parts.append(f"<div class=moments>{''.join(moments)}</div>")
@@ -144,7 +174,9 @@ def _plot(stream: dict[str, Any], threshold: float, anchor: str) -> str:
     return "".join(parts)
 
 
-def _moment(name: str, stream: dict[str, Any], moment: dict[str, Any], anchor: str) -> str:
+def _moment(
+    name: str, stream: dict[str, Any], moment: dict[str, Any], anchor: str, *, small: bool
+) -> str:
     seconds, rest = divmod(moment["stamp_ns"], 1_000_000_000)
     found = [
         f"#{number}" if metres is None else f"#{number} ({metres:.1f} m)"
@@ -152,11 +184,19 @@ def _moment(name: str, stream: dict[str, Any], moment: dict[str, Any], anchor: s
     ]
     what = f"obstacle{'s' if found[1:] else ''} {', '.join(found)}" if found else "no obstacle"
     about = f"{_length(moment['second'])}, {what}"
+    picture = _smaller(moment["picture"]) if small else moment["picture"]
     play = f"ros2 bag play {name} --start-offset {max(0.0, moment['second'] - 1):.1f}"
     return (
         f"<figure id='{anchor}' data-time={moment['second']} data-anomaly={moment['anomaly']}>"
-        f"<img loading=lazy src='data:image/jpeg;base64,{moment['picture']}' alt='{escape(about)}'>"
+        f"<img loading=lazy src='data:image/jpeg;base64,{picture}' alt='{escape(about)}'>"
         f"<figcaption><b>{moment['anomaly']:.3f}</b> at {escape(about)}<br>"
         f"<a href='#{anchor}'>{escape(stream['topic'])} @ {seconds}.{rest:09}</a><br>"
         f"<code>{escape(play)}</code></figcaption></figure>"
     )
+
+
+def _smaller(picture: str) -> str:
+    """Return a JPEG in base64 at half its size, which is how wide the page shows it."""
+    image = ImageDecoder().decode_picture(base64.b64decode(picture))
+    half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return base64.b64encode(jpeg(np.asarray(half, np.uint8), 70)).decode()

@@ -16,6 +16,7 @@ from offline_drives import contents, job, process
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.cli.main import main
+from objectomaly_ros.obstacles.false_alarms import MIN_AREA
 from objectomaly_ros.offline import remote
 from objectomaly_ros.offline.remote import base_name, download, listing, location, upload
 from objectomaly_ros.offline.run import names, run
@@ -135,7 +136,8 @@ def test_a_recording_that_changes_during_the_run_is_told(tmp_path):
 def test_results_are_moved_to_a_url_and_taken_over_elsewhere(make_drive, tmp_path, capsys):
     paths = [make_drive("one"), make_drive("two", count=5)]
     options = ["--workers", "1", "--detector", DETECTOR, "--masks", "none", "--roi", "none"]
-    assert main(["bag", *map(str, paths), "--out", str(tmp_path / "local"), *options]) == 0
+    chosen = job(detector=DETECTOR, masks="none", min_area=MIN_AREA)
+    local = [process(path, tmp_path / "local", chosen, name=path.name) for path in paths]
     target, url = tmp_path / "target", f"shaky://{tmp_path}/target"
 
     def bag(work, *paths):
@@ -151,8 +153,8 @@ def test_results_are_moved_to_a_url_and_taken_over_elsewhere(make_drive, tmp_pat
     )  # of a machine that has only the URL
     assert (target / "one" / "one.mcap").stat().st_mtime_ns == kept
     assert results(target) == results(tmp_path / "local")
-    table = target / "obstacles.jsonl"
-    assert table.read_bytes() == (tmp_path / "local" / "obstacles.jsonl").read_bytes()
+    tables = b"".join(place.table.read_bytes() for place in local)
+    assert (target / "obstacles.jsonl").read_bytes() == tables
     assert not list(target.rglob("*.part"))
     options += ["--every", "2"]
     assert bag("third", paths[1]) == 1
