@@ -155,7 +155,7 @@ class Worker:
                     took = f"{seconds:g} s" if late else f"{self._limits.memory // MB} MB"
                     raise _EndedError(f"took more than {took}")
             return self._connection.recv()
-        except (EOFError, ConnectionError, FileNotFoundError):
+        except (EOFError, ConnectionError, FileNotFoundError, ProcessLookupError):
             self._process.join(10)
             code = self._process.exitcode or 0
             words = signal.Signals(-code).name if code < 0 else f"exit code {code}"
