@@ -140,12 +140,13 @@ def test_the_doctor_needs_no_extra(also, code):
 def test_the_node_scores_and_refines_images(monkeypatch):
     pytest.importorskip("rclpy", reason="the node needs rclpy: run under scripts/env")
     import graph as g
+    from domains import next_domain
     from objectomaly_ros.msg import RefinementStatus
     from sensor_msgs.msg import Image
 
     for name, value in light_environment("rosbags").items():
         monkeypatch.setenv(name, value)
-    domain = 101 + os.getpid() % 100  # undisturbed by other tests
+    domain = next_domain()
     node = g.NodeProcess(
         domain,
         **{"detector.name": "embedded", "masks.name": "regions", "device": "auto"},
@@ -177,10 +178,11 @@ def test_the_node_scores_and_refines_images(monkeypatch):
 def test_the_node_names_the_extra_of_a_model(monkeypatch):
     pytest.importorskip("rclpy", reason="the node needs rclpy: run under scripts/env")
     import graph as g
+    from domains import next_domain
 
     for name, value in light_environment().items():
         monkeypatch.setenv(name, value)
-    domain = 101 + os.getpid() % 100
+    domain = next_domain()
     node = g.NodeProcess(domain, **{"detector.name": "rpl"})
     try:
         node.wait_log("configure failed: detector rpl needs torch, which is not installed: pip ")

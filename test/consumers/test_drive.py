@@ -5,11 +5,11 @@ it has stopped. At last the camera dies. Time is that of the images.
 """
 
 import itertools
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from domains import next_domain
 
 pytest.importorskip(
     "rclpy", reason="the node needs rclpy and built messages: run under scripts/env"
@@ -169,7 +169,7 @@ def _info(camera, header):
 @pytest.fixture(scope="module")
 def drive():
     """The steps of the whole drive, and the robot at its end."""
-    domain = 1 + (os.getpid() * 5 + 43) % 200
+    domain = next_domain()
     pose = {"points.camera_height": HEIGHT_M, "points.camera_pitch": float(PITCH)}
     pose["scan.range_max"] = 5.0  # as planner:=nav2 has it
     node = g.NodeProcess(

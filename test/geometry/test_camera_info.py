@@ -1,12 +1,12 @@
 """Ranges of rendered boxes by CameraInfos as drivers and image_proc publish them."""
 
 import itertools
-import os
 from functools import lru_cache
 
 import camera_scenes as scenes
 import numpy as np
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="CameraInfo needs rclpy: scripts/env")
 
@@ -274,7 +274,7 @@ def test_any_numbers_give_a_model_or_a_reason(seed):
     ],
 )
 def test_the_node_follows_the_name_of_the_topic_and_the_parameter(topic, parameters, expected):
-    domain = 1 + os.getpid() * 23 % 200  # undisturbed by other tests
+    domain = next_domain()
     node = g.NodeProcess(domain, "-r", f"image:={topic}", **parameters, **{"masks.name": "none"})
     graph = g.Graph(domain)
     try:

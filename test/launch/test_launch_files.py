@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from domains import next_domain
 
 pytest.importorskip(
     "launch_ros",
@@ -212,7 +213,7 @@ def test_the_node_starts_goes_active_and_ends_with_ctrl_c(tmp_path):
     rclpy = pytest.importorskip("rclpy")
     from lifecycle_msgs.srv import GetState
 
-    domain = 1 + (os.getpid() + 33) % 100
+    domain = next_domain()
     code = (
         "import sys\n"
         "from launch import LaunchService, LaunchDescription\n"

@@ -1,11 +1,11 @@
 import array
-import os
 import threading
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="messages need rclpy: scripts/env")
 
@@ -152,7 +152,7 @@ def test_stamps_of_any_kind_are_survived(depth):
 
 
 def test_obstacles_of_the_node_stand_where_depth_says():
-    domain = 1 + os.getpid() * 19 % 200  # undisturbed by other tests
+    domain = next_domain()
     node = g.NodeProcess(domain, **{"depth.use": True, "masks.name": "none"})
     graph = g.Graph(domain)
     try:

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from domains import next_domain
 
 pytest.importorskip(
     "rclpy", reason="the node needs rclpy and built messages: run under scripts/env"
@@ -23,7 +24,6 @@ from objectomaly_ros.pipeline import Objectomaly
 
 pytestmark = pytest.mark.ros
 
-DOMAINS = itertools.count(os.getpid() * 17)
 SLOW = pytest.mark.skipif(
     os.environ.get("OBJECTOMALY_SLOW") != "1",
     reason="full-size network; set OBJECTOMALY_SLOW=1 to run it",
@@ -35,7 +35,7 @@ def start():
     closing = []
 
     def go(**parameters):
-        domain = 1 + next(DOMAINS) % 200
+        domain = next_domain()
         node = g.NodeProcess(domain, **parameters)
         closing.append(node)
         around = g.Graph(domain)

@@ -1,12 +1,12 @@
 """Callbacks that raise, in a real executor."""
 
-import os
 import re
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="the executor is rclpy's: run under scripts/env")
 
@@ -36,7 +36,7 @@ def wait_for(condition):
 @pytest.fixture
 def context():
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=1 + os.getpid() * 3 % 200)
+    rclpy.init(context=context, domain_id=next_domain())
     yield context
     context.try_shutdown()
 

@@ -2,10 +2,10 @@
 
 import itertools
 import json
-import os
 import time
 
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="graphs need rclpy: run under scripts/env")
 
@@ -20,7 +20,7 @@ from objectomaly_ros.cli.main import main
 
 pytestmark = pytest.mark.ros
 
-DOMAIN = 101 + os.getpid() % 100  # undisturbed by other tests
+DOMAIN = next_domain()
 SECONDS = 3.0
 
 
@@ -214,7 +214,7 @@ def test_transforms(graph, capsys):
 
 
 def test_a_healthy_graph(capsys):
-    domain = DOMAIN + 1
+    domain = next_domain()
     node = g.NodeProcess(domain)
     cameras = FaultyGraph(domain)
     try:

@@ -1,10 +1,10 @@
 """The service ~/learn through the graph."""
 
 import itertools
-import os
 import time
 
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="the service needs rclpy: run under scripts/env")
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ros
 
 @pytest.fixture(scope="module")
 def domain():
-    return 101 + os.getpid() % 100
+    return next_domain()
 
 
 @pytest.fixture

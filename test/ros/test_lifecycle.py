@@ -1,6 +1,5 @@
 """Start, failure, and end of the real node."""
 
-import itertools
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ import sys
 import time
 
 import pytest
+from domains import next_domain
 
 pytest.importorskip(
     "rclpy", reason="the node needs rclpy and built messages: run under scripts/env"
@@ -26,15 +26,13 @@ from std_msgs.msg import String
 
 pytestmark = pytest.mark.ros
 
-DOMAINS = itertools.count(os.getpid() * 13)
-
 
 @pytest.fixture
 def start():
     closing = []
 
     def go(*arguments, **parameters):
-        domain = 1 + next(DOMAINS) % 200
+        domain = next_domain()
         node = g.NodeProcess(domain, *arguments, **parameters)
         closing.append(node)
         return node
@@ -45,7 +43,7 @@ def start():
         return graph
 
     def both(*arguments, **parameters):
-        domain = 1 + next(DOMAINS) % 200
+        domain = next_domain()
         node = g.NodeProcess(domain, *arguments, **parameters)
         closing.append(node)
         return node, around(domain)
@@ -439,7 +437,7 @@ def test_a_node_without_standard_streams_ends_as_others_do():
     values = ["-p", "masks.name:=none", "-p", "detector.name:=precomputed"]
     node = subprocess.Popen(
         ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command, *values],
-        env={**os.environ, "ROS_DOMAIN_ID": str(next(DOMAINS) % 90 + 1)},
+        env={**os.environ, "ROS_DOMAIN_ID": str(next_domain())},
     )
     time.sleep(3)
     node.send_signal(signal.SIGTERM)

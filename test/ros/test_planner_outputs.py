@@ -1,11 +1,10 @@
 """What planners take of the real node, and of PlannerOutputs alone."""
 
-import itertools
-import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="the node needs rclpy and built messages: scripts/env")
 
@@ -28,7 +27,6 @@ pytestmark = pytest.mark.ros
 
 VIEW = view_of(PINHOLE)
 VALUES = {spec.name: spec.default for spec in SPECS}
-DOMAINS = itertools.count(os.getpid() * 11)
 
 
 class Listener:
@@ -178,7 +176,7 @@ def test_parameters_hold_for_the_next_image():
 @pytest.fixture(scope="module")
 def node():
     """A real node and a graph beside it."""
-    domain = 1 + next(DOMAINS) % 100
+    domain = next_domain()
     process = g.NodeProcess(domain, **{"masks.name": "none"})
     process.wait_log("active on cpu")
     graph = g.Graph(domain)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="playing bags needs rclpy: run under scripts/env")
 
@@ -39,13 +39,12 @@ pytestmark = pytest.mark.ros
 START = 1_700_000_000_000_000_000
 STEP = 20_000_000
 STRING = "std_msgs/msg/String"
-DOMAINS = itertools.count(os.getpid())
 
 
 @pytest.fixture
 def context():
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=1 + next(DOMAINS) % 100)  # undisturbed by other tests
+    rclpy.init(context=context, domain_id=next_domain())  # undisturbed by other tests
     yield context
     context.try_shutdown()
 

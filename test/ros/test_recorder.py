@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from domains import next_domain
 
 pytest.importorskip("rclpy", reason="recording bags needs rclpy: run under scripts/env")
 pytest.importorskip("objectomaly_ros.msg", reason="the messages are not built: run make env")
@@ -24,13 +24,11 @@ from objectomaly_ros.bags.reader import Bag
 
 pytestmark = pytest.mark.ros
 
-DOMAINS = itertools.count(os.getpid() + 50)
-
 
 @pytest.fixture
 def node():
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=1 + next(DOMAINS) % 100)  # undisturbed by other tests
+    rclpy.init(context=context, domain_id=next_domain())  # undisturbed by other tests
     yield rclpy.create_node("talker", namespace="/objectomaly", context=context)
     context.try_shutdown()
 

@@ -1,12 +1,12 @@
 """The real node in a process of its own, over real DDS."""
 
 import itertools
-import os
 import re
 import time
 
 import numpy as np
 import pytest
+from domains import next_domain
 
 pytest.importorskip(
     "rclpy", reason="the node needs rclpy and built messages: run under scripts/env"
@@ -22,7 +22,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 pytestmark = pytest.mark.ros
 
-DOMAINS = itertools.count(os.getpid() * 7)
 OUTPUTS = {
     "score": Image,
     "coarse_score": Image,
@@ -36,7 +35,7 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def domain():
-    return 1 + next(DOMAINS) % 100  # undisturbed by other tests
+    return next_domain()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def start():
     closing = []
 
     def go(*arguments, active=True, **parameters):
-        own = 101 + next(DOMAINS) % 100
+        own = next_domain()
         node = g.NodeProcess(own, *arguments, **parameters)
         closing.append(node)
         if active:

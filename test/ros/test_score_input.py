@@ -1,11 +1,11 @@
 """Coarse scores from another node: `detector.name: precomputed` without a checkpoint."""
 
 import itertools
-import os
 import time
 
 import numpy as np
 import pytest
+from domains import next_domain
 
 pytest.importorskip(
     "rclpy", reason="the node needs rclpy and built messages: run under scripts/env"
@@ -23,7 +23,7 @@ from objectomaly_ros.runtime.interface import BadImageError, Frame
 
 pytestmark = pytest.mark.ros
 
-DOMAIN = 1 + os.getpid() * 11 % 200
+DOMAIN = next_domain()
 CLOCK = itertools.count(1000, 10)
 
 
