@@ -6,6 +6,7 @@ ROS_DISTRO ?= jazzy
 export ROS_DISTRO
 RUN = scripts/env
 DEMO_OUT ?= demo_output
+PYTEST_OPTIONS = -n 2 --dist worksteal
 
 .PHONY: env demo test lint bench docs clean
 
@@ -18,13 +19,15 @@ demo: env
 
 test lint bench: export PROFILE = dev
 
-# The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv.
+# The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv. Two processes
+# share the tests; each computes on one thread.
+test: export OMP_NUM_THREADS = 1
 test:
 	@ROS_DISTRO=jazzy scripts/build_env
 	@$(MAKE) --no-print-directory lint
 	@ROS_DISTRO=kilted scripts/build_env
-	@ROS_DISTRO=jazzy $(RUN) python -m pytest
-	@ROS_DISTRO=kilted $(RUN) python -m pytest -m ros
+	@ROS_DISTRO=jazzy $(RUN) python -m pytest $(PYTEST_OPTIONS)
+	@ROS_DISTRO=kilted $(RUN) python -m pytest $(PYTEST_OPTIONS) -m ros
 
 lint: env
 	@$(RUN) ruff check .
