@@ -6,7 +6,7 @@ import fcntl
 import posixpath
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -18,6 +18,9 @@ from objectomaly_ros.files.writing import is_full
 from objectomaly_ros.models.extras import naming_extra
 from objectomaly_ros.runtime.log_text import describe
 
+AT_ONCE = 8
+"""Files or recordings that are asked for at a time."""
+
 ATTEMPTS = 3
 """A transfer that breaks off is resumed; after so many attempts it is given up."""
 
@@ -25,7 +28,6 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*(://|::)", re.IGNORECASE)
 _LOCAL = re.compile(r"(file|local)://")
 _PAUSE_S = 0.5
 _CHUNK = 2**23
-_AT_ONCE = 8  # files of a folder
 _TAGS = ("etag", "md5hash", "content-md5", "mtime", "last-modified", "lastmodified",
          "last_modified", "modified", "updated", "created")  # fmt: skip
 # Here an object appears when its upload is complete, and renaming copies it.
@@ -38,6 +40,13 @@ class RemoteFile(NamedTuple):
     name: str
     size: int | None
     tag: str
+
+
+class Listing(NamedTuple):
+    """What is at a URL: a folder with files, or one file."""
+
+    folder: bool
+    files: list[RemoteFile]
 
 
 def location(text: str) -> Path | str:
@@ -72,17 +81,26 @@ def base_name(url: str) -> str:
     return name if name not in ("", ".", "..") else "recording"
 
 
-def is_folder(url: str) -> bool:
-    """Tell whether there is a folder; also False if it cannot be looked at."""
-    try:
-        fs, path = _opened(url)
-        return bool(fs.info(path)["type"] == "directory")
-    except Exception:
-        return False
+def listings(urls: Iterable[str]) -> dict[str, Listing | BagError]:
+    """Return the `listing` of each URL, or why there is none.
+
+    Raises:
+        ImportError: fsspec or the protocol's package is missing.
+    """
+
+    def look(url: str) -> Listing | BagError:
+        try:
+            return listing(url)
+        except BagError as error:
+            return error
+
+    wanted = list(dict.fromkeys(urls))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(wanted, pool.map(look, wanted), strict=True))
 
 
-def listing(url: str) -> list[RemoteFile]:
-    """Return the files of a folder, without those of folders in it; or the one file.
+def listing(url: str) -> Listing:
+    """Look at a file, or at the files of a folder without those of folders in it.
 
     Raises:
         BagError: there is nothing, or it cannot be reached.
@@ -93,14 +111,14 @@ def listing(url: str) -> list[RemoteFile]:
         fs.invalidate_cache()
         info = fs.info(path)
         if info["type"] != "directory":
-            return [_remote_file(base_name(url), info)]
+            return Listing(False, [_remote_file(base_name(url), info)])
         found = [one for one in fs.ls(path, detail=True) if one["type"] == "file"]
     except FileNotFoundError:
         raise BagError(f"there is nothing at {url}") from None
     except Exception as error:  # of the protocol's package
         raise BagError(f"cannot look at {url}: {describe(error)}") from error
     files = [_remote_file(posixpath.basename(one["name"]), one) for one in found]
-    return sorted(file for file in files if file.name not in ("", ".", ".."))
+    return Listing(True, sorted(file for file in files if file.name not in ("", ".", "..")))
 
 
 def _remote_file(name: str, info: dict[str, Any]) -> RemoteFile:
@@ -112,7 +130,7 @@ def _remote_file(name: str, info: dict[str, Any]) -> RemoteFile:
 def download(
     url: str,
     to: Path,
-    files: Sequence[RemoteFile],
+    found: Listing,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Copy a file or a folder; goes on with what an earlier call has copied.
@@ -120,15 +138,14 @@ def download(
     Args:
         url: of it.
         to: path of the copy.
-        files: as of `listing` before.
+        found: as of `listing` before.
         progress: is told of bytes that are copied.
 
     Raises:
-        BagError: it cannot be read, or it is not what it was when `files` were listed.
+        BagError: it cannot be read, or it is not what it was when `found` was.
         OSError: the copy cannot be written.
     """
     fs, path = _opened(url)
-    folder = is_folder(url)
     lock = Lock()
 
     def count(size: int) -> None:
@@ -136,20 +153,20 @@ def download(
             progress(size)
 
     def copy(file: RemoteFile) -> None:
-        source = f"{path.rstrip('/')}/{file.name}" if folder else path
-        _copy(fs, source, file, to / file.name if folder else to, count)
+        source = f"{path.rstrip('/')}/{file.name}" if found.folder else path
+        _copy(fs, source, file, to / file.name if found.folder else to, count)
 
-    (to if folder else to.parent).mkdir(parents=True, exist_ok=True)
+    (to if found.folder else to.parent).mkdir(parents=True, exist_ok=True)
     try:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(copy, files))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(copy, found.files))
     except (MemoryError, BagError):
         raise
     except Exception as error:
         if is_full(error):
             raise
         raise BagError(f"cannot read {url}: {describe(error)}") from error
-    if listing(url) != list(files):
+    if listing(url) != found:
         raise BagError(f"{url} has changed since the run began: start it again")
 
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.offline.job import Job
 from objectomaly_ros.offline.plan import SEGMENT_FRAMES
 from objectomaly_ros.offline.pool import Event, Pool
 from objectomaly_ros.offline.ray_pool import RayPool
-from objectomaly_ros.offline.remote import base_name, download, is_folder, listing, matches, upload
+from objectomaly_ros.offline.remote import Listing, base_name, listings
+from objectomaly_ros.offline.state import check_options, claim, locked, source, take_over
 from objectomaly_ros.offline.tasks import STATE, Assembly, Place, Scan, Segment, Task
 from objectomaly_ros.offline.worker_process import reason
-
-_MANIFEST = "run.json"
 
 
 @dataclass
@@ -86,26 +80,26 @@ def run(
         ImportError: Ray is not installed, or what a URL needs.
         OSError: the folder cannot be written.
     """
+    seen = listings(path for path in paths if isinstance(path, str))
+    folders = {url for url, found in seen.items() if isinstance(found, Listing) and found.folder}
     places = [
         Place(path, name, out, target=target)
         if isinstance(path, Path)
         else Place(out / STATE / name / "copy" / base_name(path), name, out, path, target)
-        for path, name in zip(paths, names(paths), strict=True)
+        for path, name in zip(paths, names(paths, folders), strict=True)
     ]
     report = Report()
     workforce = (
         Pool(job, workers, segment_frames) if ray is None else RayPool(job, ray, segment_frames)
     )
-    with _locked(out, places), workforce as pool:
+    with locked(out, places), workforce as pool:
         if target:
-            _take_over(target, out)
-        _check_options(out, job, pool.start())
-        if target:
-            upload(out / STATE / _MANIFEST, f"{target}/{STATE}/{_MANIFEST}")
+            take_over(target, out)
+        check_options(out, job, pool.start(), target)
         work: dict[Place, _Work] = {}
         for place in places:
             try:
-                _claim(place)
+                claim(place, source(place, seen))
             except (BagError, OSError) as error:
                 report.failed[place] = reason(error)
                 continue
@@ -122,14 +116,19 @@ def run(
     return report
 
 
-def names(paths: Sequence[Path | str]) -> list[str]:
-    """Return a name for each recording, from its file: a.mcap becomes a, a second one a_2."""
+def names(paths: Sequence[Path | str], folders: Collection[str] = ()) -> list[str]:
+    """Return a name for each recording, from its file: a.mcap becomes a, a second one a_2.
+
+    Args:
+        paths: the recordings.
+        folders: those of the URLs that are folders, whose names have no ending.
+    """
     found: list[str] = []
     for path in paths:
         if isinstance(path, Path):
             name, folder = path.absolute().name, path.is_dir()
         else:
-            name, folder = base_name(path), is_folder(path)
+            name, folder = base_name(path), path in folders
         stem = name if folder else name.removesuffix(".zstd").rpartition(".")[0]
         stem = (stem or name).lstrip(".") or "recording"
         candidates = (stem if n == 1 else f"{stem}_{n}" for n in range(1, len(paths) + 2))
@@ -175,130 +174,3 @@ def _handle(
             pool.add(segment)
     if not isinstance(task, Assembly) and not left.frames:
         pool.add(Assembly(place, left.segments))
-
-
-@contextmanager
-def _locked(out: Path, places: Sequence[Place]) -> Iterator[None]:
-    """Hold the folder for this run alone, and remove what workers have left when it ends.
-
-    Raises:
-        BagError: another run holds it.
-        OSError: it cannot be made.
-    """
-    (out / STATE).mkdir(parents=True, exist_ok=True)
-    with (out / STATE / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BagError(
-                f"another run is busy in {out}; wait for it, or choose another"
-            ) from None
-        try:
-            yield
-        finally:
-            for place in places:
-                _sweep(place)
-
-
-def _sweep(place: Place) -> None:
-    """Remove what writers that were killed have left."""
-    for left in place.state.glob(".*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-
-def _take_over(target: str, out: Path) -> None:
-    """Fetch the state of a run that this or another machine has begun at a target.
-
-    Raises:
-        BagError: there is something else, or it cannot be read.
-    """
-    path, manifest = out / STATE / _MANIFEST, f"{target}/{STATE}/{_MANIFEST}"
-    if not matches(manifest):
-        if matches(f"{target}/*"):
-            raise BagError(f"{target} holds files of no run: choose another --out")
-        return
-    path.unlink(missing_ok=True)
-    download(manifest, path, listing(manifest))
-    for url in matches(f"{target}/*/metadata.yaml"):
-        name = base_name(url.removesuffix("/metadata.yaml"))
-        place = Place(Path(), name, out, target=target)
-        if not place.finished:
-            shutil.rmtree(place.state, ignore_errors=True)
-            state = f"{target}/{STATE}/{name}"
-            download(state, place.state, listing(state))
-            place.uploaded.touch()
-
-
-def _check_options(out: Path, job: Job, identity: str) -> None:
-    """Check that the folder is new, or that of a run with the same options.
-
-    Raises:
-        BagError: it is not; the message names the options.
-    """
-    path = out / STATE / _MANIFEST
-    options = json.loads(json.dumps(asdict(job)))
-    if not path.exists():
-        with open_replacing(path, "w", encoding="utf-8") as file:
-            json.dump({"identity": identity, "options": options}, file, indent=1)
-        return
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        before, same = known["options"], known["identity"] == identity
-    except (ValueError, KeyError, TypeError) as error:
-        raise BagError(f"{path} is damaged ({error}): remove {out} and begin anew") from error
-    if same:
-        return
-    changes = [
-        f"{key} was {before.get(key)}, now {value}"
-        for key, value in options.items()
-        if before.get(key) != value
-    ] or ["a model, its weights or this package has changed"]
-    raise BagError(
-        f"{out} holds results of another run ({'; '.join(changes)}): choose another folder, or "
-        "remove it"
-    )
-
-
-def _claim(place: Place) -> None:
-    """Check that the folders of a recording are new, or those of this very recording.
-
-    Raises:
-        BagError: there is no recording, or they are of another one, or it has changed since.
-        OSError: the recording cannot be looked at.
-    """
-    if not place.url and not place.path.exists():
-        raise BagError(f"there is no recording at {place.path}")
-    source = _source(place)
-    path = place.source
-    done = place.joined or place.bag.exists()
-    if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["path"] != source["path"]:
-            raise BagError(
-                f"{place.results} holds the results of {known['path']}: choose another --out"
-            )
-        if known != source and done:
-            raise BagError(
-                f"{place.given} has changed since its results were made: choose another --out"
-                if place.target
-                else f"{place.given} has changed since its results were made: remove {place.bag} "
-                f"and {place.state} to make them anew"
-            )
-        if known == source:
-            _sweep(place)
-            return
-        shutil.rmtree(place.state)
-    elif done:
-        raise BagError(f"{place.results} exists already and is of no run: choose another --out")
-    with open_replacing(path, "w", encoding="utf-8") as file:
-        json.dump(source, file)
-
-
-def _source(place: Place) -> dict[str, Any]:
-    """Return path, sizes and times of the files of a recording."""
-    if place.url:
-        return {"path": place.url, "files": [list(file) for file in listing(place.url)]}
-    path = place.path
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    seen = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    return {"path": str(path.absolute()), "files": seen}

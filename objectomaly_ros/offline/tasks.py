@@ -22,7 +22,7 @@ from objectomaly_ros.offline.job import Job, Models
 from objectomaly_ros.offline.outputs import Outputs, camera_names
 from objectomaly_ros.offline.plan import SEGMENT_FRAMES, Plan, chosen, make_plan
 from objectomaly_ros.offline.recording import Recording
-from objectomaly_ros.offline.remote import RemoteFile, download, upload
+from objectomaly_ros.offline.remote import Listing, RemoteFile, download, upload
 from objectomaly_ros.offline.segment import write_segment
 
 STATE = ".run"
@@ -190,8 +190,9 @@ class Worker:
     def _scan(self, place: Place, copied: Callable[[int], None]) -> list[list[int]]:
         job = self._job
         if place.url:
-            files = json.loads(place.source.read_text(encoding="utf-8"))["files"]
-            download(place.url, place.path, [RemoteFile(*file) for file in files], copied)
+            seen = json.loads(place.source.read_text(encoding="utf-8"))
+            files = [RemoteFile(*file) for file in seen["files"]]
+            download(place.url, place.path, Listing(seen["folder"], files), copied)
         if place.scanned.exists():
             plans = self._all_plans(place)
         else:

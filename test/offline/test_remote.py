@@ -58,7 +58,9 @@ def test_urls_and_paths(text, meant):
 
 def test_names_of_urls(tmp_path):
     (tmp_path / "day.1").mkdir()
-    assert names([f"shaky://{tmp_path}/day.1"]) == ["day.1"]
+    url = f"shaky://{tmp_path}/day.1"
+    assert names([url], {url}) == ["day.1"]
+    assert names([url, f"{url}/day.mcap"]) == ["day", "day_2"]
     assert base_name("https://host/a%20b.mcap?key=x/y.z") == "a b.mcap"
     assert base_name("zip://in/a.mcap::s3://bucket/b.zip") == "a.mcap"
     assert base_name("s3://bucket/drive/") == "drive"
@@ -203,7 +205,7 @@ def test_memory_as_the_far_side(tmp_path):
         (tmp_path / "bag" / name).write_text(name)
     upload(tmp_path / "bag", "memory://results/bag")
     files = listing("memory://results/bag")
-    assert [file.name for file in files] == ["bag.mcap", "metadata.yaml"]
+    assert [file.name for file in files.files] == ["bag.mcap", "metadata.yaml"]
     download("memory://results/bag", tmp_path / "copy", files)
     assert contents(tmp_path / "copy") == contents(tmp_path / "bag")
 
