@@ -68,7 +68,9 @@ def test_failed_recordings_are_named_and_the_others_are_done(drives, tmp_path, c
 def test_nothing_done_is_exit_code_1(tmp_path, capsys):
     command = ["bag", str(tmp_path / "missing"), "--out", str(tmp_path / "out"), *QUICK]
     assert main(command) == 1
-    assert "there is no recording at" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "there is no recording at" in printed.err
+    assert "obstacles in" not in printed.out
     assert main(["bag", str(tmp_path), "--out", str(tmp_path / "o"), "--detector", "nosuch"]) == 1
     assert "nosuch" in capsys.readouterr().err
 

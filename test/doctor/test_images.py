@@ -180,6 +180,16 @@ def test_diagnostics():
     assert (error.level, error.found) == ("error", "hangs")
 
 
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [([], "no node has this name"), (["/objectomali"], "no node has this name, the nearest are /")],
+)
+def test_no_node_of_that_name(nodes, told):
+    (found,) = node_findings(Graph("/objectomaly", 5.0, nodes=nodes))
+    assert found.found.startswith(told)
+    assert "none" not in found.found
+
+
 def test_words():
     assert in_words(0.5) == "0.50 s"
     assert in_words(-7200.0) == "-2.0 hours"
