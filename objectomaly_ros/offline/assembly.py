@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.storage import RawMessage, merge_by_time
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.files.writing import open_replacing
+from objectomaly_ros.obstacles.overlay import draw_overlay
 from objectomaly_ros.obstacles.stage import ObstacleSettings
 from objectomaly_ros.obstacles.tracking import ObstacleTracker, obstacle_ids
 from objectomaly_ros.offline.cameras import finite
@@ -27,6 +28,9 @@ from objectomaly_ros.offline.outputs import Outputs
 from objectomaly_ros.offline.plan import Plan
 from objectomaly_ros.offline.planner import Numbers
 from objectomaly_ros.offline.segment import read_rows
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""Left, top, width and height in pixels."""
 
 _PICTURE_SIDE = 480
 
@@ -109,6 +113,7 @@ class _Joiner:
         self._seen: set[int] = set()
         self._numbers = Numbers()
         self._frame_ids: list[int] = []
+        self._boxes: list[Box] = []
 
     def messages(self) -> Iterator[RawMessage]:
         for part in self._parts:
@@ -121,7 +126,9 @@ class _Joiner:
         if output == "overlay":
             number = self._count("overlay")
             if number in self._moments:
-                self._pictures[number] = _picture(store.deserialize_cdr(raw.data, raw.msgtype))
+                overlay = store.deserialize_cdr(raw.data, raw.msgtype)
+                ranges = self._ranges[number]
+                self._pictures[number] = _picture(overlay, self._boxes, self._frame_ids, ranges)
         if output not in ("obstacles", "points", "footprints"):
             return [raw.data]
         message = store.deserialize_cdr(raw.data, raw.msgtype)
@@ -148,6 +155,7 @@ class _Joiner:
             self._tracker.reset()
         found = message.obstacles
         boxes = [(o.box.x_offset, o.box.y_offset, o.box.width, o.box.height) for o in found]
+        self._boxes = boxes
         regions: list[Any] = [SimpleNamespace(box=box) for box in boxes]
         ids = self._tracker.update(regions, float(plan.times[index]))
         self._seen.update(ids)
@@ -207,11 +215,17 @@ class _Joiner:
         }
 
 
-def _picture(message: Any) -> str:
-    """Return the picture of a message as JPEG in base64, small enough for a page."""
+def _picture(
+    message: Any, boxes: Sequence[Box], ids: Sequence[int], ranges: Sequence[float | None]
+) -> str:
+    """Return an overlay as JPEG in base64, small enough for a page, with the ids of obstacles."""
     image = decode_image(message)
     height, width = image.shape[:2]
     scale = min(1.0, _PICTURE_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return base64.b64encode(jpeg(small, 80)).decode()
+    regions: list[Any] = [
+        SimpleNamespace(box=[round(scale * side) for side in box]) for box in boxes
+    ]
+    labelled = draw_overlay(small, None, None, regions, ids, ranges=ranges)
+    return base64.b64encode(jpeg(labelled, 80)).decode()
