@@ -219,6 +219,7 @@ def perform(
     for path, fatal in ((place.out, True), (None if place.url else place.path, False)):
         if path is not None and not path.exists():
             text = f"{host} has no {path}: it must be on a disk that all machines share"
+            text += ", see --work" if place.target and path == place.out else ""
             return Failure(text, fatal), 0
     counted = [0]
     try:

@@ -163,8 +163,9 @@ def download(
     except (MemoryError, BagError):
         raise
     except Exception as error:
-        if is_full(error):
-            raise
+        if isinstance(error, OSError) and is_full(error):
+            words = f"no space left for a copy of {url}; free some and start again"
+            raise OSError(error.errno, words) from error
         raise BagError(f"cannot read {url}: {describe(error)}") from error
     if listing(url) != found:
         raise BagError(f"{url} has changed since the run began: start it again")
@@ -180,6 +181,7 @@ def _copy(
             # A worker that Ray has given up may still be at it.
             fcntl.flock(out, fcntl.LOCK_EX)
             if to.exists() and file.size in (None, to.stat().st_size):
+                part.unlink(missing_ok=True)
                 return
             with fs.open(source, "rb") as opened:
                 try:

@@ -124,6 +124,9 @@ def test_a_copy_goes_on_where_it_was_broken_off(tmp_path):
     assert sum(size) == 256_000 - had
     assert copy.read_bytes() == (tmp_path / "whole.bin").read_bytes()
     assert not part.exists()
+    download(f"shaky://{tmp_path}/whole.bin", copy, files, size.append)
+    assert sum(size) == 256_000 - had
+    assert [file.name for file in copy.parent.iterdir()] == ["breaks.bin"]
 
 
 def test_a_recording_that_changes_during_the_run_is_told(tmp_path):
@@ -133,6 +136,13 @@ def test_a_recording_that_changes_during_the_run_is_told(tmp_path):
     file.write_bytes(b"abd")
     with pytest.raises(BagError, match="has changed since the run began"):
         download(f"shaky://{file}", tmp_path / "copy", files)
+
+
+def test_a_disk_without_space_for_a_copy_is_named(tmp_path, small_disk):
+    (tmp_path / "a.bin").write_bytes(bytes(200_000))
+    url = f"shaky://{tmp_path}/a.bin"
+    with pytest.raises(OSError, match=f"no space left for a copy of {url}"):
+        download(url, small_disk / "copy" / "a.bin", listing(url))
 
 
 def test_results_are_moved_to_a_url_and_taken_over_elsewhere(make_drive, tmp_path, capsys):
