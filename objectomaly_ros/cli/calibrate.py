@@ -110,7 +110,10 @@ def _images(drives: Sequence[Drive], every: int) -> Iterator[Image]:
 
 def _parameters(spec: ModelSpec, summary: str, rates: Rates) -> str:
     """Return a parameter file for the node; JSON is YAML."""
-    options = [f"{key}={json.dumps(value)}" for key, value in spec.options.items()]
+    given = dict(spec.options)
+    if isinstance(given.get("memory"), str):  # the node may start in another folder
+        given["memory"] = str(Path(given["memory"]).resolve())
+    options = [f"{key}={json.dumps(value)}" for key, value in given.items()]
     checkpoint = "" if spec.checkpoint is None else str(Path(spec.checkpoint).resolve())
     values = {
         "detector.name": spec.name,
