@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -54,7 +55,8 @@ def write_page(out: Path, summaries: Sequence[Path], failed: Mapping[str, str]) 
         rows="\n".join(_row(number, summary) for number, summary in enumerate(ranked)),
         faults=f"<h2>Not done</h2><ul class=faults>{''.join(faults)}</ul>" if faults else "",
     )
-    with open_replacing(page, "w", encoding="utf-8") as file:
+    # A path need not be UTF-8.
+    with open_replacing(page, "w", encoding="utf-8", errors="replace") as file:
         file.write(head)
         for number, (path, _) in enumerate(found):
             summary = read_summary(path, pictures=True)
@@ -130,8 +132,8 @@ def _card(number: int, summary: dict[str, Any], *, small: bool) -> str:
         anchor = f"r{number}-{place}"
         parts.append(_plot(stream, summary["threshold"], anchor))
         moments = (
-            _moment(name, stream, moment, f"{anchor}-{moment['stamp_ns']}", small=small)
-            for moment in stream["moments"]
+            _moment(name, stream, moment, f"{anchor}-{rank}", small=small)
+            for rank, moment in enumerate(stream["moments"])
         )
         parts.append(f"<div class=moments>{''.join(moments)}</div>")
     return "".join([*parts, "</section>"])
@@ -162,9 +164,9 @@ def _plot(stream: dict[str, Any], threshold: float, anchor: str) -> str:
         f"<polyline class=curve points='{line}'/>",
         f"<line class=level x1=0 x2={_SIZE} y1={level:.1f} y2={level:.1f} /></svg>",
     ]
-    for moment in stream["moments"]:
+    for rank, moment in enumerate(stream["moments"]):
         parts.append(
-            f"<a href='#{anchor}-{moment['stamp_ns']}' title='{_length(moment['second'])}' "
+            f"<a href='#{anchor}-{rank}' title='{_length(moment['second'])}' "
             f"style='left:{x(moment['second']):.2f}%;top:{y(moment['anomaly']):.1f}%'></a>"
         )
     parts.append(
@@ -185,7 +187,7 @@ def _moment(
     what = f"obstacle{'s' if found[1:] else ''} {', '.join(found)}" if found else "no obstacle"
     about = f"{_length(moment['second'])}, {what}"
     picture = _smaller(moment["picture"]) if small else moment["picture"]
-    play = f"ros2 bag play {name} --start-offset {max(0.0, moment['second'] - 1):.1f}"
+    play = f"ros2 bag play {shlex.quote(name)} --start-offset {max(0.0, moment['second'] - 1):.1f}"
     return (
         f"<figure id='{anchor}' data-time={moment['second']} data-anomaly={moment['anomaly']}>"
         f"<img loading=lazy src='data:image/jpeg;base64,{picture}' alt='{escape(about)}'>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,11 @@ from objectomaly_ros.offline.pool import Event, Pool
 from objectomaly_ros.offline.ray_pool import RayPool
 from objectomaly_ros.offline.remote import Listing, base_name, listings
 from objectomaly_ros.offline.state import check_options, claim, locked, source, take_over
-from objectomaly_ros.offline.tasks import STATE, Assembly, Place, Scan, Segment, Task
+from objectomaly_ros.offline.tasks import STATE, Assembly, Place, Scan, Segment, Task, clean
 from objectomaly_ros.offline.worker_process import reason
+
+_OWN_FILES = ("index.html", "obstacles.jsonl", "obstacles.parquet", "lock", "run.json")
+_LONGEST_NAME = 200  # bytes; a file system allows 255, with the endings of files
 
 
 @dataclass
@@ -103,7 +107,9 @@ def run(
             except (BagError, OSError) as error:
                 report.failed[place] = reason(error)
                 continue
-            if not place.finished:
+            if place.finished:
+                clean(place)  # the run may have been killed just before
+            else:
                 work[place] = _Work()
                 pool.add(Assembly(place, ()) if place.joined else Scan(place))
         for event in pool.events():
@@ -119,6 +125,8 @@ def run(
 def names(paths: Sequence[Path | str], folders: Collection[str] = ()) -> list[str]:
     """Return a name for each recording, from its file: a.mcap becomes a, a second one a_2.
 
+    A name is UTF-8 and leaves room for endings; none is that of a file of the run itself.
+
     Args:
         paths: the recordings.
         folders: those of the URLs that are folders, whose names have no ending.
@@ -131,8 +139,9 @@ def names(paths: Sequence[Path | str], folders: Collection[str] = ()) -> list[st
             name, folder = base_name(path), path in folders
         stem = name if folder else name.removesuffix(".zstd").rpartition(".")[0]
         stem = (stem or name).lstrip(".") or "recording"
-        candidates = (stem if n == 1 else f"{stem}_{n}" for n in range(1, len(paths) + 2))
-        found.append(next(name for name in candidates if name not in found))
+        stem = os.fsencode(stem)[:_LONGEST_NAME].decode("utf-8", "replace")
+        candidates = (stem if n == 1 else f"{stem}_{n}" for n in range(1, len(paths) + 3))
+        found.append(next(name for name in candidates if name not in (*found, *_OWN_FILES)))
     return found
 
 

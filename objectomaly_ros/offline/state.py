@@ -177,6 +177,7 @@ def source(place: Place, seen: Mapping[str, Listing | BagError]) -> dict[str, An
     path = place.path
     if not path.exists():
         raise BagError(f"there is no recording at {path}")
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    # Without folders, such as that of the results; they hold nothing of the recording.
+    files = sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]
     known = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     return {"path": str(path.absolute()), "files": known}

@@ -149,6 +149,19 @@ class Assembly:
 Task = Scan | Segment | Assembly
 
 
+def clean(place: Place) -> None:
+    """Remove what nobody needs of a recording whose segments are joined."""
+    for left in (
+        *place.state.glob(".*"),  # of workers that died
+        *place.state.glob("part-*"),
+        *place.state.glob("plan-*"),
+        place.state / "whole",
+        place.copies,
+        *([place.bag] if place.uploaded.exists() else []),
+    ):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
 class Worker:
     """Does tasks; keeps models and the last recording open in between.
 
@@ -234,21 +247,13 @@ class Worker:
         place = task.place
         if not place.joined:
             self._join(task)
-        for left in (
-            *place.state.glob(".*"),  # of workers that died
-            *place.state.glob("part-*"),
-            *place.state.glob("plan-*"),
-            place.state / "whole",
-            place.copies,
-        ):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        clean(place)
         if place.target and not place.finished:
             # Its bag comes last: where that is, the recording is done.
             upload(place.state, f"{place.target}/{STATE}/{place.name}")
             upload(place.bag, place.results)
             place.uploaded.touch()
-        if place.uploaded.exists():
-            shutil.rmtree(place.bag, ignore_errors=True)
+            clean(place)
 
     def _join(self, task: Assembly) -> None:
         place = task.place
@@ -267,15 +272,18 @@ class Worker:
             why = next((stream["problem"] for stream in found if stream["problem"]), "it is empty")
             shutil.rmtree(whole.parent)
             raise BagError(f"no image of {place.given} can be used: {why}")
+        damage = json.loads(place.scanned.read_text(encoding="utf-8"))["damage"]
+        for stream in found:
+            stream["problem"] = place.told(stream["problem"])
         summary = {
             "recording": place.name,
             "path": place.given,
-            "damage": json.loads(place.scanned.read_text(encoding="utf-8"))["damage"],
+            "damage": damage and place.told(damage),
             "threshold": self.models.settings.high,
             "streams": found,
         }
         with open_replacing(place.summary, "w", encoding="utf-8") as file:
-            file.write(place.told(json.dumps(summary)))
+            json.dump(summary, file)
         whole.rename(place.bag)
 
     def _open(self, path: Path) -> Recording:

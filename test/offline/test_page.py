@@ -1,6 +1,7 @@
 """The page of a run; test/cli/test_bag.py has the whole."""
 
 import base64
+import html
 import json
 
 import cv2
@@ -32,6 +33,15 @@ def test_lengths_ranges_and_faults_are_told(tmp_path, seconds, shown):
     assert "obstacles #1 (7.2 m), #2" in text
     assert "left:100.00%;top:12.4%" in text
     assert "<li>no /b<li><b>/c</b>: bad" in text
+
+
+def test_moments_with_one_stamp_have_links_of_their_own_and_names_do_no_harm(tmp_path):
+    stream = STREAM | {"seconds": 1.0, "moments": STREAM["moments"] * 2}
+    summary = {"recording": "a; rm b", "path": "/\udce9", "damage": None, "threshold": 0.5}
+    (tmp_path / "a.json").write_text(json.dumps(summary | {"streams": [stream]}))
+    text = write_page(tmp_path, [tmp_path / "a.json"], {"/\udce9": "bad"}).read_text()
+    assert text.count("id='r0-0-0'") == text.count("id='r0-0-1'") == 1
+    assert "ros2 bag play 'a; rm b' --" in html.unescape(text)
 
 
 def test_pictures_of_many_recordings_are_smaller(tmp_path, monkeypatch):

@@ -100,6 +100,20 @@ def test_other_options_do_not_go_on(make_folder, tmp_path):
         run(paths, tmp_path / "out", job(masks="none", masks_every=3), 1)
 
 
+def test_results_in_the_folder_of_the_images_are_no_change_of_it(make_folder, tmp_path):
+    folder = make_folder()
+    out = folder / "out"
+    assert [len(run([folder], out, QUICK, 1).done) for _ in range(2)] == [1, 1]
+
+
+def test_a_run_that_was_killed_before_the_last_step_cleans_up(make_folder, tmp_path):
+    (place,) = run([make_folder()], tmp_path / "out", QUICK, 1).done
+    part = place.part(0, 0)
+    part.mkdir()
+    assert run([place.path], tmp_path / "out", QUICK, 1).done == [place]
+    assert not part.exists()
+
+
 def test_the_results_of_another_recording_are_not_taken_for_this_one(make_folder, tmp_path):
     first = make_folder()
     run([first], tmp_path / "out", QUICK, 1)
@@ -222,3 +236,9 @@ def test_each_recording_has_a_name_of_its_own(tmp_path):
     paths = [tmp_path / "a.mcap", tmp_path / "b" / "a.db3", tmp_path / "a.mcap.zstd", tmp_path]
     (tmp_path / "b").mkdir()
     assert names(paths) == ["a", "a_2", "a_3", tmp_path.name]
+
+
+def test_a_name_is_that_of_a_file_which_the_run_can_make(tmp_path):
+    paths = [tmp_path / "index.html.mcap", tmp_path / "lock", tmp_path / f"{'x' * 250}.mcap"]
+    assert names(paths) == ["index.html_2", "lock_2", "x" * 200]
+    assert names([tmp_path / os.fsdecode(b"caf\xe9.mcap")]) == ["caf\ufffd"]
