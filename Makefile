@@ -1,5 +1,6 @@
 # make demo: the node over a replayed drive (BAG=... TOPIC=... RATE=0.5); make test: everything that
 # must hold. ROS_DISTRO=jazzy|kilted chooses the ROS 2 wheels of make env and make demo.
+# make gpu: proves and measures everything on a CUDA machine; TINY=1 tries its steps on any.
 # make env PROFILE=light|paper|dev: the default profile, with the paper's networks, with all of test.
 # make docs: the documentation as a site/, from docs/ and the code.
 ROS_DISTRO ?= jazzy
@@ -8,7 +9,7 @@ RUN = scripts/env
 DEMO_OUT ?= demo_output
 PYTEST_OPTIONS = -n 2 --dist worksteal
 
-.PHONY: env demo test lint bench docs clean
+.PHONY: env demo test lint bench gpu docs clean
 
 env:
 	@scripts/build_env
@@ -18,6 +19,7 @@ demo: env
 	  $(if $(RATE),--rate $(RATE))
 
 test lint bench: export PROFILE = dev
+gpu: export PROFILE = paper
 
 # The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv. Two processes
 # share the tests; each computes on one thread.
@@ -44,5 +46,8 @@ docs:
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 	@echo Look at site/index.html
 
+gpu: env
+	@$(RUN) python -m tools.gpu $(if $(TINY),--tiny)
+
 clean:
-	rm -rf build install log .venv .venv-jazzy .venv-kilted demo_output site
+	rm -rf build install log .venv .venv-jazzy .venv-kilted demo_output gpu_output site

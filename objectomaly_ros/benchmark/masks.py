@@ -106,6 +106,11 @@ def thresholds(sam: Any, image: Image, options: dict[str, Any]) -> dict[str, flo
     }  # fmt: skip
 
 
+def official_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return those options of ours that the official generator knows."""
+    return {name: value for name, value in options.items() if name in _OFFICIAL_OPTIONS}
+
+
 def accelerated(sam: Any, *, fused_attention: bool, compiled: Compiled) -> Any:
     """Return `sam`, or a copy of it with these options of `load_sam` in its image encoder."""
     if not (fused_attention or compiled):
@@ -142,11 +147,10 @@ def compare(
         ours, official.
     """
     generator = mask_generator(ours, **options)
-    known = {name: value for name, value in options.items() if name in _OFFICIAL_OPTIONS}
-    official = SamAutomaticMaskGenerator(sam, **known)
+    official = SamAutomaticMaskGenerator(sam, **official_options(options))
     runs: dict[str, Callable[[Result], None]] = {
-        "ours": lambda side: _run_ours(generator, image, score, side),
-        "official": lambda side: _run_official(official, image, score, side),
+        "ours": lambda side: run_ours(generator, image, score, side),
+        "official": lambda side: run_official(official, image, score, side),
     }
 
     def take_turns(sides: tuple[Result, Result]) -> None:
@@ -169,7 +173,8 @@ def compare(
     return sides
 
 
-def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Result) -> None:
+def run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Result) -> None:
+    """Run our generator, then OASC and MBP on its device."""
     device = generator.device
     result = generator.segment(image, score)
     side.add(result.timings)
@@ -187,7 +192,7 @@ def _run_ours(generator: SamMasks, image: Image, score: ScoreMap, side: Result) 
     side.masks = mask_set.host_masks(masks)
 
 
-def _run_official(
+def run_official(
     generator: SamAutomaticMaskGenerator, image: Image, score: ScoreMap, side: Result
 ) -> None:
     """Run the official generator, then OASC and MBP on the host, which holds its masks."""

@@ -5,12 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from small_networks import HALF_BOUNDS, HALF_DEVICE
+from small_networks import HALF_DEVICE
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.detectors import detect, load_detector, mask_classification
 from objectomaly_ros.detectors.preprocessing import normalised, resize
 from objectomaly_ros.detectors.score_rules import semantic_maps
+from tools.gpu.tiny import HALF_BOUNDS
 
 NAMES = ["mask2anomaly", "rba", "uno", "eam", "maskomaly"]
 

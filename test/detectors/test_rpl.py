@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_networks import HALF_BOUNDS, HALF_DEVICE
+from small_networks import HALF_DEVICE
 
 from objectomaly_ros.checkpoints.errors import CheckpointError
 from objectomaly_ros.checkpoints.names import load_tensors
 from objectomaly_ros.detectors import load_detector, pixel_rules
 from objectomaly_ros.detectors.rpl import RplDetector
 from objectomaly_ros.detectors.rpl_net import RplNetwork
+from tools.gpu.tiny import HALF_BOUNDS
 
 
 @pytest.fixture(scope="module")

@@ -11,39 +11,10 @@ transformers = pytest.importorskip("transformers")
 from objectomaly_ros.checkpoints.errors import CheckpointError  # noqa: E402
 from objectomaly_ros.masks import load_mask_generator, sam2, sam2_weights  # noqa: E402
 from objectomaly_ros.masks.sam.generator import SamMasks  # noqa: E402
+from tools.gpu.tiny import SAM2_SIDE as SIDE  # noqa: E402
+from tools.gpu.tiny import sam2 as build  # noqa: E402
 
-SIDE = 128
 KEEP_ALL = {"pred_iou_thresh": 0, "stability_score_thresh": 0, "box_nms_thresh": 1.0}
-
-
-def build(seed=0):
-    """A small Sam2Model with random weights, and masks that vary."""
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=16, num_attention_heads=1, image_size=[SIDE, SIDE],
-        blocks_per_stage=[1, 1, 2, 1], embed_dim_per_stage=[16, 32, 64, 128],
-        num_attention_heads_per_stage=[1, 2, 4, 8], global_attention_blocks=[3],
-        window_size_per_stage=[8, 4, 4, 2],
-    )  # fmt: skip
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone, backbone_channel_list=[128, 64, 32, 16],
-        backbone_feature_sizes=[[SIDE // 4] * 2, [SIDE // 8] * 2, [SIDE // 16] * 2],
-        fpn_hidden_size=64,
-    )  # fmt: skip
-    torch.manual_seed(seed)
-    network = transformers.Sam2Model(
-        transformers.Sam2Config(
-            vision_config=vision,
-            prompt_encoder_config={"hidden_size": 64, "image_size": SIDE},
-            mask_decoder_config={"hidden_size": 64, "mlp_dim": 64, "iou_head_hidden_dim": 32},
-        )
-    )
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and "norm" not in name and tensor.ndim > 1:
-            tensor.copy_(torch.randn(tensor.shape) * (1.5 / tensor[0].numel() ** 0.5))
-    table = torch.randn(2, 32)  # one table in two places
-    network.shared_image_embedding.positional_embedding.copy_(table)
-    network.prompt_encoder.shared_embedding.positional_embedding.copy_(table)
-    return network.eval()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,4 @@
-"""Networks of the published kinds that run in milliseconds, and reproducible weights for them under
-the names of the authors' files.
-"""
+"""Reproducible weights for small networks, under the names of the authors' files."""
 
 import zlib
 from dataclasses import replace
@@ -8,30 +6,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from objectomaly_ros.detectors.architectures import Architecture
+from tools.gpu.tiny import ARCHITECTURES
 
-_SMALL = {
-    "hidden": 64,  # two channels in a group: one has no variance at a single place
-    "encoder_layers": 2,
-    "encoder_feedforward": 48,
-    "decoder_feedforward": 64,
-    "decoder_layers": 4,
-}
-_SWIN = {**_SMALL, "heads": (1, 2, 4, 8), "window": 4}
-_CLOSED_SET = Architecture("swin", 8, (1, 1, 2, 1), **_SWIN)
-ARCHITECTURES = {
-    "mask2anomaly": Architecture("resnet", 8, (1, 2, 1, 1), two_sided=True, queries=20, **_SMALL),
-    "rba": Architecture(
-        "swin", 8, (1, 1, 2, 1), levels=1, queries=20, **{**_SWIN, "decoder_layers": 1}
-    ),
-    "uno": Architecture("swin", 8, (1, 1, 2, 1), classes=20, queries=20, **_SWIN),
-    "eam": _CLOSED_SET,
-    "maskomaly": _CLOSED_SET,  # its rule names queries up to 83, so 100 of them
-}
-
-# How far half precision may move a score, as the mean difference over the score's range. Random
-# weights are harder than trained ones: masks hover around the threshold that steers attention.
-HALF_BOUNDS = {"bfloat16": 0.04, "float16": 0.02}
 # Where full-size networks run in half precision: device and options; None where it takes hours.
 HALF_DEVICE = (
     {"device": "cuda", "precision": "float16"}

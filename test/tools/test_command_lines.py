@@ -66,7 +66,7 @@ def run_all(tools, *arguments, **variables):
 
 def test_tools_of_every_folder_are_found():
     folders = {name.split("/")[1] for name in TOOLS}
-    assert folders == {"benchmarks", "experiments", "fuzz", "training"}
+    assert folders == {"benchmarks", "experiments", "fuzz", "gpu", "training"}
 
 
 def test_help_in_both_forms():

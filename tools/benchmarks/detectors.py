@@ -45,6 +45,7 @@ from objectomaly_ros.benchmark.measuring import PeakMemory, timed_calls
 from objectomaly_ros.benchmark.street import draw_street
 from objectomaly_ros.cli.options import add_device_argument
 from objectomaly_ros.detectors import load_detector
+from objectomaly_ros.detectors.architectures import Architecture
 from objectomaly_ros.detectors.embedded import TORCH_WEIGHTS
 from objectomaly_ros.models.devices import chosen_device
 from objectomaly_ros.models.timing import Stopwatch
@@ -104,7 +105,7 @@ def build(name: str, form: str, device: str) -> Detector:
         precision = "float16" if form == "half" else "float32"
         return load_detector(name, checkpoint, device, precision=precision)
     if name == "semantic":
-        return _semantic(device)
+        return semantic_stand_in(device)
     cuda = torch.device(device).type == "cuda"
     half = "float16" if cuda else "bfloat16"
     options: dict[str, Any] = {
@@ -112,7 +113,9 @@ def build(name: str, form: str, device: str) -> Detector:
         "precision": half if form == "half" else "float32",
         "compiled": cuda and form == "half",
     }
-    detector: Any = _rpl(options) if name == "rpl" else _mask_classification(name, form, options)
+    if form == "plain" and name != "rpl":
+        _make_plain()
+    detector: Any = stand_in(name, **options)
     if cuda and form == "plain":
         network = detector._network.to(memory_format=torch.contiguous_format)
         detector._network = lambda pixels: network(pixels.contiguous())
@@ -120,32 +123,45 @@ def build(name: str, form: str, device: str) -> Detector:
     return built
 
 
-def _mask_classification(name: str, form: str, options: dict[str, Any]) -> Any:
+def _make_plain() -> None:
+    """Run mask-classification networks in their plain form, in this process only."""
     from transformers.models.mask2former import modeling_mask2former as stock
 
     from objectomaly_ros.detectors import mask2former, score_rules
+
+    attention = stock.Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention
+    vars(mask2former)["DeformableAttention"] = attention
+    score_rules._CHUNK = 1000
+
+
+def stand_in(
+    name: str, architecture: Architecture | None = None, rpl_width: int = 64, **options: Any
+) -> Detector:
+    """Return a detector of a paper with stand-in weights.
+
+    Args:
+        name: of `RECIPES`, or `rpl`.
+        architecture: of a mask-classification network; None for the authors' own.
+        rpl_width: see `RplNetwork`; 64 is the authors' own.
+        **options: of the detector, such as `device` and `precision`.
+    """
+    if name == "rpl":
+        from objectomaly_ros.detectors.rpl import RplDetector
+        from objectomaly_ros.detectors.rpl_net import RplNetwork
+
+        network = RplNetwork(rpl_width)
+        fill(network)
+        return RplDetector(network, **options)
+    from objectomaly_ros.detectors.mask2former import Mask2FormerNetwork
     from objectomaly_ros.detectors.mask_classification import RECIPES, MaskClassificationDetector
 
-    if form == "plain":  # in this process only
-        attention = stock.Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention
-        vars(mask2former)["DeformableAttention"] = attention
-        score_rules._CHUNK = 1000
-    network = mask2former.Mask2FormerNetwork(RECIPES[name].architectures[0])
-    fill(network)
-    return MaskClassificationDetector(name, network, **options)
+    classifier = Mask2FormerNetwork(architecture or RECIPES[name].architectures[0])
+    fill(classifier)
+    return MaskClassificationDetector(name, classifier, **options)
 
 
-def _rpl(options: dict[str, Any]) -> Any:
-    from objectomaly_ros.detectors.rpl import RplDetector
-    from objectomaly_ros.detectors.rpl_net import RplNetwork
-
-    network = RplNetwork()
-    fill(network)
-    return RplDetector(network, **options)
-
-
-def _semantic(device: str) -> Detector:
-    """One convolution of 19 classes at stride 8: everything but the network is measured."""
+def semantic_stand_in(device: str) -> Detector:
+    """Return one convolution of 19 classes at stride 8: everything but the network is measured."""
     network = nn.Conv2d(3, 19, 8, stride=8)
     fill(network)
     with tempfile.TemporaryDirectory() as folder:

@@ -47,24 +47,25 @@ def rules() -> Compared:
         yield f"rpl rule {rule}", score, data[f"anomaly_{rule}"]
 
 
-def swin(name: str) -> Compared:
+def swin(name: str, device: str = "cpu") -> Compared:
     """Compare RbA, UNO or Maskomaly, whose goldens have one form."""
-    detector, data = _detector(name, name, input_size=None), _golden(name, "network_golden")
+    data = _golden(name, "network_golden")
+    detector = golden_detector(name, device, input_size=None)
     classes, masks, _ = detector.predict(data["image"])
     yield f"{name} class logits", classes, data["pred_logits"]
     yield f"{name} mask logits", masks, data["pred_masks"]
     yield f"{name} anomaly", detector.score(data["image"]), data["anomaly"]
     if name == "maskomaly":
-        short, image = _detector(name, name, input_size=128), data["image_resized"]
+        short, image = golden_detector(name, device, input_size=128), data["image_resized"]
         yield f"{name} anomaly, resized", short.score(image), data["anomaly_resized_short128"]
     else:
         score = detector.score(data["image_unaligned"])
         yield f"{name} anomaly, unaligned", score, data["anomaly_unaligned"]
 
 
-def rpl() -> Compared:
+def rpl(device: str = "cpu") -> Compared:
     """Compare RPL with both rules and an odd image size."""
-    detector, data = _detector("rpl", "rpl"), _golden("rpl", "network_golden")
+    detector, data = golden_detector("rpl", device), _golden("rpl", "network_golden")
     vanilla, anomaly = detector._logits(data["image"])
     yield "rpl closed-set logits", vanilla[:, ::2, ::2], data["logits_vanilla"]
     yield "rpl anomaly logits", anomaly[:, ::2, ::2], data["logits_rpl"]
@@ -74,9 +75,9 @@ def rpl() -> Compared:
     yield "rpl anomaly, odd size", detector.score(data["image_odd"]), data["anomaly_energy_odd"]
 
 
-def mask2anomaly(*cases: str, **options: Any) -> Compared:
+def mask2anomaly(*cases: str, device: str = "cpu", **options: Any) -> Compared:
     """Compare Mask2Anomaly, with flip averaging."""
-    detector = _detector("mask2anomaly", "mask2anomaly", **options)
+    detector = golden_detector("mask2anomaly", device, **options)
     for case in cases:
         data = _golden("mask2anomaly", case)
         with torch.inference_mode():
@@ -94,11 +95,20 @@ def _golden(folder: str, case: str) -> Data:
     return data
 
 
-def _detector(name: str, folder: str, **options: Any) -> Any:
+def golden_detector(name: str, device: str, **options: Any) -> Any:
+    """Return a detector of the authors' size with the weights behind its goldens."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "model_final.pth"
-        write_golden_file(GOLDENS, folder, path)
-        return load_detector(name, checkpoint=path, **options)
+        write_golden_file(GOLDENS, name, path)
+        return load_detector(name, path, device, **options)
+
+
+def differences(compared: Compared) -> Iterator[tuple[str, float, float]]:
+    """Return for each output its name, the largest difference, and that over the magnitude."""
+    for what, ours, theirs in compared:
+        on_host = ours.cpu() if isinstance(ours, torch.Tensor) else ours
+        error = float(np.abs(np.asarray(on_host, np.float64) - theirs).max())
+        yield what, error, error / float(np.abs(theirs).max())
 
 
 def main() -> None:
@@ -115,9 +125,8 @@ def main() -> None:
         mask2anomaly("case_a", "case_pad", input_size=None),
         mask2anomaly("case_b", "case_b720"),
     ):
-        for what, ours, theirs in compared:
-            error = np.abs(np.asarray(ours, np.float64) - theirs).max()
-            print(f"{what:40}{error:10.1e}{error / np.abs(theirs).max():10.1e}", flush=True)
+        for what, error, relative in differences(compared):
+            print(f"{what:40}{error:10.1e}{relative:10.1e}", flush=True)
 
 
 if __name__ == "__main__":

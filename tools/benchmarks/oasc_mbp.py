@@ -49,10 +49,11 @@ class Row:
     max_difference: float | None = None
 
 
-def synthetic_masks(rng: np.random.Generator) -> Masks:
+def synthetic_masks(rng: np.random.Generator, shape: tuple[int, int] = (HEIGHT, WIDTH)) -> Masks:
     """Return N_MASKS ellipses, nested and overlapping, that cover about COVERED of the frame."""
-    masks = np.zeros((N_MASKS, HEIGHT, WIDTH), dtype=np.uint8)
-    covered = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    masks = np.zeros((N_MASKS, *shape), dtype=np.uint8)
+    covered = np.zeros(shape, dtype=np.uint8)
+    scale = shape[0] / HEIGHT
     center, axes, angle = (0, 0), (0, 0), 0.0
     for index, mask in enumerate(masks):
         share = (index + 1) / N_MASKS
@@ -64,6 +65,7 @@ def synthetic_masks(rng: np.random.Generator) -> Masks:
             y, x = free[rng.integers(len(free))]
             center = (int(x), int(y))
             side = 30 + 90 * rng.random() * (1 if covered.mean() < COVERED * share else 0.3)
+            side *= scale
             axes = (int(side * rng.uniform(0.8, 1.6)), int(side))
             angle = float(rng.uniform(0, 180))
         cv2.ellipse(mask, center, axes, angle, 0, 360, 1, -1)
@@ -71,10 +73,10 @@ def synthetic_masks(rng: np.random.Generator) -> Masks:
     return masks.astype(np.bool_)
 
 
-def synthetic_score(rng: np.random.Generator) -> ScoreMap:
-    """Return a smooth, slightly noisy map in 0..1, rounded to 1/4096."""
-    noise = rng.random((HEIGHT // 40, WIDTH // 40)).astype(np.float32)
-    smooth = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+def synthetic_score(rng: np.random.Generator, shape: tuple[int, int] = (HEIGHT, WIDTH)) -> ScoreMap:
+    """Return a smooth, slightly noisy map in 0..1, rounded to 1/4096; sides at least 40."""
+    noise = rng.random((shape[0] // 40, shape[1] // 40)).astype(np.float32)
+    smooth = cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_CUBIC)
     grainy = smooth + rng.normal(0, 0.01, smooth.shape)
     return (np.round(np.clip(grainy, 0, 1) * 4096) / 4096).astype(np.float32)
 

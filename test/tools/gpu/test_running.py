@@ -1,0 +1,129 @@
+"""Tasks are done once, failures are repeated, and the time is kept."""
+
+import json
+import time
+
+import pytest
+
+from tools.gpu import plan, running
+from tools.gpu.rows import Row, Settings, Task
+from tools.gpu.worker import TaskError, Worker
+
+MODULE = "gpu_tasks"
+TASKS = [Task("speed", name, "float32", 1.0) for name in ("rba", "uno", "rpl")]
+
+
+def task(form):
+    return Task("speed", "rba", form, 1.0)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings("cpu", True, tmp_path)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A worker in this process; returns what it was asked, and by subject what ends a task."""
+
+    class Fake:
+        def __init__(self):
+            self.asked, self.ends = [], {}
+
+        def run(self, module, task, settings, seconds, limit):
+            self.asked.append(task.subject)
+            yield Row(task.subject, task.form, figures={"median ms": float("nan")})
+            if task.subject in self.ends:
+                raise self.ends[task.subject]
+
+        def close(self):
+            pass
+
+    worker = Fake()
+    monkeypatch.setattr(running, "Worker", lambda: worker)
+    return worker
+
+
+def run(settings, seconds=60.0, machine=None):
+    return running.run(TASKS, settings, seconds, machine or {"device": "a CPU"}, lambda text: None)
+
+
+def test_what_is_done_is_not_repeated(fake, settings):
+    first = run(settings)
+    assert [outcome.state for outcome in first] == ["done"] * 3
+    second = run(settings)
+    assert fake.asked == ["rba", "uno", "rpl"]
+    assert all(outcome.again for outcome in second)
+    assert [row.subject for outcome in second for row in outcome.rows] == fake.asked
+
+
+def test_a_failure_ends_no_other_and_is_repeated(fake, settings):
+    fake.ends["uno"] = TaskError("OutOfMemoryError: CUDA out of memory")
+    outcomes = run(settings)
+    assert [outcome.state for outcome in outcomes] == ["done", "failed", "done"]
+    measured, failed = outcomes[1].rows
+    assert measured.figures
+    assert failed.problem == "OutOfMemoryError: CUDA out of memory"
+    fake.ends.clear()
+    assert [outcome.state for outcome in run(settings)] == ["done"] * 3
+    assert fake.asked == ["rba", "uno", "rpl", "uno"]
+
+
+def test_an_interrupted_run_goes_on(fake, settings):
+    fake.ends["uno"] = KeyboardInterrupt()
+    outcomes = run(settings)
+    assert [outcome.state for outcome in outcomes] == ["done", "left", "left"]
+    assert "interrupted; start it again to go on" in outcomes[2].rows[0].problem
+    fake.ends.clear()
+    run(settings)
+    assert fake.asked == ["rba", "uno", "uno", "rpl"]
+
+
+def test_spent_time_leaves_tasks(fake, settings):
+    outcomes = run(settings, seconds=0.0)
+    assert fake.asked == []
+    assert [outcome.state for outcome in outcomes] == ["left"] * 3
+    assert "the 0 s were spent" in outcomes[0].rows[0].problem
+
+
+def test_other_inputs_and_damaged_files_are_measured_again(fake, settings, monkeypatch):
+    run(settings)
+    (settings.out / "tasks" / "speed-uno-float32.json").write_text("{")
+    run(settings)
+    assert fake.asked[3:] == ["uno"]
+    run(settings, machine={"device": "another"})
+    assert fake.asked[4:] == ["rba", "uno", "rpl"]
+    monkeypatch.setattr(plan, "_content", lambda path: b"changed")
+    run(settings, machine={"device": "another"})
+    assert fake.asked[7:] == ["rba", "uno", "rpl"]
+
+
+def test_files_are_json_without_nan(fake, settings):
+    run(settings)
+    text = (settings.out / "tasks" / "speed-rba-float32.json").read_text()
+    refuse = lambda name: pytest.fail(f"{name} is no JSON")  # noqa: E731
+    assert json.loads(text, parse_constant=refuse)["rows"][0]["figures"] == {"median ms": None}
+
+
+def test_a_worker_outlives_its_tasks(settings):
+    worker = Worker()
+
+    def rows(form, limit=60.0):
+        return [row.form for row in worker.run(MODULE, task(form), settings, 2.0, limit)]
+
+    try:
+        assert rows("fine") == ["before", "after"]
+        for form, said in (
+            ("raises", "RuntimeError: no kernel image"),
+            ("dies", r"its process died \(exit code 7"),
+        ):
+            with pytest.raises(TaskError, match=said):
+                rows(form)
+            assert rows("fine") == ["before", "after"]
+        began = time.monotonic()
+        with pytest.raises(TaskError, match="ended after 1 s"):
+            rows("hangs", limit=1.0)
+        assert time.monotonic() - began < 60
+        assert rows("fine") == ["before", "after"]
+    finally:
+        worker.close()

@@ -1,0 +1,1 @@
+"""`make gpu`: proves and measures everything on a CUDA machine, in ten minutes."""
