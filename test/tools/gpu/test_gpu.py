@@ -16,6 +16,7 @@ def run(monkeypatch):
     """Run the command; return its exit code."""
     monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")  # --tiny sets it: so it is set back
     monkeypatch.setenv("OBJECTOMALY_CACHE", "/nowhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of the worker: threads cost tiny networks more
 
     def go(*arguments):
         monkeypatch.setattr(sys, "argv", ["gpu", *arguments])
