@@ -25,8 +25,8 @@ DETECTOR, MASKS = "tools.gpu.models:node_detector", "tools.gpu.models:node_masks
 RATIO = "times alone"
 LOAD = 0.7  # share of the time that the detector is busy
 LEAST_FRAMES = 10
-MOST_FRAMES = 1000
-"""Without a refined frame, the engine runs on for so many."""
+WAIT_S = 30.0
+"""The engine runs on for so long until a frame is refined."""
 WIDTH, HEIGHT = 1280, 720
 
 
@@ -128,11 +128,17 @@ def _paced(
 ) -> tuple[list[float], int]:
     recorder = _Recorder()
     engine = Engine(
-        detector, generate, recorder, interface.Settings(CadenceSettings(every_n=1), keep_up=False)
+        detector,
+        generate,
+        recorder,
+        # Masks are used however old: on a busy machine none would be young enough.
+        interface.Settings(CadenceSettings(every_n=1), max_age_s=WAIT_S, keep_up=False),
     )
     began = time.monotonic()
     wanted, sent = max(LEAST_FRAMES, round(seconds / period)), 0
-    while sent < wanted or (generate and not recorder.refined and sent < MOST_FRAMES):
+    while sent < wanted or (
+        generate and not recorder.refined and time.monotonic() < began + seconds + WAIT_S
+    ):
         time.sleep(max(0.0, began + sent * period - time.monotonic()))
         now = time.monotonic()
         engine.submit(Frame("", now, now, image))
@@ -169,7 +175,11 @@ def _in_node(settings: Settings) -> Run:
             f"device:={settings.device}",
             f"detector.options:={options}",
             f"masks.name:={MASKS if with_masks else 'none'}",
-            *([f"masks.options:={options}", "refine.every_n:=1"] if with_masks else []),
+            *(
+                [f"masks.options:={options}", "refine.every_n:=1", "refine.max_age_s:=5.0"]
+                if with_masks
+                else []
+            ),
         )
         return list(report.coarse.values()), report.refined
 
