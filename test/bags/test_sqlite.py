@@ -138,10 +138,10 @@ def test_a_journal_cannot_have_a_file_deleted(file, tmp_path):
         assert words(bag) == WORDS
         assert "it was not closed" in bag.damage
     assert victim.read_text() == "precious"
-    # The journal works: read as it is, it has the file deleted.
+    # The journal works: read as it is, it has the file deleted. SQLite 3.53 deletes it no more.
     with closing(sqlite3.connect(file)) as database:
         database.execute("SELECT * FROM topics").fetchall()
-    assert not victim.exists()
+    assert not victim.exists() or sqlite3.sqlite_version_info > (3, 40, 1)
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])

@@ -318,7 +318,7 @@ def test_an_archive_of_several_volumes(tmp_path):
     end = content.rindex(b"PK\5\6")
     assert content[end - 20 : end - 16] == b"PK\6\7"  # where ZIP64 keeps the number of volumes
     path.write_bytes(content[: end - 4] + struct.pack("<I", 2) + content[end:])
-    with pytest.raises(CheckpointError, match=r"truncated or damaged .* multiple disks"):
+    with pytest.raises(CheckpointError, match=r"damaged .* (multiple disks|no directory)"):
         read_tensors(path)
 
 

@@ -32,7 +32,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     PACKAGE / "weights" / "MODEL_CARD.md",
 ]
-FOLDERS = {"config", "docs", "launch", "msg", "scripts", "test", "tools"}
+FOLDERS = {"config", "docker", "docs", "launch", "msg", "scripts", "test", "tools"}
 ROOMS = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
 THEIRS = {"~/input/pointcloud", "input_pointcloud"}  # of Autoware
 OTHERS_MODULES = {"build", "colcon", "pip", "pytest", "venv"}
