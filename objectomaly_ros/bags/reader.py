@@ -139,7 +139,8 @@ class Bag:
         topics = self.topics
         if name in topics:
             return topics[name]
-        close = difflib.get_close_matches(name, topics, n=1, cutoff=0.6)
+        close = [topic for topic in topics if topic.startswith(f"{name}/")]  # of image_transport
+        close += difflib.get_close_matches(name, topics, n=1, cutoff=0.6)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise BagError(
             f"topic {name} is not in {self.path}{hint}; its topics: {_listed(topics.values())}"

@@ -55,6 +55,8 @@ def test_all_image_topics_or_those_named(make_drive):
     assert [s.topic for s in recording.streams(["/b/image"])] == ["/b/image"]
     with pytest.raises(BagError, match="did you mean /b/image"):
         recording.streams(["/b/imag"])
+    with pytest.raises(BagError, match="did you mean /c/image/compressed"):
+        recording.streams(["/c/image"])
 
 
 def test_depths_are_no_images_unless_they_are_named(tmp_path):
