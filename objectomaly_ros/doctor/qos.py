@@ -46,7 +46,12 @@ def qos_findings(graph: Graph) -> list[Finding]:
         for finding in _of_topic(topic, own)
     ]
     pairs = sum(len(t.publishers) * len(t.subscriptions) for t in graph.topics.values())
-    return found or [Finding("ok", "QoS", f"all {pairs} pairs of ends match")]
+    told = (
+        f"all {pairs} pairs of ends match"
+        if pairs
+        else "no topic has a publisher and a subscription"
+    )
+    return found or [Finding("ok", "QoS", told)]
 
 
 def _of_topic(topic: Topic, own: set[str]) -> Iterable[Finding]:

@@ -44,6 +44,8 @@ def findings(publishers, subscriptions, node="/objectomaly"):
 def test_pairs_that_match_are_counted():
     (found,) = findings([end("/a"), end("/b")], [end("/c")])
     assert (found.level, found.found) == ("ok", "all 2 pairs of ends match")
+    (found,) = findings([], [end("/c")])
+    assert (found.level, found.found) == ("ok", "no topic has a publisher and a subscription")
 
 
 def test_the_remedy_is_a_parameter_where_our_node_is_one_end():
