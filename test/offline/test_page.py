@@ -24,13 +24,14 @@ STREAM = {
     ("seconds", "shown"), [(59.94, "59.9 s"), (125.0, "2:05 min"), (3725.2, "1:02:05 h")]
 )
 def test_lengths_ranges_and_faults_are_told(tmp_path, seconds, shown):
-    summary = {"recording": "a", "path": "/a", "damage": None, "threshold": 0.5}
+    summary = {"recording": "a b", "path": "/a", "damage": None, "threshold": 0.5}
     stream = STREAM | {"seconds": seconds}
     (tmp_path / "a.json").write_text(json.dumps(summary | {"streams": [stream]}))
     faults = {"/b": "no /b", "/c": "bad"}
     text = write_page(tmp_path, [tmp_path / "a.json"], faults).read_text()
     assert f"2 frames in {shown}" in text
     assert "obstacles #1 (7.2 m), #2" in text
+    assert "ros2 bag play &#x27;a b&#x27; --start-offset 3999.0" in text
     assert "left:100.00%;top:12.4%" in text
     assert "<li>no /b<li><b>/c</b>: bad" in text
 
