@@ -95,20 +95,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where obstacles count: on the road as the detector sees it, or everywhere",
     )
     parser.add_argument(
-        "--start", type=float, default=0.0, metavar="S", help="seconds to leave out"
+        "--start",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="begin so many seconds after the first image of each recording; default: 0",
     )
     parser.add_argument(
         "--end",
         type=above_zero,
         default=float("inf"),
         metavar="S",
-        help="seconds from the beginning of each recording",
+        help="end so many seconds after the first image of each recording; default: its end",
     )
     parser.add_argument(
-        "--every", type=positive, default=1, metavar="N", help="take every n-th image alone"
+        "--every", type=positive, default=1, metavar="N", help="process only every n-th image"
     )
     parser.add_argument(
-        "--rate", type=above_zero, metavar="HZ", help="of folders of images (default 10) and videos"
+        "--rate",
+        type=above_zero,
+        metavar="HZ",
+        help="of folders of images (default: 10) and videos (default: their own)",
     )
     parser.add_argument(
         "--raw", action="store_true", help="write raw images: 32FC1, mono8, rgb8 (much larger)"
@@ -143,6 +150,8 @@ def run(args: argparse.Namespace) -> int:
     from objectomaly_ros.offline.run import run as run_all
     from objectomaly_ros.offline.tables import write_tables
 
+    if args.start >= args.end:
+        raise ValueError(f"--start {args.start:g} is not before --end {args.end:g}")
     job = Job(
         detector=args.detector,
         masks=args.masks,

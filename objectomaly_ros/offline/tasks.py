@@ -215,7 +215,11 @@ class Worker:
             cut = [chosen(s, begin, job.start_s, job.end_s, job.every) for s in streams]
             plans = [make_plan(s, job.masks_every, self._segment_frames) for s in cut if len(s)]
             if not plans:
-                raise BagError(f"{place.given} has no image between --start and --end")
+                last = max(int(stream.log_times[-1]) for stream in streams)
+                raise BagError(
+                    f"{place.given} has no image between --start and --end: its last one comes "
+                    f"after {(last - begin) / 1e9:.1f} s"
+                )
             for number, plan in enumerate(plans):
                 plan.save(place.plan(number))
             with open_replacing(place.scanned, "w", encoding="utf-8") as file:

@@ -73,6 +73,11 @@ def test_nothing_done_is_exit_code_1(tmp_path, capsys):
     assert "obstacles in" not in printed.out
     assert main(["bag", str(tmp_path), "--out", str(tmp_path / "o"), "--detector", "nosuch"]) == 1
     assert "nosuch" in capsys.readouterr().err
+    assert (
+        main(["bag", str(tmp_path), "--out", str(tmp_path / "o"), "--start", "9", "--end", "5"])
+        == 1
+    )
+    assert "--start 9 is not before --end 5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
