@@ -1,7 +1,6 @@
 """What README and docs name is there, every command parses, and figures agree with their source."""
 
 import argparse
-import ast
 import contextlib
 import importlib
 import io
@@ -23,6 +22,7 @@ from objectomaly_ros.ros import refine_node
 from objectomaly_ros.ros.arguments import play_bag_parser, record_bag_parser
 from objectomaly_ros.ros.parameters import BY_NAME, REMOVED, checked, unknown
 from objectomaly_ros.ros.topics import DIAGNOSTICS, INPUTS, OUTPUTS, SERVICES
+from tools.docs.reference import launch_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "objectomaly_ros"
@@ -55,26 +55,12 @@ TYPES = {
 }
 
 
-def launch_arguments(path):
-    """The arguments of a launch file, and the values that each may have; None for any."""
-    return {
-        call.args[0].value: next(
-            (
-                None if isinstance(k.value, ast.Name) else ast.literal_eval(k.value)
-                for k in call.keywords
-                if k.arg == "choices" and not any(isinstance(n, ast.Starred) for n in ast.walk(k))
-            ),
-            None,
-        )
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "DeclareLaunchArgument"
-    }
-
-
-REFINE = launch_arguments(ROOT / "launch" / "refine.launch.py")
-LAUNCH = {"refine.launch.py": REFINE,
-          "replay.launch.py": REFINE | launch_arguments(ROOT / "launch" / "replay.launch.py"),
-          }  # fmt: skip
+# The arguments of the launch files, and the values that each may have; None for any.
+LAUNCH = {
+    path.name: {one.name: one.choices for one in launch_arguments(path)}
+    for path in (ROOT / "launch").glob("*.launch.py")
+}
+LAUNCH["replay.launch.py"] |= LAUNCH["refine.launch.py"]
 
 
 # What a page says: code spans, and the lines of its blocks.

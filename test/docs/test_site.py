@@ -52,6 +52,7 @@ def test_reading_it_fetches_nothing(site):
         ("topics", [topic.name for topic in (*INPUTS, *OUTPUTS)]),
         ("messages", ["mask_age_frames", "range_std", "ObstacleArray"]),
         ("commands", [*COMMANDS, "--masks-every", "--score-bits", "--clock-from-stamps"]),
+        ("launch", ["image_topic", "start_offset"]),
         ("python", ["load_detector", "pixel_metrics", "refine_boundary", "HasThreshold"]),
     ],
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from objectomaly_ros.cli.main import COMMANDS, build_parser
 from objectomaly_ros.ros import refine_node
@@ -191,6 +193,58 @@ def _command(parser: argparse.ArgumentParser, heading: str = "##") -> Iterator[s
         yield from ("```text", parser.epilog.strip(), "```", "")
 
 
+class LaunchArgument(NamedTuple):
+    """An argument of a launch file; `choices` is None for any value, `default` if it is needed."""
+
+    name: str
+    default: str | None
+    choices: list[str] | None
+    description: str
+
+
+def launch_arguments(path: Path) -> list[LaunchArgument]:
+    """Read what a launch file declares, without ROS."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DeclareLaunchArgument":
+            given: dict[str, Any] = {str(k.arg): k.value for k in node.keywords}
+            default = given.get("default_value")
+            found.append(
+                LaunchArgument(
+                    ast.literal_eval(node.args[0]),
+                    None if default is None else ast.literal_eval(default),
+                    _choices(given["choices"]) if "choices" in given else None,
+                    ast.literal_eval(given["description"]),
+                )
+            )
+    return found
+
+
+def _choices(node: ast.expr) -> list[str]:
+    """Evaluate a list of texts, in which a name stands for true and false."""
+    found: list[str] = []
+    for part in node.elts if isinstance(node, ast.List) else [node]:
+        found += [part.value] if isinstance(part, ast.Constant) else ["true", "false"]
+    return found
+
+
+def launch() -> str:
+    """Return the page of the launch files."""
+    lines = ["# Launch files", "", "`replay.launch.py` takes the arguments of both tables.", ""]
+    for name in ("refine.launch.py", "replay.launch.py"):
+        path = ROOT / "launch" / name
+        about = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        first, _, rest = about.partition("\n\n")
+        lines += [f"## {name}", "", _text(first), "", "```bash", rest.partition("\n")[0], "```", ""]
+        lines += _table("argument", "meaning", "default", "allowed")
+        for one in launch_arguments(path):
+            default = "needed" if one.default is None else f"`{one.default}`" * bool(one.default)
+            allowed = ", ".join(f"`{choice}`" for choice in one.choices or () if choice)
+            lines.append(_row(f"`{one.name}`", _text(one.description), default, allowed))
+        lines.append("")
+    return "\n".join(lines)
+
+
 def python() -> str:
     """Return the page of the Python API, for mkdocstrings to fill."""
     lines = ["# Python", "", "The names that stay from version to version. None needs ROS.", ""]
@@ -206,6 +260,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/topics.md": topics,
     "reference/messages.md": messages,
     "reference/commands.md": commands,
+    "reference/launch.md": launch,
     "reference/python.md": python,
 }
 
