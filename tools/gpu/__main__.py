@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -57,9 +58,9 @@ def main() -> int:
     device = chosen_device(arguments.device)
     if device == "cpu" and arguments.device == "auto" and not arguments.tiny:
         print(
-            f"no CUDA device: torch {torch.__version__} sees none. `python -m tools.gpu --tiny` "
-            "runs every step on tiny networks on this CPU; --device cpu measures the real ones, "
-            "which takes hours.",
+            f"no CUDA device: torch {torch.__version__} sees none. `make gpu TINY=1` or "
+            "`python -m tools.gpu --tiny` runs every step on tiny networks on this CPU; "
+            "--device cpu measures the real ones, which takes hours.",
             file=sys.stderr,
         )
         return 2
@@ -94,4 +95,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the worker ends with us
     run(main)

@@ -101,4 +101,5 @@ def _outcome(goal: Goal, rows: Sequence[StepRow]) -> Outcome:
     best = (max if goal.at_least else min)(found, key=lambda row: row.figures[goal.figure])
     value = best.figures[goal.figure]
     met = value >= goal.limit if goal.at_least else value <= goal.limit
-    return Outcome(goal, "met" if met else "missed", value, best.form)
+    by = f"{best.form} ({best.weights} weights)" if best.weights else best.form
+    return Outcome(goal, "met" if met else "missed", value, by)

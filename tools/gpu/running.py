@@ -21,6 +21,8 @@ DONE, FAILED, LEFT = "done", "failed", "left"
 _LONGEST = 3.0
 """A task is ended after this many times its share of the time, and not before `_LEAST_S`."""
 _LEAST_S = 30.0
+_RESERVE = 0.05
+"""This share of the time is kept back, so that a task that uses its share is not ended."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def run(
                 break
             say(f"[{number + 1}/{len(pending)}, {left:.0f} s left] {task.step}: {task.subject} "
                 f"{task.form}".rstrip())  # fmt: skip
-            share = left * task.seconds / sum(other.seconds for other in pending[number:])
+            weight = task.seconds / sum(other.seconds for other in pending[number:])
+            share = max(0.0, left - _RESERVE * seconds) * weight
             outcome = _run(worker, task, settings, share, left)
             outcomes[task] = outcome
             _write(outcome, settings, digests[task])

@@ -191,12 +191,15 @@ def _options(network: Any, image: Image, name: str, settings: Settings) -> dict[
 def _repeat(
     run: Callable[[Result], None], settings: Settings, budget: Budget, most: int = 20
 ) -> tuple[Result, float]:
-    """Run once to warm up, then until the budget is spent, at least once."""
+    """Run once to warm up, then while the budget lasts, at least once."""
     run(Result())
     memory, found = PeakMemory(torch.device(settings.device)), Result()
-    runs = 0
-    while not runs or (runs < (2 if settings.tiny else most) and budget.left() > 0):
+    most = 2 if settings.tiny else most
+    runs, last = 0, 0.0
+    while not runs or (runs < most and budget.left() > last):
+        left = budget.left()
         run(found)
+        last = left - budget.left()
         runs += 1
     return found, memory.megabytes() or 0.0
 

@@ -15,7 +15,7 @@ from tools.gpu.rows import Budget, Settings
 def measure(
     call: Callable[[], object], settings: Settings, seconds: float, most: int = 50
 ) -> dict[str, float]:
-    """Call once to warm up, then until the seconds are spent or `most` times, at least twice.
+    """Call once to warm up, then while the seconds last and at most `most` times, at least twice.
 
     Returns:
         median and 95th percentile in ms, peak memory in MB, and the number of counted calls.
@@ -24,7 +24,7 @@ def measure(
     if settings.tiny:
         most = 2
     memory, budget, times = PeakMemory(device), Budget(seconds), list[float]()
-    while len(times) < 3 or (len(times) <= most and budget.left() > 0):
+    while len(times) < 3 or (len(times) <= most and budget.left() > times[-1] / 1e3):
         began = time.perf_counter()
         call()
         if settings.on_gpu:

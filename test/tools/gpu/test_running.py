@@ -28,10 +28,11 @@ def fake(monkeypatch):
 
     class Fake:
         def __init__(self):
-            self.asked, self.ends = [], {}
+            self.asked, self.times, self.ends = [], [], {}
 
         def run(self, module, task, settings, seconds, limit):
             self.asked.append(task.subject)
+            self.times.append((seconds, limit))
             yield Row(task.subject, task.form, figures={"median ms": float("nan")})
             if task.subject in self.ends:
                 raise self.ends[task.subject]
@@ -84,6 +85,16 @@ def test_spent_time_leaves_tasks(fake, settings):
     assert fake.asked == []
     assert [outcome.state for outcome in outcomes] == ["left"] * 3
     assert "the 0 s were spent" in outcomes[0].rows[0].problem
+
+
+def test_the_time_is_shared_by_weight_and_the_last_task_is_not_ended_within_its_share(
+    fake, settings
+):
+    run(settings, seconds=300.0)
+    shares, limits = zip(*fake.times, strict=True)
+    assert shares == pytest.approx([95.0, 142.5, 285.0], rel=0.02)  # nothing was spent
+    assert limits == pytest.approx([285.0, 300.0, 300.0], rel=0.02)
+    assert all(limit > share for share, limit in fake.times)
 
 
 def test_other_inputs_and_damaged_files_are_measured_again(fake, settings, monkeypatch):
