@@ -14,7 +14,7 @@ import numpy as np
 
 from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.bags.frames import find_frames
+from objectomaly_ros.bags.frames import FRAME_SUFFIXES, find_frames
 from objectomaly_ros.bags.reader import Bag, is_bag
 from objectomaly_ros.files.picture_size import check_pixels
 from objectomaly_ros.files.reading import printable, read_bytes, regular_file
@@ -124,11 +124,13 @@ class Video:
         count: number of frames as its header has it, which may be wrong.
 
     Raises:
-        BagError: it is no video.
+        BagError: it is no video, or a single image.
         ValueError: its pictures are too large.
     """
 
     def __init__(self, path: Path) -> None:
+        if path.suffix.lower() in FRAME_SUFFIXES:  # OpenCV would take it for a video of one frame
+            raise BagError(f"{path} is a single image: give the folder of the images")
         self._path = path
         self._video = cv2.VideoCapture(str(path))
         width = int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH))

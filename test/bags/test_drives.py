@@ -89,7 +89,11 @@ def test_what_is_no_drive_is_told(tmp_path):
     (tmp_path / "notes.txt").write_text("no video")
     with pytest.raises(BagError, match=r"notes\.txt is no bag .* and no video"):
         open_drive(tmp_path / "notes.txt")
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(BagError, match=r"1\.png is a single image: give the folder"):
+        open_drive(tmp_path / "1.png")
     with pytest.raises(FileNotFoundError):
         open_drive(tmp_path / "missing.mp4")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(BagError):
-        open_drive(tmp_path)
+        open_drive(tmp_path / "empty")
