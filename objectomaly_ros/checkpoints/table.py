@@ -225,9 +225,18 @@ def find(name: str) -> Checkpoint:
 
 
 def cache_dir() -> Path:
-    """Return the folder of downloads: `OBJECTOMALY_CACHE`, or `objectomaly` in the user's cache."""
+    """Return the folder of downloads: `OBJECTOMALY_CACHE`, or `objectomaly` in the user's cache.
+
+    Raises:
+        ValueError: neither is known, as HOME is not set and the user has no entry in passwd.
+    """
     own = os.environ.get("OBJECTOMALY_CACHE")
-    if own:
-        return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "objectomaly"
+    try:
+        if own:
+            return Path(own).expanduser()
+        return (Path(base) if base else Path.home() / ".cache") / "objectomaly"
+    except RuntimeError as error:
+        raise ValueError(
+            f"no folder for downloads is known ({error}): set HOME or OBJECTOMALY_CACHE"
+        ) from error

@@ -106,12 +106,20 @@ def _models(args: argparse.Namespace) -> list[Finding]:
     from objectomaly_ros.checkpoints.table import cache_dir
     from objectomaly_ros.doctor import machine, models
 
-    found = [*machine.cache_findings(cache_dir()), *models.checkpoint_findings(cache_dir())]
+    try:
+        folder = cache_dir()
+        found = [*machine.cache_findings(folder), *models.checkpoint_findings(folder)]
+    except (OSError, ValueError) as error:  # no home folder; a folder that nobody may look into
+        remedy = "set OBJECTOMALY_CACHE to a folder of this user"
+        found = [Finding("warning", "cache", str(error), remedy)]
     if not (is_there("numpy") and is_there("cv2")):
         return found  # an error of its profile; nothing can be loaded
     from objectomaly_ros.evaluation.model_spec import ModelSpec
 
-    spec = ModelSpec.parse(args.detector)
+    try:
+        spec = ModelSpec.parse(args.detector)
+    except ValueError as error:
+        return [Finding("error", "--detector", str(error), f"give it as {MODEL}"), *found]
     model = (spec.name, spec.checkpoint, spec.options)
     found.insert(0, models.detector_finding(*model))
     if args.memory is not None:
@@ -144,17 +152,20 @@ def _graph(args: argparse.Namespace) -> tuple[dict[str, list[Finding]], dict[str
 
     report = {"ROS": _middleware(None)}
     avoid_broken_shared_memory(os.environ)
+    graph = None
     try:
         from objectomaly_ros.ros.graph_observer import observe
-    except ImportError as error:
-        raise ImportError(
-            f"--graph needs ROS and this package's messages ({error}); `objectomaly doctor` tells "
-            "what is missing"
-        ) from error
-    try:
+
         graph = observe(args.node, args.seconds)
+    except ImportError as error:
+        found = f"needs ROS and this package's messages: {error}"
+        remedy = "objectomaly doctor tells what is missing"
     except RuntimeError as error:  # of rclpy, such as a middleware that is not installed
-        raise ValueError(f"no ROS node can be made here: {error}") from error
+        found = f"no ROS node can be made here: {error}"
+        remedy = "mend what is told above; see also RMW_IMPLEMENTATION"
+    if graph is None:
+        report["ROS"].append(Finding("error", "--graph", found, remedy))
+        return report, {"topics": [], "nodes": []}
     report |= {
         "Node": node_findings(graph),
         "QoS": qos_findings(graph),

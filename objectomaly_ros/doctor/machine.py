@@ -125,7 +125,7 @@ def _cores(machine: Machine) -> Finding:
 def _threads(machine: Machine, given: str | None) -> list[Finding]:
     if not given:
         return []
-    count = int(given) if given.isdecimal() else 0
+    count = _number(given)
     if not 0 < count <= machine.cores:
         return [
             Finding(
@@ -136,6 +136,11 @@ def _threads(machine: Machine, given: str | None) -> list[Finding]:
             )
         ]
     return [Finding("ok", "OMP_NUM_THREADS", f"{count}: the detector uses so many threads")]
+
+
+def _number(text: str) -> int:
+    """Return a number of at most nine digits; -1 for any other text."""
+    return int(text) if text.isdecimal() and len(text) < 10 else -1
 
 
 def _memory(free: int) -> Finding:
@@ -219,7 +224,7 @@ def _domain(environment: Mapping[str, str]) -> Finding:
     name, text = "ROS_DOMAIN_ID", environment.get("ROS_DOMAIN_ID", "")
     if not text:
         return Finding("ok", name, "not set: 0, with all nodes of the network that do not set it")
-    number = int(text) if text.isdecimal() else -1
+    number = _number(text)
     if not 0 <= number <= _LARGEST_DOMAIN:
         found = f"{text!r} is no number from 0 to {_LARGEST_DOMAIN}: no node starts"
         return Finding("error", name, found, "set it to a number from 0 to 101")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ class Models:
                 f"detector {job.detector} has no threshold of its own: give one with --threshold "
                 "(objectomaly calibrate finds it)"
             )
+        if not math.isfinite(threshold):
+            raise ValueError(f"the threshold is {threshold}: give a finite one with --threshold")
         generator = None if masks.name == NO_MASKS else masks.mask_generator(job.device)
         rule = PAPER if generator is None else rule_for(generator, job.overlap, job.residual)
         self.refiner = BlockRefiner(generator, rule)

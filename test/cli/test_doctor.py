@@ -1,6 +1,7 @@
 """`objectomaly doctor` on the installation of the tests; test/ros has it on graphs."""
 
 import json
+import os
 
 import pytest
 from tiny_embedded import write_tiny_network
@@ -58,5 +59,17 @@ def test_wrong_usage(capsys):
 
 def test_a_graph_without_ros_is_told(capsys, monkeypatch):
     monkeypatch.setitem(doctor.sys.modules, "objectomaly_ros.ros.graph_observer", None)
-    assert main(["doctor", "--graph"]) == 1
-    assert "--graph needs ROS and this package's messages" in capsys.readouterr().err
+    code, text = run(capsys, "--graph", "--json")
+    assert code == 1
+    assert "needs ROS and this package's messages" in json.loads(text)["findings"][-1]["found"]
+
+
+def test_a_user_without_a_home_and_a_wrong_detector_are_findings(capsys, few_packages, monkeypatch):
+    for name in ("OBJECTOMALY_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)  # which is in no passwd
+    code, text = run(capsys, "--detector", "=x", "--json")
+    assert code == 1
+    levels = {row["subject"]: row["level"] for row in json.loads(text)["findings"]}
+    assert levels["--detector"] == "error"
+    assert levels["cache"] == "warning"

@@ -76,7 +76,7 @@ def ros(subject, middleware="rmw_fastrtps_cpp", shared_memory=None, dead=0, **en
 @pytest.mark.parametrize(
     ("number", "level"),
     [("0", "ok"), ("101", "ok"), ("150", "warning"), ("220", "ok"), ("233", "error"),
-     ("-1", "error"), ("my", "error")],
+     ("-1", "error"), ("my", "error"), ("9" * 5000, "error")],
 )  # fmt: skip
 def test_domains(number, level):
     assert ros("ROS_DOMAIN_ID", ROS_DOMAIN_ID=number).level == level

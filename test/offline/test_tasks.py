@@ -140,3 +140,5 @@ def test_a_detector_without_a_threshold_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no threshold of its own: give one with --threshold"):
         Worker(job(detector="simple_models:NoThresholdDetector"))
     assert Worker(job(detector="simple_models:NoThresholdDetector", threshold=200.0))
+    with pytest.raises(ValueError, match="the threshold is nan: give a finite one"):
+        Worker(job(threshold=float("nan")))
