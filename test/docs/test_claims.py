@@ -44,6 +44,10 @@ MAKE_VARIABLES = set(
         r"\$[({](\w+)", (ROOT / "Makefile").read_text() + (ROOT / "scripts/build_env").read_text()
     )
 )
+NODES = re.findall(
+    r"scripts/nodes/(\w+)",
+    re.findall(r"PROGRAMS([^)]*) DESTINATION lib", (ROOT / "CMakeLists.txt").read_text())[0],
+)
 TOPICS = {topic.name.removeprefix("~/") for topic in OUTPUTS}
 INPUT_NAMES = {topic.name for topic in INPUTS}
 SERVICE_NAMES = {name.removeprefix("~/") for name, _, _ in SERVICES}
@@ -217,7 +221,7 @@ def wrong_in_ros2(verb="", *words):
                 wrong += [] if allowed is None or value in allowed else [word]
         return wrong
     if verb == "run" and words[:1] == ("objectomaly_ros",) and words[1:]:
-        if not (ROOT / "scripts" / "nodes" / words[1]).is_file():
+        if words[1] not in NODES:
             return [words[1]]
         return wrong_in_command([*words[1:]])
     if (verb, *words[:2]) == ("param", "set", "/objectomaly"):
@@ -281,6 +285,7 @@ def test_commands_in_the_text_parse(page):
         "record_bag --nothing",
         "play_bag",
         "ros2 run objectomaly_ros nothing",
+        "ros2 run objectomaly_ros objectomaly",
         "ros2 run objectomaly_ros refine_node --ros-args -p min_area:=-3",
         "refine_node --ros-args -r nothing:=/x",
         "make nothing",
