@@ -22,6 +22,9 @@ from objectomaly_ros.cli.options import (
     report,
 )
 
+_SHOWN = 20
+"""Recordings that the table on the terminal has."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -199,6 +202,9 @@ def run(args: argparse.Namespace) -> int:
         except WorkerError as error:
             report("bag", str(error))
             return FAILED
+        except KeyboardInterrupt:
+            report("bag", "what is done is kept; the same command goes on")
+            raise
     for text in found.warnings:
         report("bag", text)
     summaries = [read_summary(place.summary) for place in found.done]
@@ -218,6 +224,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_printed(target or str(out), summaries, failed)))
     else:
+        print("".join(f"{line}\n" for line in _table(summaries)), end="")
         print(f"{len(summaries)} of {len(paths)} recordings done; see {shown[0]}")
         if summaries and len(files) == 1:
             print(f"obstacles in {shown[1]}; for Parquet beside it: pip install pyarrow")
@@ -263,6 +270,24 @@ def _problems(summary: dict[str, Any]) -> list[str]:
         elif stream["problem"]:
             told.append(f"{stream['topic']}: {stream['problem']}")
     return told
+
+
+def _table(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the lines of a table of the most anomalous recordings."""
+    from objectomaly_ros.files.reading import printable
+    from objectomaly_ros.offline.page import figures
+
+    if not summaries:
+        return []
+    ranked = sorted(summaries, key=lambda summary: -figures(summary)[0][-1])
+    rows: list[tuple[str, ...]] = [("recording", "length", "frames", "obstacles", "peak")]
+    rows += [(printable(s["recording"]), *figures(s)[1]) for s in ranked[:_SHOWN]]
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [
+        "  ".join([name.ljust(first), *map(str.rjust, cells, others)]) for name, *cells in rows
+    ]
+    more = len(summaries) - _SHOWN
+    return [*lines, f"and {more} less anomalous ones"] if more > 0 else lines
 
 
 def _printed(out: str, summaries: list[dict[str, Any]], failed: dict[str, str]) -> dict[str, Any]:

@@ -99,7 +99,8 @@ def _peak(summary: dict[str, Any]) -> float:
     return max((s["peak"] for s in summary["streams"] if s["peak"] is not None), default=-1e30)
 
 
-def _row(number: int, summary: dict[str, Any]) -> str:
+def figures(summary: dict[str, Any]) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Return the length in s, frames, obstacles and peak of a recording, and how they are shown."""
     streams = summary["streams"]
     values = (
         max(s["seconds"] for s in streams),
@@ -107,7 +108,11 @@ def _row(number: int, summary: dict[str, Any]) -> str:
         sum(s["obstacles"] for s in streams),
         _peak(summary),
     )
-    shown = (_length(values[0]), f"{values[1]:,}", f"{values[2]:,}", f"{values[3]:.3f}")
+    return values, (_length(values[0]), f"{values[1]:,}", f"{values[2]:,}", f"{values[3]:.3f}")
+
+
+def _row(number: int, summary: dict[str, Any]) -> str:
+    values, shown = figures(summary)
     cells = "".join(f"<td data-v='{v}'>{s}" for v, s in zip(values, shown, strict=True))
     return f"<tr><th><a href='#r{number}'>{escape(summary['recording'])}</a>{cells}"
 

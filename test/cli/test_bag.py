@@ -34,7 +34,11 @@ def drives(tmp_path):
 def test_the_page_shows_the_most_anomalous_moments(drives, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["bag", *drives, "--out", str(out), "--workers", "1", *QUICK]) == 0
-    assert "2 of 2 recordings done" in capsys.readouterr().out
+    head, *rows, done, _ = capsys.readouterr().out.split("\n", 4)
+    assert head.split() == ["recording", "length", "frames", "obstacles", "peak"]
+    assert [row.split()[0] for row in rows] == ["red", "<grey>"]  # the most anomalous first
+    assert rows[0].split()[1:5] == ["5.0", "s", "6", "1"]
+    assert done.startswith("2 of 2 recordings done")
     page = (out / "index.html").read_text()
     assert "src='http" not in page
     assert page.index(">red</a>") < page.index("&lt;grey&gt;")  # the most anomalous first
