@@ -87,10 +87,11 @@ def _open_standard_streams() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
+    # Not the numbers 1 and 2: libffi, which Python 3.14 loads early, may hold one of them.
     if sys.stdout is None:
-        sys.stdout = os.fdopen(1, "w")
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w")
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _is_of_stdout(error: OSError) -> bool:

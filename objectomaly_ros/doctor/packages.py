@@ -255,6 +255,10 @@ def how_to_get(name: str, packages: Sequence[Package], distro: str) -> str:
     return (", or " if name == "light" else "; ").join(ways)
 
 
+# Of Ubuntu 24.04. Lyrical is built for NumPy 2.
+_ROS_OF_NUMPY_1 = ("/opt/ros/jazzy/", "/opt/ros/kilted/")
+
+
 def combination_findings(
     probes: Mapping[str, Probe], opencv: Sequence[str], conda: str = ""
 ) -> list[Finding]:
@@ -279,7 +283,8 @@ def combination_findings(
         )
     numpy, rclpy = probes.get("numpy"), probes.get("rclpy")
     of_apt = rclpy is not None and rclpy.location.startswith("/opt/ros/")
-    if of_apt and numpy is not None and _numbers(numpy.version) >= (2,):
+    of_1 = rclpy is not None and rclpy.location.startswith(_ROS_OF_NUMPY_1)
+    if of_1 and numpy is not None and _numbers(numpy.version) >= (2,):
         found.append(
             Finding(
                 "warning",

@@ -165,6 +165,8 @@ def test_numpy_of_pip_over_ros_of_apt():
     assert "numpy<2" in found.remedy
     old = Probe("numpy", "1.26.4")
     assert combination_findings({"rclpy": rclpy, "numpy": old}, []) == []
+    lyrical = Probe("rclpy", "10", "/opt/ros/lyrical/lib/python3.14/site-packages/rclpy")
+    assert combination_findings({"rclpy": lyrical, "numpy": numpy}, []) == []
     wheels = Probe("rclpy", "7", "/venv/rclpy")
     assert combination_findings({"rclpy": wheels, "numpy": numpy}, []) == []
     (found,) = combination_findings({"rclpy": rclpy}, [], "base")
