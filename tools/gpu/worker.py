@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -92,6 +93,7 @@ class Worker:
 def serve(pipe: Connection) -> None:
     """Run tasks until the pipe ends: sends rows, then None, or the text of an error."""
     os.setsid()  # so that its children end with it
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     warnings.simplefilter("ignore")
     while True:
         try:
@@ -108,6 +110,13 @@ def serve(pipe: Connection) -> None:
         gc.collect()
         if "torch" in sys.modules:
             _forget(sys.modules["torch"], settings, task)
+
+
+def _end_with_parent(parent: int) -> None:
+    """End, with all children, when the run was killed: it would disturb the next one."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _forget(torch: Any, settings: Settings, task: Task) -> None:

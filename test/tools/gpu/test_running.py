@@ -1,7 +1,12 @@
 """Tasks are done once, failures are repeated, and the time is kept."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +14,7 @@ from tools.gpu import plan, running
 from tools.gpu.rows import Row, Settings, Task
 from tools.gpu.worker import TaskError, Worker
 
+ROOT = Path(__file__).resolve().parents[3]
 MODULE = "gpu_tasks"
 TASKS = [Task("speed", name, "float32", 1.0) for name in ("rba", "uno", "rpl")]
 
@@ -138,3 +144,30 @@ def test_a_worker_outlives_its_tasks(settings):
         assert rows("fine") == ["before", "after"]
     finally:
         worker.close()
+
+
+def test_a_worker_ends_with_a_killed_run():
+    program = (
+        "import os, pathlib, signal; from tools.gpu.rows import Settings, Task; "
+        "from tools.gpu.worker import Worker\n"
+        "if __name__ == '__main__':\n"
+        "    settings = Settings('cpu', True, pathlib.Path())\n"
+        "    task = Task('speed', 'rba', 'hangs', 1.0)\n"
+        "    worker = Worker()\n"
+        "    for row in worker.run('gpu_tasks', task, settings, 1.0, 60.0):\n"
+        "        print(worker._process.pid, flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    folders = [str(ROOT), str(ROOT / "test" / "support")]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{int(done.stdout)}").exists():
+        assert time.monotonic() < deadline, "the worker runs on"
+        time.sleep(0.1)
