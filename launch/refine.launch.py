@@ -20,6 +20,7 @@ from launch.actions import (
 from launch_ros.actions import Node
 
 SHARE = Path(__file__).resolve().parents[1]
+# Jazzy reads the second, of which later distributions warn.
 FASTDDS_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 BOOLEANS = ["true", "false", "True", "False"]
 VISIBLE = 128  # obstacles in ~/mask, apart from 0 (free) and 255 (ignore) for the eye, too
@@ -74,7 +75,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     actions: list[LaunchDescriptionEntity] = _misspelt(context)
     actions += [
         SetEnvironmentVariable(variable, str(SHARE / "config" / "fastdds.xml"))
-        for variable in FASTDDS_VARIABLES
+        for variable in FASTDDS_VARIABLES[: 2 if os.environ.get("ROS_DISTRO") == "jazzy" else 1]
         if not os.environ.keys() & {*FASTDDS_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"}
     ]
     actions.append(

@@ -145,6 +145,9 @@ def test_fast_dds_gets_the_profile_unless_the_user_has_one(monkeypatch):
         context, _ = load("refine.launch.py")
         return [context.environment.get(name) for name in variables]
 
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
+    assert profiles()[1] is None
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
     ours, the_same = profiles()
     assert Path(ours).samefile(CONFIG / "fastdds.xml")
     assert the_same == ours
