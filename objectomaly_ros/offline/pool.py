@@ -187,7 +187,10 @@ class Pool:
 
     def _follow(self, task: Task, connection: Connection) -> None:
         while True:
-            message = connection.recv()
+            try:
+                message = connection.recv()
+            except OSError as error:  # it died within a message
+                raise EOFError from error
             if isinstance(message, Progress):
                 self._events.put(Event(task, message.frames, message.copied))
             elif isinstance(message, Failure):
@@ -239,7 +242,7 @@ class Pool:
         try:
             connection.send((self._job, self._segment_frames))
             answer = connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             raise _DiedError(self._bury(process)) from None
         if isinstance(answer, Failure):
             raise WorkerError(answer.text)

@@ -14,11 +14,17 @@ from objectomaly_ros.offline.plan import SEGMENT_FRAMES
 from objectomaly_ros.offline.pool import Event, Pool
 from objectomaly_ros.offline.ray_pool import RayPool
 from objectomaly_ros.offline.remote import Listing, base_name, listings
-from objectomaly_ros.offline.state import check_options, claim, locked, source, take_over
+from objectomaly_ros.offline.state import (
+    OWN_FILES,
+    check_options,
+    claim,
+    locked,
+    source,
+    take_over,
+)
 from objectomaly_ros.offline.tasks import STATE, Assembly, Place, Scan, Segment, Task, clean
 from objectomaly_ros.offline.worker_process import reason
 
-_OWN_FILES = ("index.html", "obstacles.jsonl", "obstacles.parquet", "lock", "run.json")
 _LONGEST_NAME = 200  # bytes; a file system allows 255, with the endings of files
 
 
@@ -141,7 +147,7 @@ def names(paths: Sequence[Path | str], folders: Collection[str] = ()) -> list[st
         stem = (stem or name).lstrip(".") or "recording"
         stem = os.fsencode(stem)[:_LONGEST_NAME].decode("utf-8", "replace")
         candidates = (stem if n == 1 else f"{stem}_{n}" for n in range(1, len(paths) + 3))
-        found.append(next(name for name in candidates if name not in (*found, *_OWN_FILES)))
+        found.append(next(name for name in candidates if name not in (*found, *OWN_FILES)))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,11 @@ from objectomaly_ros.offline.remote import (
 )
 from objectomaly_ros.offline.tasks import STATE, Place
 
+OWN_FILES = ("index.html", "obstacles.jsonl", "obstacles.parquet", "lock", "run.json")
+"""Names in the folders of a run that no recording may have."""
+
 _MANIFEST = "run.json"
+_TEMPORARY = re.compile(r"\.(index|obstacles)\..*\.(html|jsonl|parquet)")
 
 
 @contextmanager
@@ -45,6 +50,9 @@ def locked(out: Path, places: Sequence[Place]) -> Iterator[None]:
             raise BagError(
                 f"another run is busy in {out}; wait for it, or choose another"
             ) from None
+        for left in out.glob(".*"):  # of a page or a table that was killed
+            if _TEMPORARY.fullmatch(left.name):
+                left.unlink()
         try:
             yield
         finally:
@@ -177,7 +185,9 @@ def source(place: Place, seen: Mapping[str, Listing | BagError]) -> dict[str, An
     path = place.path
     if not path.exists():
         raise BagError(f"there is no recording at {path}")
-    # Without folders, such as that of the results; they hold nothing of the recording.
-    files = sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():  # which may be the folder of the run, or hold it; folders are no part of it
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        files = [file for file in files if file.name not in OWN_FILES]
     known = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     return {"path": str(path.absolute()), "files": known}

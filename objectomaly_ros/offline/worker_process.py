@@ -82,6 +82,8 @@ def attempt(
 
 def reason(error: BaseException) -> str:
     """Return why something cannot be done, for the user."""
+    if isinstance(error, OSError) and error.strerror and error.filename is None:
+        return error.strerror  # of `files.writing`, which names the file
     return describe(error).removeprefix("BagError: ")
 
 

@@ -4,9 +4,13 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +18,9 @@ import pytest
 from offline_drives import contents, job, picture
 
 from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.offline.pool import WorkerError
+from objectomaly_ros.offline.pool import Pool, WorkerError
 from objectomaly_ros.offline.run import names, run
+from objectomaly_ros.offline.tasks import Place, Scan
 from objectomaly_ros.runtime.environment import child_environment
 
 QUICK = job(masks="none")
@@ -104,6 +109,10 @@ def test_results_in_the_folder_of_the_images_are_no_change_of_it(make_folder, tm
     folder = make_folder()
     out = folder / "out"
     assert [len(run([folder], out, QUICK, 1).done) for _ in range(2)] == [1, 1]
+    (folder / "index.html").touch()  # as if it were itself the folder of the run
+    (out / ".obstacles.a_b.jsonl").touch()  # of a run that was killed
+    assert run([folder], out, QUICK, 1).done
+    assert not list(out.glob(".obstacles*"))
 
 
 def test_a_run_that_was_killed_before_the_last_step_cleans_up(make_folder, tmp_path):
@@ -215,6 +224,15 @@ def test_a_recording_that_always_kills_its_worker_is_given_up(dangerous, make_fo
 def test_models_that_do_not_load_end_the_run(make_folder, tmp_path):
     with pytest.raises(WorkerError, match="wrong arguments"):
         run([make_folder()], tmp_path / "out", job(detector="simple_models:Exits"), 2)
+
+
+def test_a_worker_that_dies_within_a_message_has_died():
+    ours, theirs = socket.socketpair()
+    theirs.send(struct.pack("!i", 100) + b"only a part")
+    theirs.close()
+    task = Scan(Place(Path("a"), "a", Path("out")))
+    with pytest.raises(EOFError):
+        Pool(QUICK, 1, 10)._follow(task, Connection(ours.detach()))
 
 
 def test_a_full_disk_ends_the_run(make_drive, small_disk):
