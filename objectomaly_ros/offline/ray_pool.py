@@ -6,8 +6,10 @@ import heapq
 import itertools
 import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +51,7 @@ class RayPool:
         self._job = job
         self._address = address
         self._segment_frames = segment_frames
+        self._stdout = ExitStack()
         self._ray: Any = None
         self._function: Any = None
         self._identity = ""
@@ -59,6 +62,8 @@ class RayPool:
         self._dropped: set[Place] = set()
 
     def __enter__(self) -> RayPool:
+        # Ray prints there what happens to machines, where --json would be spoilt.
+        self._stdout.enter_context(redirect_stdout(sys.stderr))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -133,6 +138,7 @@ class RayPool:
         """Leave the cluster; it ends what is still running."""
         if self._ray is not None:
             self._ray.shutdown()
+        self._stdout.close()
 
     def _submit(self, task: Task | None) -> Any:
         if task is not None:  # processes of other machines have another working folder

@@ -110,7 +110,7 @@ def results(out):
     return {folder.name: contents(folder) for folder in bags}
 
 
-def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder, tmp_path):
+def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder, tmp_path, capsys):
     slow = job(detector="remote_files:Slow,log=/dev/null,seconds=0.2", masks="none")
     paths = [make_drive(count=60), make_folder(), tmp_path / "missing.mcap"]
     local = run(paths, tmp_path / "local", slow, 1, segment_frames=10)
@@ -130,6 +130,7 @@ def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder,
     def progress(frames, more):
         counted[0] += frames
         counted[1] += more
+        print("as Ray prints")
 
     fleet = run(paths, tmp_path / "fleet", slow, 1, segment_frames=10, ray=cluster.address,
                 progress=progress)  # fmt: skip
@@ -139,6 +140,9 @@ def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder,
     assert [place.name for place in fleet.failed] == ["missing"]
     assert any("a worker died; another one repeats its task" in text for text in fleet.warnings)
     assert counted[1] == 68
+    printed = capsys.readouterr()  # standard output is for the command's own
+    assert printed.out == ""
+    assert "as Ray prints" in printed.err
     assert set(results(tmp_path / "fleet")) == {"drive", "folder"}
     assert results(tmp_path / "fleet") == results(tmp_path / "local")
 
