@@ -143,11 +143,15 @@ def claim(place: Place, source: dict[str, Any]) -> None:
     path = place.source
     done = place.joined or place.bag.exists()
     if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["path"] != source["path"]:
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            before = known["path"]
+        except (ValueError, KeyError, TypeError) as error:
             raise BagError(
-                f"{place.results} holds the results of {known['path']}: choose another --out"
-            )
+                f"{path} is damaged ({error}): remove {place.state} and {place.bag}"
+            ) from error
+        if before != source["path"]:
+            raise BagError(f"{place.results} holds the results of {before}: choose another --out")
         if known != source and done:
             raise BagError(
                 f"{place.given} has changed since its results were made: choose another --out"

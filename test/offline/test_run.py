@@ -132,6 +132,8 @@ def test_the_results_of_another_recording_are_not_taken_for_this_one(make_folder
     cv2.imwrite(str(first / "9.png"), picture(9))
     report = run([first], tmp_path / "out", QUICK, 1)
     assert "has changed since its results were made" in reasons(report)["folder"]
+    report.failed.popitem()[0].source.write_text("")
+    assert "source.json is damaged" in reasons(run([first], tmp_path / "out", QUICK, 1))["folder"]
 
 
 def test_bad_recordings_among_good_ones(make_drive, make_folder, tmp_path):
