@@ -5,7 +5,7 @@ import sys
 
 EXTRAS = {
     "torch", "torchvision", "transformers", "segment_anything", "safetensors", "timm", "sklearn",
-    "pooch", "matplotlib", "onnx", "onnxscript",
+    "pooch", "matplotlib", "onnx", "onnxscript", "fsspec", "pyarrow", "ray",
 }  # fmt: skip
 GONE = EXTRAS | set(os.environ.get("ALSO_WITHOUT", "").split())
 
