@@ -1,4 +1,4 @@
-"""Makes a bag from a folder of frames: `python -m objectomaly_ros.bags.make FRAMES BAG`."""
+"""Makes a bag from frames or a video: `python -m objectomaly_ros.bags.make FRAMES BAG`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from objectomaly_ros import __version__
 from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.bags import frames as folder_frames
 from objectomaly_ros.bags import messages
+from objectomaly_ros.bags.drives import FOLDER_RATE_HZ, Video
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.storage import MAX_BYTES
 from objectomaly_ros.bags.writer import STORAGES, BagWriter
@@ -35,7 +37,7 @@ def write_frames_bag(
     bag: Path | str,
     *,
     topic: str = "/image",
-    rate: float = 10.0,
+    rate: float | None = None,
     stamps: Sequence[int] | None = None,
     start_ns: int | None = None,
     frame_id: str = "camera",
@@ -44,13 +46,13 @@ def write_frames_bag(
     storage: str = "mcap",
     progress: bool = False,
 ) -> int:
-    """Write image files into a new bag, one message each, logged at its stamp.
+    """Write images into a new bag, one message each, logged at its stamp.
 
     Args:
-        frames: a folder of .jpg and .png files, or the files in order.
+        frames: a folder of .jpg and .png files, the files in order, or a video.
         bag: the bag folder to make.
         topic: image topic; with encoding jpeg it gains "/compressed", as image_transport has it.
-        rate: frames a second, unless stamps are given.
+        rate: frames a second, unless stamps are given; None for a video's own, else 10.
         stamps: one a frame, nanoseconds.
         start_ns: stamp of the first frame, unless stamps are given; default now.
         frame_id: frame of the camera.
@@ -61,13 +63,19 @@ def write_frames_bag(
         progress: show a progress bar.
 
     Returns:
-        The number of frames.
+        The number of frames. Those of a video that cannot be decoded are left out.
 
     Raises:
-        BagError: no frames, an unreadable frame, wrong arguments, or the bag exists or cannot be
+        BagError: no frames, an unreadable file, wrong arguments, or the bag exists or cannot be
             written. No bag is made then.
     """
-    files = folder_frames.find_frames(frames) if isinstance(frames, Path) else list(frames)
+    video = frames if isinstance(frames, Path) and frames.is_file() else None
+    files: list[Path] = []
+    if video is not None:
+        count, rate = _count(video, rate)
+    else:
+        files = folder_frames.find_frames(frames) if isinstance(frames, Path) else list(frames)
+        count = len(files)
     if encoding not in ENCODINGS:
         raise BagError(
             f"frames cannot be written as {encoding!r}; use one of {', '.join(ENCODINGS)}"
@@ -76,22 +84,26 @@ def write_frames_bag(
         raise BagError(f"{topic!r} is no name of a topic; give one such as /camera/image")
     if stamps is None:
         start = time.time_ns() if start_ns is None else start_ns
-        stamps = folder_frames.stamps_from_rate(len(files), rate, start)
-    if len(stamps) != len(files):
-        raise BagError(f"{len(files)} frames but {len(stamps)} stamps")
+        rate = FOLDER_RATE_HZ if rate is None else rate
+        stamps = folder_frames.stamps_from_rate(count, rate, start)
+    if len(stamps) != count:
+        raise BagError(f"{count} frames but {len(stamps)} stamps")
     base = topic.removesuffix("/compressed")
     info_topic = f"{base.rpartition('/')[0]}/camera_info"
-    decoder = ImageDecoder(warn=logger.warning)
+    read: Iterator[tuple[Path, bytes, Image | None]]
+    read = _frames(files) if video is None else _video_frames(video)
     name = f"{base}/compressed" if encoding == "jpeg" else topic
     with BagWriter(bag, storage=storage, whole=True) as writer:
         writer.add_topic(name, messages.COMPRESSED_IMAGE if encoding == "jpeg" else messages.IMAGE)
         if camera is not None:
             writer.add_topic(info_topic, messages.CAMERA_INFO)
-        pairs = zip(files, stamps, strict=True)
-        for file, stamp in tqdm(
-            pairs, total=len(files), unit="frame", disable=None if progress else True
+        pairs = zip(read, stamps, strict=True)
+        for (file, data, image), stamp in tqdm(
+            pairs, total=count, unit="frame", disable=None if progress else True
         ):
-            data, image = _read_frame(file, decoder)
+            if image is None:
+                count -= 1
+                continue
             if camera is not None and image.shape[:2] != (camera.height, camera.width):
                 raise BagError(
                     f"{file} has {image.shape[1]} x {image.shape[0]} pixels, "
@@ -106,16 +118,37 @@ def write_frames_bag(
             if camera is not None:
                 info = messages.camera_info_message(writer.store, camera, stamp, frame_id)
                 writer.write(info_topic, info, stamp)
-    return len(files)
+    return count
 
 
-def _read_frame(file: Path, decoder: ImageDecoder) -> tuple[bytes, Image]:
-    """Return a frame as it is in its file, and decoded."""
+def _frames(files: Sequence[Path]) -> Iterator[tuple[Path, bytes, Image]]:
+    """Yield each frame as it is in its file, and decoded."""
+    decoder = ImageDecoder(warn=logger.warning)
+    for file in files:
+        try:
+            data = read_bytes(file, MAX_BYTES)
+            image = decoder.decode_picture(data)
+        except (OSError, ValueError) as error:
+            raise BagError(f"the frame {file} cannot be read: {error}") from error
+        yield file, data, image
+
+
+def _count(path: Path, rate: float | None) -> tuple[int, float]:
+    """Return the number of frames of a video, and its rate unless one is given."""
     try:
-        data = read_bytes(file, MAX_BYTES)
-        return data, decoder.decode_picture(data)
-    except (OSError, ValueError) as error:
-        raise BagError(f"the frame {file} cannot be read: {error}") from error
+        with closing(Video(path)) as video:
+            return video.counted(), video.rate_hz if rate is None else rate
+    except ValueError as error:
+        raise BagError(f"{path} cannot be read: {error}") from error
+
+
+def _video_frames(path: Path) -> Iterator[tuple[Path, bytes, Image | None]]:
+    """Yield each frame of a video, None if it cannot be decoded; it has no file to copy."""
+    with closing(Video(path)) as video:
+        for index, image in enumerate(video.pictures(1)):
+            if image is None:
+                logger.warning("frame %d of %s is left out: it cannot be decoded", index, path)
+            yield path, b"", image
 
 
 def _camera(text: str) -> CameraModel:
@@ -126,24 +159,30 @@ def _camera(text: str) -> CameraModel:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m objectomaly_ros.bags.make",
-        description="Make a bag from a folder of frames.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Make a bag from a folder of frames or a video.",
     )
     add = parser.add_argument
     add("--version", action="version", version=f"%(prog)s {__version__}")
-    add("frames", type=Path, help="folder of .jpg and .png files")
-    add("bag", type=Path, help="bag folder to make")
-    add("--topic", default="/image", help="image topic")
+    add("frames", type=Path, metavar="FRAMES", help="folder of .jpg and .png files, or a video")
+    add("bag", type=Path, metavar="BAG", help="bag folder to make")
+    add("--topic", default="/image", help="image topic; default: %(default)s")
     times = parser.add_mutually_exclusive_group()
-    times.add_argument("--rate", type=float, default=10.0, help="frames a second")
+    times.add_argument(
+        "--rate", type=float, help="frames a second; default: the video's, 10 for a folder"
+    )
     times.add_argument("--stamps-from-names", action="store_true", help="file names are the stamps")
     columns = "table of the columns file and stamp or stamp_ns"
     times.add_argument("--stamps", type=Path, metavar="CSV", help=columns)
-    add("--frame-id", default="camera", help="frame of the camera")
-    add("--encoding", choices=ENCODINGS, default="rgb8", help="of the images")
+    add("--frame-id", default="camera", help="frame of the camera; default: %(default)s")
+    add("--encoding", choices=ENCODINGS, default="rgb8", help="of the images; default: %(default)s")
     fields = "FX,FY,CX,CY,WIDTH,HEIGHT[,K1,K2,P1,P2,K3]"
     add("--camera", type=_camera, metavar=fields, help="write camera_info as well")
-    add("--storage", choices=tuple(STORAGES), default="mcap", help="of the bag")
+    add(
+        "--storage",
+        choices=tuple(STORAGES),
+        default="mcap",
+        help="of the bag; default: %(default)s",
+    )
     return parser
 
 
@@ -151,14 +190,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 when done, 1 if something is wrong with the frames or the bag."""
     options = _parser().parse_args(argv)
     try:
-        files = folder_frames.find_frames(options.frames)
         stamps = None
         if options.stamps_from_names:
-            stamps = folder_frames.stamps_from_names(files)
+            stamps = folder_frames.stamps_from_names(folder_frames.find_frames(options.frames))
         elif options.stamps:
+            files = folder_frames.find_frames(options.frames)
             stamps = folder_frames.stamps_from_csv(files, options.stamps)
         count = write_frames_bag(
-            files,
+            options.frames,
             options.bag,
             topic=options.topic,
             rate=options.rate,

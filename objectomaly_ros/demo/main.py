@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from objectomaly_ros import __version__
 from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.make import write_frames_bag
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.demo import pictures, report
 from objectomaly_ros.demo.accuracy import Accuracy, AccuracyMeter
@@ -25,7 +26,7 @@ from objectomaly_ros.demo.processes import ChildError
 from objectomaly_ros.demo.progress import Progress
 from objectomaly_ros.demo.replay import image_topic, replay
 from objectomaly_ros.demo.reported import Reported, ReportedObstacles
-from objectomaly_ros.demo.source import RATE_HZ, Source, open_recording, render_drive
+from objectomaly_ros.demo.source import RATE_HZ, Source, is_pictures, open_recording, render_drive
 from objectomaly_ros.demo.timing import Timing, read_timing, why_unrefined
 from objectomaly_ros.files.writing import bytes_at, open_replacing
 from objectomaly_ros.runtime.environment import set_defaults
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{options.bag} would be removed with the earlier demo in {options.out}; write "
                 "elsewhere: --out FOLDER (make demo DEMO_OUT=FOLDER)"
             )
+        pictures_given = options.bag is not None and is_pictures(options.bag)
+        if options.bag is not None and not pictures_given:  # before an earlier demo is removed
+            source = open_recording(options.bag, options.topic, options.seconds)
         folder = _prepare(options.out)
         if options.bag is None:
             seconds = options.seconds or 20.0
@@ -68,7 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _announce(f"Renders a drive of {seconds:g} s", frames, seconds, options, frames)
             source = render_drive(folder, seconds, progress)
         else:
-            source = open_recording(options.bag, options.topic, options.seconds)
+            if pictures_given:
+                with progress.stage("making a bag of it"):
+                    write_frames_bag(options.bag, folder / "drive", encoding="jpeg")
+                source = open_recording(folder / "drive", options.topic, options.seconds)
             about = f"Takes {source.duration_s:.1f} s of {source.bag}"
             _announce(about, source.frames, source.duration_s, options)
         replay(source, folder, options.rate, progress)
@@ -252,7 +259,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--version", action="version", version=f"objectomaly_ros {__version__}")
     add("--out", type=Path, default=Path("demo_output"), help="folder (default: %(default)s)")
-    add("--bag", type=Path, help="a recording to replay (default: a drive is rendered)")
+    add(
+        "--bag",
+        type=Path,
+        help="a bag, a video or a folder of images to replay (default: a drive is rendered)",
+    )
     add("--topic", help="its image topic, raw or compressed, if it has several")
     length = "seconds to render or replay (default: 20, or the whole recording)"
     add("--seconds", type=_positive, help=length)

@@ -17,13 +17,16 @@ import cv2
 import numpy as np
 
 from objectomaly_ros.bags import messages
+from objectomaly_ros.bags.drives import Video
 from objectomaly_ros.bags.errors import BagError
+from objectomaly_ros.bags.frames import find_frames
 from objectomaly_ros.bags.images import check_images
 from objectomaly_ros.bags.playback import stamps_differ
-from objectomaly_ros.bags.reader import Bag
+from objectomaly_ros.bags.reader import Bag, is_bag
 from objectomaly_ros.bags.writer import BagWriter, offered_qos
 from objectomaly_ros.demo.drive.render import DriveFrame, RenderedDrive, Truth
 from objectomaly_ros.demo.progress import Progress
+from objectomaly_ros.files.reading import regular_file
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.geometry.ground import CameraPose
 
@@ -109,6 +112,20 @@ def save_truth(truth: Truth, path: Path) -> None:
     ids = np.stack([truth[stamp].ids for stamp in stamps])
     with open_replacing(path) as file:
         np.savez_compressed(file, stamps_ns=stamps, ids=ids, objects=json.dumps(objects))
+
+
+def is_pictures(path: Path) -> bool:
+    """Return whether a recording is a video or a folder of images."""
+    if is_bag(path):
+        return False
+    try:
+        if path.is_dir():
+            find_frames(path)
+        else:
+            Video(regular_file(path)).close()
+    except (BagError, OSError, ValueError):  # opening it as a bag says what is wrong with it
+        return False
+    return True
 
 
 def open_recording(path: Path, topic: str | None, seconds: float | None) -> Source:

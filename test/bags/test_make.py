@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from objectomaly_ros.bags.drives import Video
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.images import read_images
 from objectomaly_ros.bags.make import main, write_frames_bag
@@ -169,6 +170,46 @@ def test_frames_that_cannot_be_read_are_named(tmp_path, frames):
 def too_large():
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"
     return start + struct.pack(">IIBBBBB", 40_000, 30_000, 8, 2, 0, 0, 0) + b"IEND"
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "drive.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+    for index in range(5):
+        writer.write(np.full((48, 64, 3), 40 * index, np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize(("rate", "gap_ns"), [(None, 50_000_000), (5.0, 200_000_000)])
+def test_a_video_becomes_a_bag_at_its_own_rate_or_a_given_one(tmp_path, video, rate, gap_ns):
+    assert write_frames_bag(video, tmp_path / "bag", rate=rate, start_ns=START) == 5
+    back = list(read_images(tmp_path / "bag"))
+    assert [frame.stamp_ns for frame in back] == [START + index * gap_ns for index in range(5)]
+    assert [round(frame.array.mean() / 40) for frame in back] == list(range(5))
+
+
+def test_frames_of_a_video_that_cannot_be_decoded_are_left_out(tmp_path, video, monkeypatch):
+    whole = Video.pictures
+    monkeypatch.setattr(
+        Video,
+        "pictures",
+        lambda self, every: (None if i == 2 else p for i, p in enumerate(whole(self, every))),
+    )
+    assert write_frames_bag(video, tmp_path / "bag", encoding="jpeg", start_ns=0) == 4
+    stamps = [frame.stamp_ns for frame in read_images(tmp_path / "bag")]
+    assert stamps == [0, 50_000_000, 150_000_000, 200_000_000]
+
+
+def test_the_command_takes_a_video_and_refuses_other_files(tmp_path, video, capsys):
+    assert main([str(video), str(tmp_path / "bag")]) == 0
+    assert "5 frames in" in capsys.readouterr().out
+    assert main([str(video), str(tmp_path / "named"), "--stamps-from-names"]) == 1
+    assert "give the folder that holds the frames" in capsys.readouterr().err
+    (tmp_path / "notes.txt").write_text("no video")
+    assert main([str(tmp_path / "notes.txt"), str(tmp_path / "notes")]) == 1
+    assert "no video that OpenCV can read" in capsys.readouterr().err
 
 
 def test_real_frames(tmp_path, shared_dir):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.drive.render import RenderedDrive
 from objectomaly_ros.demo.main import main
+from objectomaly_ros.demo.processes import ChildError
 from objectomaly_ros.offline.cameras import Views, read_cameras
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,12 +123,40 @@ def test_a_missing_recording_is_an_error_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: no bag at ")
 
 
+def test_a_folder_of_images_becomes_a_bag(tmp_path, monkeypatch):
+    def no_replay(source, folder, rate, progress):
+        raise ChildError(f"{source.frames} frames of {source.bag.name}")
+
+    monkeypatch.setattr("objectomaly_ros.demo.main.replay", no_replay)
+    (tmp_path / "images").mkdir()
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(tmp_path / "images" / name), np.zeros((32, 48, 3), np.uint8))
+    assert main(["--out", str(tmp_path / "out"), "--bag", str(tmp_path / "images")]) == 1
+    with Bag(tmp_path / "out" / "drive") as bag:
+        assert bag.image_topic(None).count == 2
+
+
+def test_an_earlier_demo_stays_if_the_recording_is_none(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("no video")
+    kept = tmp_path / "out" / "result" / "result.mcap"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    (tmp_path / "out" / ".objectomaly_demo").touch()
+    for wrong in ("notes.txt", "nothing"):
+        assert main(["--out", str(tmp_path / "out"), "--bag", str(tmp_path / wrong)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert wrong in line
+    assert kept.exists()
+
+
 def test_only_what_a_demo_wrote_is_removed(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "result").mkdir()
     (tmp_path / "result" / "old").write_text("")
     (tmp_path / ".objectomaly_demo").touch()
-    main(["--out", str(tmp_path), "--bag", str(tmp_path / "nothing")])
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(b"damaged")
+    assert main(["--out", str(tmp_path), "--bag", str(tmp_path / "images")]) == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert not (tmp_path / "result").exists()
 
