@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from objectomaly_ros.bags.messages import jpeg
-from objectomaly_ros.demo.report import number, verdict, warnings
+from objectomaly_ros.demo.report import arrival_hz, number, verdict, warnings
 from objectomaly_ros.evaluation.results import percent
 from objectomaly_ros.files.writing import open_replacing
 from objectomaly_ros.types import Image
@@ -120,7 +120,8 @@ def _objects(objects: Sequence[dict[str, Any]]) -> list[str]:
         "<h2>Each unknown object</h2>",
         _table(head, rows),
         "<p>Found from: the distance from which on the node reported it in at least 9 of 10 "
-        "frames. Range error: median of the difference to its true distance.</p>",
+        "frames. Range error: median of the difference to its true distance. A report is one "
+        "obstacle in one frame; a false one touches no unknown object.</p>",
     ]
 
 
@@ -139,10 +140,12 @@ def _reported(reported: Sequence[dict[str, Any]]) -> list[str]:
         for one in reported[:_MOST_REPORTED]
     ]
     more = len(reported) - len(rows)
+    unplaced = all(one["nearest_m"] is None for one in reported)
     return [
         "<h2>What was reported</h2>",
         _table(["obstacle", "from", "frames", "nearest", "score"], rows),
         f"<p>{more} more were reported in fewer frames.</p>" if more else "",
+        "<p>No distances: they need camera_info in the recording.</p>" if unplaced else "",
         "<p>If these are ordinary things of your street, teach the node what is normal there: "
         "<code>objectomaly learn DRIVE --out normal.safetensors</code> (docs/memory.md). "
         "<code>objectomaly calibrate DRIVE --detector embedded</code> chooses the threshold.</p>",
@@ -202,7 +205,7 @@ def _times(summary: dict[str, Any]) -> list[str]:
         f"19 of 20 within {number(times['latency']['p95'])} ms, on "
         f"{escape(summary['processor'])}. {summary['scores_out']} of "
         f"{summary['images_in_recording']} images have a score. Images came at "
-        f"{number(summary['rate_in_hz'], 1)} Hz, scores at "
+        f"{number(arrival_hz(summary), 1)} Hz, scores at "
         f"{number(summary['rate_out_hz'], 1)} Hz.</p>",
         "<details><summary>Times of every stage</summary>",
         _table(["", "p50, ms", "p95, ms"], rows),
@@ -221,7 +224,7 @@ def _files(summary: dict[str, Any]) -> list[str]:
         f"({summary['result_bytes'] / 1e6:.0f} MB, scores in steps of 1/4096).</p><ul>"
         "<li>Foxglove: open <code>result/result.mcap</code>, with the layout "
         "<code>config/foxglove.json</code>.</li>"
-        "<li>RViz: <code>ros2 launch objectomaly_ros replay.launch.py "
+        "<li>RViz, on a ROS 2 machine: <code>ros2 launch objectomaly_ros replay.launch.py "
         f"bag:={escape(summary['recording'])} image_topic:={escape(summary['image_topic'])} "
         "rviz:=true</code> plays the drive through the node again.</li>"
         "<li>All figures: <a href='summary.json'>summary.json</a>, "

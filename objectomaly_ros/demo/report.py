@@ -146,7 +146,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
     lines = [
         f"frames    {summary['scores_out']} of {summary['images_in_recording']} scored, "
         f"{summary['refined_frames']} refined, {counters['dropped']} dropped; "
-        f"{number(summary['rate_in_hz'], 1)} Hz in, {number(summary['rate_out_hz'], 1)} Hz out",
+        f"{number(arrival_hz(summary), 1)} Hz in, {number(summary['rate_out_hz'], 1)} Hz out",
         *(
             f"latency   p50 {number(times[name]['p50'])} ms, p95 {number(times[name]['p95'])} ms "
             f"from the image's arrival to {about}"
@@ -175,6 +175,12 @@ def headline(summary: dict[str, Any]) -> list[str]:
     if seconds:
         lines.append(f"time      {sum(seconds.values()):.0f} s: {took}")
     return lines
+
+
+def arrival_hz(summary: dict[str, Any]) -> float | None:
+    """Return the rate at which the node got images: that of the recording at the replay's pace."""
+    rate = summary["rate_in_hz"]
+    return None if rate is None else float(rate * summary["replay_rate"])
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -327,6 +327,9 @@ class BagPlayer:
                 if wait.topic in (None, source, publisher.topic_name)
             ]
             if not chosen:
-                raise BagError(f"cannot wait for subscribers of {wait.topic}: it is not played")
+                played = ", ".join(sorted(self._publishers)) or "nothing"
+                raise BagError(
+                    f"cannot wait for subscribers of {wait.topic}: it is not played, but {played}"
+                )
             lacking += [p.topic_name for p in chosen if p.get_subscription_count() < wait.count]
         return lacking

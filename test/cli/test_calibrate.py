@@ -54,7 +54,8 @@ def test_the_page_is_whole_and_needs_no_network(drive, tmp_path):
     labels = [text.text or "" for text in ElementTree.fromstring(svg).iter("text")]
     assert "false obstacles a minute" in labels
     assert any(label.startswith("threshold ") for label in labels)
-    assert "that is too short to see the rate" in page
+    assert "from 6 s of driving; that is too short to see the rate" in page
+    assert "give 4 minutes or more" in page
 
 
 def test_what_cannot_be_read_is_told(tmp_path, capsys):

@@ -207,6 +207,7 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     assert f"<h1>{sentence}</h1>" in text
     assert sentence in printed
     assert ("objectomaly learn" in text) != known
+    assert ("A report is one obstacle in one frame" in text) == known
     assert "currentTime=0.0" in text if not known else "25 m" in text
     assert (tmp_path / "latency.svg").read_text() in text
     for shown in (printed, text):
@@ -314,6 +315,8 @@ def test_a_machine_that_was_too_slow_is_told_with_the_remedy(result_path, tmp_pa
     page = show(replace(source_of(result_path, None), frames=9), tmp_path, rate=0.8)
     printed = capsys.readouterr().out
     assert "6 of 9 scored" in printed
+    assert "8.0 Hz in" in printed, "recorded at 10 Hz"
+    assert "Images came at 8.0 Hz" in page.read_text()
     for text in (printed, page.read_text()):
         assert "3 of 9 images have no score." in text
         assert "This machine was too slow" in text

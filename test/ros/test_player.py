@@ -510,7 +510,7 @@ def test_nobody_listens_and_the_message_says_so(context, bag):
 def test_waiting_for_a_topic_that_is_not_played(context, bag):
     node = rclpy.create_node("player", context=context)
     options = PlayOptions(waits=(Wait(1, "/sound"),))
-    with Bag(bag) as opened, pytest.raises(BagError, match="/sound: it is not played"):
+    with Bag(bag) as opened, pytest.raises(BagError, match="/sound: it is not played, but /image"):
         BagPlayer(node, opened, options).play()
 
 

@@ -57,14 +57,16 @@ def page(rates: Rates) -> str:
 
 def summary(rates: Rates) -> str:
     """Say the result in a sentence or two."""
+    minutes = rates.minutes
+    length = f"{minutes:.1f} minutes" if minutes >= 1 else f"{60 * minutes:.0f} s"
     text = (
         f"threshold {rates.threshold:.4g} for {rates.wanted:g} false obstacles a minute, from "
-        f"{rates.minutes:.1f} minutes of driving"
+        f"{length} of driving"
     )
     if rates.wanted * rates.minutes < 1:
         text += (
-            f"; that is too short to see the rate (under 1 obstacle), {math.ceil(2 / rates.wanted)}"
-            " minutes would do"
+            f"; that is too short to see the rate (under 1 obstacle expected), give "
+            f"{math.ceil(2 / rates.wanted)} minutes or more"
         )
     return text
 
