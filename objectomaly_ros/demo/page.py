@@ -145,7 +145,9 @@ def _reported(reported: Sequence[dict[str, Any]]) -> list[str]:
         "<h2>What was reported</h2>",
         _table(["obstacle", "from", "frames", "nearest", "score"], rows),
         f"<p>{more} more were reported in fewer frames.</p>" if more else "",
-        "<p>No distances: they need camera_info in the recording.</p>" if unplaced else "",
+        "<p>No distances: they need camera_info in the recording, and the ground below in view.</p>"
+        if unplaced
+        else "",
         "<p>If these are ordinary things of your street, teach the node what is normal there: "
         "<code>objectomaly learn DRIVE --out normal.safetensors</code> (docs/memory.md). "
         "<code>objectomaly calibrate DRIVE --detector embedded</code> chooses the threshold.</p>",

@@ -18,6 +18,7 @@ OUTPUTS = ("score", "coarse_score", "mask", "obstacles", "points", "free", "stat
 _START_S = 300.0  # to load a model on a busy machine
 _SETTLED_S = 2.0
 _DRAIN_S = 90.0
+_STATUS_BYTES = 4096  # of ~/status, which comes once a second while no image does
 _SCORE_BITS = 12  # steps of 1/4096 change AuPRC by 0.01 points, and a score takes 0.1, not 0.9 MB
 _STARTED = "playing"  # what the player says when it begins
 _NICENESS = 5  # the recorder may be late: its queue is long, and times come from the node
@@ -166,11 +167,11 @@ def _await_end(
 
 
 def _await_results(children: Children, node: Child, recorder: Child, result: Path) -> None:
-    """Wait for the results of the last frames, until nothing more is recorded."""
-    size, changed = -1, time.monotonic()
+    """Wait for the results of the last frames, until ~/status alone is recorded."""
+    size, changed = 0, time.monotonic()
     end = changed + _DRAIN_S
     while time.monotonic() < min(end, changed + _SETTLED_S):
         children.wait(0.5, running=(node, recorder))
         now = bytes_at(result)
-        if now != size:
+        if now > size + _STATUS_BYTES:
             size, changed = now, time.monotonic()

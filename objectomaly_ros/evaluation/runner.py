@@ -149,7 +149,9 @@ def _run(
     each: MapJobs,
     coarse_known: dict[tuple[str, ...], StageFigures],
 ) -> Run:
-    bar = partial(tqdm, disable=not options.progress, unit="frame", dynamic_ncols=True)
+    bar = partial(
+        tqdm, disable=None if options.progress else True, unit="frame", dynamic_ncols=True
+    )
 
     def shown(title: str, function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
         return iter(bar(each(function, jobs), title, len(jobs)))
