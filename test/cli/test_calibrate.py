@@ -50,6 +50,7 @@ def test_the_page_is_whole_and_needs_no_network(drive, tmp_path):
     main(["calibrate", str(drive), "--detector", "simple_models:Darkness", "--out", str(out)])
     page = (tmp_path / "found.html").read_text()
     assert "http" not in page
+    assert "width=device-width" in page
     svg = page[page.index("<svg") : page.index("</svg>") + 6]
     labels = [text.text or "" for text in ElementTree.fromstring(svg).iter("text")]
     assert "false obstacles a minute" in labels

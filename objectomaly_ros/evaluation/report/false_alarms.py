@@ -14,6 +14,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 20, 52
 _STYLE = """
 body { margin: 24px auto; max-width: 820px; padding: 0 16px; color: #1d2530;
   font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { overflow-wrap: anywhere; }
 text { font-size: 13px; fill: #5d6878; } .strong { fill: #1d2530; }
 svg { width: 100%; height: auto; } td, th { padding: 2px 18px 2px 0; text-align: right; }
 """
@@ -48,6 +49,7 @@ def page(rates: Rates) -> str:
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f"<title>False obstacles of {escape(rates.detector)}</title><style>{_STYLE}</style></head>"
         f"<body><h1>False obstacles of {escape(rates.detector)}</h1><p>{escape(summary(rates))}</p>"
         f"{_chart(rates)}<table><tr><th>threshold</th><th>false obstacles</th>"
