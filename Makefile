@@ -15,7 +15,7 @@ env:
 	@scripts/build_env
 
 demo: env
-	@$(RUN) python -m objectomaly_ros.demo --out $(DEMO_OUT) $(if $(BAG),--bag $(BAG)) $(if $(TOPIC),--topic $(TOPIC)) \
+	@$(RUN) python -m objectomaly_ros.demo --out "$(DEMO_OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic $(TOPIC)) \
 	  $(if $(RATE),--rate $(RATE))
 
 test lint bench: export PROFILE = dev

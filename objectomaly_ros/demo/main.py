@@ -251,6 +251,11 @@ def _positive(text: str) -> float:
     return value
 
 
+def _path(text: str) -> Path:
+    """Read a path; ~ is the home folder, also where no shell expands it (make demo BAG=~/...)."""
+    return Path(text).expanduser()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m objectomaly_ros.demo",
@@ -258,10 +263,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--version", action="version", version=f"objectomaly_ros {__version__}")
-    add("--out", type=Path, default=Path("demo_output"), help="folder (default: %(default)s)")
+    add("--out", type=_path, default=Path("demo_output"), help="folder (default: %(default)s)")
     add(
         "--bag",
-        type=Path,
+        type=_path,
         help="a bag, a video or a folder of images to replay (default: a drive is rendered)",
     )
     add("--topic", help="its image topic, raw or compressed, if it has several")

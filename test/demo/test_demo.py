@@ -128,10 +128,11 @@ def test_a_folder_of_images_becomes_a_bag(tmp_path, monkeypatch):
         raise ChildError(f"{source.frames} frames of {source.bag.name}")
 
     monkeypatch.setattr("objectomaly_ros.demo.main.replay", no_replay)
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "images").mkdir()
     for name in ("1.png", "2.png"):
         cv2.imwrite(str(tmp_path / "images" / name), np.zeros((32, 48, 3), np.uint8))
-    assert main(["--out", str(tmp_path / "out"), "--bag", str(tmp_path / "images")]) == 1
+    assert main(["--out", str(tmp_path / "out"), "--bag", "~/images"]) == 1
     with Bag(tmp_path / "out" / "drive") as bag:
         assert bag.image_topic(None).count == 2
 
