@@ -63,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, print what was found, and return the exit code."""
+    if sys.stderr.isatty():
+        what = f"listening to the graph for {args.seconds:g} s" if args.graph else "trying packages"
+        print(f"{what} ...", file=sys.stderr)
     report, facts = _graph(args) if args.graph else _installation(args)
     document = as_document(report, version=__version__, **facts)
     if args.json:
