@@ -209,21 +209,23 @@ def test_planners_receive_all_outputs_with_their_own_quality_of_service(node):
         return statuses[-1].healthy
 
     g.wait_for(placed, "the camera's pose")
-    for messages in got.values():
-        messages.clear()
     image = g.image_message(3.25)
     images.publish(image)
-    g.wait_for(lambda: all(map(len, got.values())) and len(got["footprints"]) > 1, "all outputs")
-    for name, messages in got.items():
-        for message in messages:
-            assert message.header.stamp == image.header.stamp, name
-            assert message.header.frame_id == "base_link"
-    ranges = np.array(got["scan"][0].ranges)
+
+    def of_the_image(name):  # those of earlier images may still be under way
+        return [message for message in got[name] if message.header.stamp == image.header.stamp]
+
+    g.wait_for(lambda: all(map(of_the_image, got)), "all outputs")
+    g.wait_for(lambda: len(of_the_image("footprints")) > 1, "both footprints")
+    scan, free = of_the_image("scan")[0], of_the_image("free")[0]
+    for name in got:
+        assert {message.header.frame_id for message in of_the_image(name)} == {"base_link"}
+    ranges = np.array(scan.ranges)
     # The box stands 1.5 * 80 / 21 m away; the grey road is seen to the horizon.
     assert np.nanmin(ranges) == pytest.approx(120 / 21, rel=0.02)
     assert np.nanmax(ranges) == pytest.approx(29.99)
-    assert got["free"][0].width >= np.isfinite(ranges).sum()  # also beside the box
-    assert sorted(corners(message) > 2 for message in got["footprints"]) == [False, True]
+    assert free.width >= np.isfinite(ranges).sum()  # also beside the box
+    assert sorted(corners(one) > 2 for one in of_the_image("footprints")) == [False, True]
     before = len(got["points"])
     # A camera that sees no ground says nothing: an empty cloud would read as a free road.
     graph.set("points.camera_pitch", -1.5)
