@@ -111,17 +111,19 @@ def results(out):
 
 
 def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder, tmp_path, capsys):
-    slow = job(detector="remote_files:Slow,log=/dev/null,seconds=0.2", masks="none")
+    go = tmp_path / "go"
+    waits = job(detector=f"remote_files:Waits,folder={tmp_path}", masks="none")
     paths = [make_drive(count=60), make_folder(), tmp_path / "missing.mcap"]
-    local = run(paths, tmp_path / "local", slow, 1, segment_frames=10)
+    go.touch()
+    local = run(paths, tmp_path / "local", waits, 1, segment_frames=10)
+    go.unlink()
     paths[1] = f"shaky://{paths[1]}"
-    state = tmp_path / "fleet" / ".run" / "drive"
 
     def kill_a_node():
-        while not list(state.glob("part-0-*")):
+        while not any((tmp_path / str(pid)).exists() for pid in descendants(cluster.nodes[1].pid)):
             time.sleep(0.05)
-        time.sleep(0.5)  # both nodes are in the middle of a segment of 2 s
-        cluster.kill(cluster.nodes[1])
+        cluster.kill(cluster.nodes[1])  # in the middle of a segment
+        go.touch()
 
     killer = threading.Thread(target=kill_a_node, daemon=True)
     killer.start()
@@ -132,7 +134,7 @@ def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder,
         counted[1] += more
         print("as Ray prints")
 
-    fleet = run(paths, tmp_path / "fleet", slow, 1, segment_frames=10, ray=cluster.address,
+    fleet = run(paths, tmp_path / "fleet", waits, 1, segment_frames=10, ray=cluster.address,
                 progress=progress)  # fmt: skip
     killer.join(PATIENCE_S)
     assert cluster.nodes[1].poll() is not None
