@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import yaml
+from domains import next_domain
 
 from objectomaly_ros.bags.reader import Bag
 
@@ -46,7 +47,7 @@ def run(step, folder):
         **os.environ,
         "PATH": os.pathsep.join([*first, os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path[1:])]),
-        "ROS_DOMAIN_ID": str(1 + os.getpid() * 13 % 100),
+        "ROS_DOMAIN_ID": str(next_domain()),
         "OMP_NUM_THREADS": "1",
     }
     command = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
