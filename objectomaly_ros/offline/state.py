@@ -25,7 +25,7 @@ from objectomaly_ros.offline.remote import (
     matches,
     upload,
 )
-from objectomaly_ros.offline.tasks import STATE, Place
+from objectomaly_ros.offline.tasks import STATE, Place, sweep
 
 OWN_FILES = ("index.html", "obstacles.jsonl", "obstacles.parquet", "lock", "run.json")
 """Names in the folders of a run that no recording may have."""
@@ -57,13 +57,7 @@ def locked(out: Path, places: Sequence[Place]) -> Iterator[None]:
             yield
         finally:
             for place in places:
-                _sweep(place)
-
-
-def _sweep(place: Place) -> None:
-    """Remove what writers that were killed have left."""
-    for left in place.state.glob(".*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+                sweep(place)
 
 
 def take_over(target: str, out: Path) -> None:
@@ -160,7 +154,7 @@ def claim(place: Place, source: dict[str, Any]) -> None:
                 f"and {place.state} to make them anew"
             )
         if known == source:
-            _sweep(place)
+            sweep(place)
             return
         shutil.rmtree(place.state)
     elif done:

@@ -151,15 +151,24 @@ Task = Scan | Segment | Assembly
 
 def clean(place: Place) -> None:
     """Remove what nobody needs of a recording whose segments are joined."""
-    for left in (
-        *place.state.glob(".*"),  # of workers that died
+    sweep(place)
+    _remove(
         *place.state.glob("part-*"),
         *place.state.glob("plan-*"),
         place.state / "whole",
         place.copies,
         *([place.bag] if place.uploaded.exists() else []),
-    ):
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    )
+
+
+def sweep(place: Place) -> None:
+    """Remove what writers that were killed have left."""
+    _remove(*place.state.glob(".*"))
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 class Worker:
