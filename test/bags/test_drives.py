@@ -6,6 +6,7 @@ import pytest
 from rosbags.rosbag1 import Writer
 from rosbags.rosbag2.storage_mcap import zstd
 from rosbags.typesys import Stores, get_typestore
+from videos import write_video
 
 from objectomaly_ros.bags.drives import FOLDER_RATE_HZ, open_drive
 from objectomaly_ros.bags.errors import BagError
@@ -68,12 +69,8 @@ def test_a_compressed_bag_file_is_a_drive(tmp_path):
 
 
 def test_a_video_is_read_in_order(tmp_path):
-    path = tmp_path / "drive.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12, (64, 48))
-    for index in range(9):
-        writer.write(np.full((48, 64, 3), 25 * index, np.uint8))
-    writer.release()
-    drive = open_drive(path)
+    images = [np.full((48, 64, 3), 25 * index, np.uint8) for index in range(9)]
+    drive = open_drive(write_video(tmp_path / "drive.avi", 12, images))
     assert (drive.count, drive.rate_hz) == (9, 12)
     assert levels(drive, 2) == [0, 2, 4, 6, 8]
 

@@ -9,6 +9,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from videos import write_video
 
 from objectomaly_ros.bags.drives import Video
 from objectomaly_ros.bags.errors import BagError
@@ -174,12 +175,8 @@ def too_large():
 
 @pytest.fixture
 def video(tmp_path):
-    path = tmp_path / "drive.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
-    for index in range(5):
-        writer.write(np.full((48, 64, 3), 40 * index, np.uint8))
-    writer.release()
-    return path
+    images = [np.full((48, 64, 3), 40 * index, np.uint8) for index in range(5)]
+    return write_video(tmp_path / "drive.avi", 20, images)
 
 
 @pytest.mark.parametrize(("rate", "gap_ns"), [(None, 50_000_000), (5.0, 200_000_000)])

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 import yaml
+from parameter_trees import flat
 
 from objectomaly_ros.bags.typestore import make_typestore
 from objectomaly_ros.cli.main import COMMANDS, build_parser
@@ -366,16 +367,7 @@ def test_parameter_files_are_right(page):
     for block in blocks_of(page.read_text()):
         if "ros__parameters" in block:
             (values,) = (node["ros__parameters"] for node in yaml.safe_load(block).values())
-            flat = dict(flattened(values))
-            assert [w for name, value in flat.items() for w in wrong_parameter(name, value)] == []
-
-
-def flattened(values, above=""):
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flattened(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
+            assert [w for name, value in flat(values) for w in wrong_parameter(name, value)] == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from nav2_models import LayerSource
+from parameter_trees import flat
 from ruamel.yaml import YAML
 
 from objectomaly_ros.ros.parameters import BY_NAME, checked
@@ -20,14 +21,6 @@ def sections(name):
     monitor = tree["collision_monitor"]["ros__parameters"]
     costmap = tree["local_costmap"]["local_costmap"]["ros__parameters"]
     return monitor, costmap, tree["objectomaly"]["ros__parameters"]
-
-
-def flat(tree, above=""):
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 @by_file

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from offline_drives import START, STEP, picture
+from videos import write_video
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.bags.messages import compressed_message, image_message
@@ -92,12 +93,7 @@ def test_a_folder_has_a_rate_or_stamps_as_names(make_folder, tmp_path):
 
 
 def test_any_range_of_a_video_is_the_same_images(tmp_path):
-    path = tmp_path / "drive.avi"
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (96, 72))
-    for index in range(30):
-        video.write(picture(index)[..., ::-1])
-    video.release()
-    recording = Recording(path)
+    recording = Recording(write_video(tmp_path / "drive.avi", 12.5, map(picture, range(30))))
     (stream,) = recording.streams()
     assert len(stream) == 30
     assert stream.stamps[1] == 80_000_000

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from parameter_trees import flat
 
 pytest.importorskip("rclpy", reason="the node's parameters are tested with rclpy: scripts/env")
 
@@ -25,14 +26,6 @@ pytestmark = pytest.mark.ros
 
 CONFIG = Path(__file__).parents[2] / "config"
 DEFAULTS = {spec.name: spec.default for spec in SPECS}
-
-
-def flat(tree, prefix=""):
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def profile(name):
