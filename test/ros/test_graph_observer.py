@@ -73,7 +73,8 @@ def test_faults_of_cameras(graph, capsys):
 
     def late(info):
         header = type(info.header)(frame_id="camera")
-        header.stamp.sec, header.stamp.nanosec = info.header.stamp.sec, 7
+        header.stamp.sec = info.header.stamp.sec
+        header.stamp.nanosec = 500_000  # images are stamped in whole milliseconds
         info.header = header
 
     graph.camera("zero", lambda: 0, no_calibration)

@@ -239,8 +239,8 @@ def image_message(stamp, pixels=None, encoding="rgb8", frame_id="camera", **fiel
     pixels = picture() if pixels is None else np.ascontiguousarray(pixels)
     message = Image()
     message.header.frame_id = frame_id
-    message.header.stamp.sec = int(stamp)
-    message.header.stamp.nanosec = round(stamp % 1 * 1000) * 1_000_000
+    seconds, milliseconds = divmod(round(stamp * 1000), 1000)
+    message.header.stamp.sec, message.header.stamp.nanosec = seconds, milliseconds * 1_000_000
     message.height, message.width = pixels.shape[:2]
     message.step = pixels.strides[0]
     message.encoding = encoding
