@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -234,12 +235,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _recordings(given: Sequence[str]) -> list[Path | str]:
     """Return the recordings, of a URL with * all that it stands for."""
+    from objectomaly_ros.bags.errors import BagError
     from objectomaly_ros.offline.remote import location, matches
 
     found: list[Path | str] = []
     for one in map(location, given):
-        several = isinstance(one, str) and "*" in one and "::" not in one
-        found += (matches(str(one)) if several else []) or [one]
+        several: list[str] = []
+        if isinstance(one, str) and "*" in one and "::" not in one:
+            with suppress(BagError, ImportError):  # the run fails at it as well, and names it
+                several = matches(one)
+        found += several or [one]
     return found
 
 

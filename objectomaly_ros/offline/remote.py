@@ -82,17 +82,15 @@ def base_name(url: str) -> str:
 
 
 def listings(urls: Iterable[str]) -> dict[str, Listing | BagError]:
-    """Return the `listing` of each URL, or why there is none.
-
-    Raises:
-        ImportError: fsspec or the protocol's package is missing.
-    """
+    """Return the `listing` of each URL, or why there is none, such as a missing package."""
 
     def look(url: str) -> Listing | BagError:
         try:
             return listing(url)
         except BagError as error:
             return error
+        except ImportError as error:
+            return BagError(str(error))
 
     wanted = list(dict.fromkeys(urls))
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -87,7 +87,7 @@ def run(
             there.
         WorkerError: nothing can go on: the models do not load, the disk is full, or there is no
             cluster.
-        ImportError: Ray is not installed, or what a URL needs.
+        ImportError: Ray is not installed, or what `target` needs.
         OSError: the folder cannot be written.
     """
     seen = listings(path for path in paths if isinstance(path, str))

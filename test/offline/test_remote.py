@@ -18,7 +18,7 @@ from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.cli.main import main
 from objectomaly_ros.obstacles.false_alarms import MIN_AREA
 from objectomaly_ros.offline import remote
-from objectomaly_ros.offline.remote import base_name, download, listing, location, upload
+from objectomaly_ros.offline.remote import base_name, download, listing, listings, location, upload
 from objectomaly_ros.offline.run import names, run
 
 DETECTOR = "remote_files:Redness"
@@ -207,6 +207,23 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(ImportError, match=r"pip install 'objectomaly_ros\[fleet\]'"):
         listing("s3://bucket/a")
+
+
+def test_a_missing_package_fails_only_the_urls_that_need_it(
+    make_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    urls = ["s3://bucket/a.mcap", "s3://bucket/drives/*.mcap"]
+    command = ["bag", *urls, str(make_folder(count=2)), "--out", str(tmp_path / "out"), "--json"]
+    assert main([*command, "--detector", DETECTOR, "--masks", "none", "--workers", "1"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert [one["frames"] for one in found["recordings"][0]["streams"]] == [2]
+    assert list(found["failed"]) == urls
+    for url, reason in found["failed"].items():
+        assert reason == f"{url} needs s3fs, which is not installed: pip install s3fs"
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    (reason,) = listings(urls[:1]).values()
+    assert "needs fsspec, which is not installed: pip install" in str(reason)
 
 
 def test_memory_as_the_far_side(tmp_path):
