@@ -18,6 +18,7 @@ from objectomaly_ros.offline.state import (
     OWN_FILES,
     check_options,
     claim,
+    has_changed,
     locked,
     source,
     take_over,
@@ -187,5 +188,12 @@ def _handle(
         progress(0, sum(left.frames.values()))
         for segment in left.frames:
             pool.add(segment)
-    if not isinstance(task, Assembly) and not left.frames:
+    if isinstance(task, Assembly) or left.frames:
+        return
+    if has_changed(place):
+        report.failed[place] = (
+            f"{place.given} has changed since the run began: start it again when nothing writes "
+            "to the recording any more"
+        )
+    else:
         pool.add(Assembly(place, left.segments))

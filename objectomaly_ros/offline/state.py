@@ -163,6 +163,16 @@ def claim(place: Place, source: dict[str, Any]) -> None:
         json.dump(source, file)
 
 
+def has_changed(place: Place) -> bool:
+    """Tell whether a local recording is no longer what it was when the run began."""
+    if place.url:  # its copy does not change
+        return False
+    try:
+        return source(place, {}) != json.loads(place.source.read_text(encoding="utf-8"))
+    except (BagError, OSError):  # it is gone
+        return True
+
+
 def source(place: Place, seen: Mapping[str, Listing | BagError]) -> dict[str, Any]:
     """Return path, sizes and times of the files of a recording.
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from offline_drives import contents, job, picture
+from offline_drives import contents, job, picture, process
 
 from objectomaly_ros.bags.errors import BagError
 from objectomaly_ros.offline.pool import Pool, WorkerError
 from objectomaly_ros.offline.run import names, run
+from objectomaly_ros.offline.state import has_changed
 from objectomaly_ros.offline.tasks import Place, Scan
 from objectomaly_ros.runtime.environment import child_environment
 
@@ -134,6 +135,25 @@ def test_the_results_of_another_recording_are_not_taken_for_this_one(make_folder
     assert "has changed since its results were made" in reasons(report)["folder"]
     report.failed.popitem()[0].source.write_text("")
     assert "source.json is damaged" in reasons(run([first], tmp_path / "out", QUICK, 1))["folder"]
+
+
+def test_a_recording_that_changes_during_the_run_fails_and_is_done_anew(make_drive, tmp_path):
+    path, out = make_drive(), tmp_path / "out"
+
+    def append(frames, more):
+        with (path / "drive.mcap").open("ab") as file:
+            file.write(bytes(9))
+
+    report = run([path], out, QUICK, 1, progress=append, segment_frames=10)
+    words = "drive has changed since the run began: start it again when nothing writes to"
+    assert words in reasons(report)["drive"]
+    assert not results(out)
+    (place,) = run([path], out, QUICK, 1, segment_frames=10).done
+    process(path, tmp_path / "alone", QUICK)
+    assert results(out) == results(tmp_path / "alone")
+    assert not has_changed(place)
+    shutil.rmtree(path)
+    assert has_changed(place)
 
 
 def test_bad_recordings_among_good_ones(make_drive, make_folder, tmp_path):
