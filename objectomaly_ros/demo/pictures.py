@@ -70,7 +70,7 @@ def overlay(frame: ResultFrame, image: Image, limits: Limits) -> Image:
 
 
 class ContactSheet:
-    """A picture with a row for each chosen frame: image, coarse score, score, overlay."""
+    """A picture with a row for each chosen frame: image, overlay, coarse score, score."""
 
     def __init__(self, stamps: Sequence[int], truth: Truth | None, limits: Limits) -> None:
         self._stamps, self._truth, self._limits = set(stamps), truth, limits
@@ -86,10 +86,10 @@ class ContactSheet:
             for score in (frame.coarse, frame.score)
         ]
         first = _outlined(image, known) if known else image
-        cells = [_cell(picture, image) for picture in (first, *colours, drawn)]
+        cells = [_cell(picture, image) for picture in (first, drawn, *colours)]
         if not self._rows:
-            titles = ["image and truth" if known else "image", "~/coarse_score", "~/score",
-                      "overlay"]  # fmt: skip
+            titles = ["image and truth" if known else "image", "what the node reports",
+                      "score of the detector alone", "score after refinement"]  # fmt: skip
             cells = [_titled(cell, title) for cell, title in zip(cells, titles, strict=True)]
         self._rows.append(np.hstack(cells))
 
@@ -123,7 +123,7 @@ class Poster:
             if obstacle.box.x_offset > 0 and right < width and below < height:
                 covered += obstacle.area
         if covered > self._covered:
-            self.picture, self._covered = _beside_its_score(frame, drawn, limits), covered
+            self.picture, self._covered = _with_its_score(frame, drawn, limits), covered
 
 
 class Video:
@@ -159,8 +159,8 @@ class Video:
             raise self._error
 
     def add(self, frame: ResultFrame, drawn: Image, limits: Limits) -> None:
-        """Add the overlay of a frame and its score side by side."""
-        self._put(_beside_its_score(frame, drawn, limits))
+        """Add the overlay of a frame and its score."""
+        self._put(_with_its_score(frame, drawn, limits))
 
     def _put(self, frame: Image | None) -> None:
         while self._thread.is_alive():
@@ -201,11 +201,15 @@ class Video:
         self.path = self._target.with_suffix(suffix)
 
 
-def _beside_its_score(frame: ResultFrame, drawn: Image, limits: Limits) -> Image:
-    """Return the overlay of a frame and its score side by side, of even size."""
+def _with_its_score(frame: ResultFrame, drawn: Image, limits: Limits) -> Image:
+    """Return the overlay of a frame over its score, of even size; upright images side by side.
+
+    Stacked, both fill the width of a phone, and leave room for the legend on a wide screen.
+    """
     height, width = drawn.shape[:2]
-    right = cv2.resize(score_colormap(frame.score, limits), (width, height))
-    return np.ascontiguousarray(np.hstack([drawn, right])[: height // 2 * 2])
+    score = cv2.resize(score_colormap(frame.score, limits), (width, height))
+    joined = np.vstack([drawn, score]) if width >= height else np.hstack([drawn, score])
+    return np.ascontiguousarray(joined[: joined.shape[0] // 2 * 2, : joined.shape[1] // 2 * 2])
 
 
 def _codec(rate_hz: float, size: tuple[int, int]) -> tuple[str, str]:
@@ -264,6 +268,6 @@ def _cell(picture: Image | None, image: Image) -> Image:
 
 
 def _titled(cell: Image, title: str) -> Image:
-    bar = np.full((24, cell.shape[1], 3), 32, np.uint8)
-    cv2.putText(bar, title, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235,) * 3, 1, cv2.LINE_AA)
+    bar = np.full((34, cell.shape[1], 3), 32, np.uint8)
+    cv2.putText(bar, title, (6, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.75, (235,) * 3, 1, cv2.LINE_AA)
     return np.vstack([bar, cell])

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from objectomaly_ros.demo.accuracy import Accuracy
+from objectomaly_ros.demo.accuracy import STEADY_FRAMES, Accuracy
 from objectomaly_ros.demo.replay import NODE, image_topic
 from objectomaly_ros.demo.reported import Reported
 from objectomaly_ros.demo.source import Source
@@ -80,20 +80,29 @@ def _lost(source: Source, timing: Timing) -> int:
 
 
 def verdict(summary: dict[str, Any]) -> list[str]:
-    """Return one or two sentences on what the node found."""
+    """Return what the node found in one sentence, then from how far, then what it missed."""
     accuracy = summary.get("accuracy")
     if accuracy is None:
         count, seconds = len(summary["reported"]), summary["seconds"]
-        return [
+        brief = sum(one["frames"] < STEADY_FRAMES for one in summary["reported"])
+        told = [
             f"The node reported {count or 'no'} obstacle{'' if count == 1 else 's'} in "
             f"{seconds:.0f} s."
         ]
+        if brief:
+            told.append(f"{brief} of them in one or two frames only.")
+        return told
     objects = accuracy["objects"]
     missed = [seen["name"] for seen in objects if seen["found_from_m"] is None]
+    found = [seen for seen in objects if seen["found_from_m"] is not None]
+    found.sort(key=lambda seen: -seen["found_from_m"])
     told = [
-        f"The node found {len(objects) - len(missed)} of {len(objects)} unknown objects on the "
-        f"road; {accuracy['false_obstacles']} of {accuracy['obstacles']} reports were false."
+        f"The node found {len(found)} of {len(objects)} unknown objects on the road; "
+        f"{accuracy['false_obstacles']} of {accuracy['obstacles']} reports were false."
     ]
+    if found:
+        ranges = ", ".join(f"{seen['name']} {seen['found_from_m']:.0f} m" for seen in found)
+        told.append(f"How far ahead each was found: {ranges}.")
     if missed:
         told.append(f"Missed: {', '.join(missed)}.")
     return told

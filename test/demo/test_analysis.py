@@ -23,10 +23,11 @@ from objectomaly_ros.demo import main
 from objectomaly_ros.demo.accuracy import AccuracyMeter
 from objectomaly_ros.demo.frames import SourceImages, read_frames
 from objectomaly_ros.demo.main import show
+from objectomaly_ros.demo.page import _reported
 from objectomaly_ros.demo.pictures import Poster, Video
 from objectomaly_ros.demo.plot import latency_svg
 from objectomaly_ros.demo.report import advice, verdict
-from objectomaly_ros.demo.reported import ReportedObstacles
+from objectomaly_ros.demo.reported import Reported, ReportedObstacles
 from objectomaly_ros.demo.source import Source, open_recording, save_truth
 from objectomaly_ros.demo.timing import read_timing, why_unrefined
 
@@ -136,6 +137,20 @@ def test_reported_obstacles_are_joined_by_their_number(result_path):
     assert only.score == pytest.approx(0.9)
 
 
+def test_many_reports_are_told_apart_by_how_long_they_last():
+    reported = [
+        asdict(Reported(number, 0.1 * number, 2.0, frames, None, 0.5))
+        for number, frames in enumerate([9] * 4 + [2] * 12)
+    ]
+    assert verdict({"reported": reported, "seconds": 2.0}) == [
+        "The node reported 16 obstacles in 2 s.",
+        "12 of them in one or two frames only.",
+    ]
+    table = "".join(_reported(reported))
+    assert table.count("<tr>") == 1 + 12
+    assert "4 more were reported in at most 2 frames." in table
+
+
 def test_the_poster_shows_whole_obstacles(result_path):
     poster = Poster()
     with Bag(result_path) as result:
@@ -145,8 +160,17 @@ def test_the_poster_shows_whole_obstacles(result_path):
             poster.add(frame, drawn, (0.0, 1.0))
             if index == 3:  # the first with two obstacles
                 expected = drawn
-    np.testing.assert_array_equal(poster.picture[:, :80], expected)
-    assert poster.picture.shape == (60, 160, 3)
+    np.testing.assert_array_equal(poster.picture[:60], expected)
+    assert poster.picture.shape == (120, 80, 3), "over its score, for phones"
+
+
+def test_the_scores_of_upright_images_are_beside_them(result_path):
+    with Bag(result_path) as result:
+        frame = next(read_frames(result))
+    poster = Poster()
+    poster.add(frame, np.full((81, 61, 3), 7, np.uint8), (0.0, 1.0))
+    assert poster.picture.shape == (80, 122, 3)
+    assert (poster.picture[:, :61] == 7).all()
 
 
 def source_of(bag, truth):
@@ -175,8 +199,7 @@ def test_a_result_that_cannot_be_written_is_named_and_not_there_in_part(
 @pytest.mark.parametrize("known", [True, False])
 def test_everything_is_written_and_shows_the_figures(result_path, truth, known, tmp_path, capsys):
     (tmp_path / "result").symlink_to(result_path)
-    page = show(source_of(result_path, truth if known else None), tmp_path)
-    text = page.read_text()
+    text = show(source_of(result_path, truth if known else None), tmp_path).read_text()
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["scores_out"] == 6
     assert summary["refined_frames"] == 4
@@ -185,7 +208,8 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     assert ("AuPRC" in text) == known
     assert ("green outline" in text) == known
     assert "What a planner gets" in text
-    assert ("median error 2.50 %. Free road: 11 rays in 5 frames" in text) == known
+    assert ("median error of 2.50 %" in text) == known
+    assert ("free along 11 rays in 5 frames" in text) == known
     assert ("1 rays pass through an object that the node sees whole" in text) == known
     printed = capsys.readouterr().out
     assert "6 of 6 scored, 4 refined, 0 dropped" in printed
@@ -206,8 +230,11 @@ def test_everything_is_written_and_shows_the_figures(result_path, truth, known, 
     )
     assert f"<h1>{sentence}</h1>" in text
     assert sentence in printed
+    for shown in (text, printed):
+        assert ("How far ahead each was found: sofa 25 m." in shown) == known
     assert ("objectomaly learn" in text) != known
-    assert ("A report is one obstacle in one frame" in text) == known
+    assert ("A report is one box in one frame" in text) == known
+    assert ("guessing reaches 2.12" in text) == known
     assert "currentTime=0.0" in text if not known else "25 m" in text
     assert (tmp_path / "latency.svg").read_text() in text
     for shown in (printed, text):
