@@ -109,6 +109,7 @@ PACKAGES: dict[str, Package] = {
     package.module: package for some in (*PROFILES.values(), _OTHERS) for package in some
 }
 _EXTRAS = ("paper", "train", "fleet")
+_BROUGHT_ALONG = ("torch", "safetensors", "fsspec", "pyarrow")  # by other profiles and packages
 _COMPILED_FOR_NUMPY_1 = ("_ARRAY_API", "numpy.core.multiarray", "compiled using NumPy 1")
 _NUMPY_1 = "pip install 'numpy<2', in a venv over apt's packages (docs/installation.md)"
 
@@ -140,7 +141,7 @@ def _version(package: Package, probe: Probe, probes: Mapping[str, Probe]) -> Fin
         found = f"{shown}, cannot be imported: {probe.problem}"
         level: Level = "warning" if package.use and not probe.signal else "error"
         return Finding(level, package.module, found, _cure(package, probe, probes))
-    if package.least and _numbers(probe.version) < _numbers(package.least):
+    if () < _numbers(probe.version) < _numbers(package.least):
         remedy = f"pip install '{package.pip[0]}>={package.least}'"
         return Finding("error", package.module, f"{shown} is older than {package.least}", remedy)
     middleware = probe.facts.get("middleware")
@@ -212,13 +213,10 @@ def _profile(name: str, probes: Mapping[str, Probe], wanted: bool, distro: str) 
         return Finding("error", name, f"cannot be used: {', '.join(broken)} fails, see above")
     if not missing:
         return _optional(name, probes, distro)
-    names = ", ".join(package.module for package in missing)
-    if len(missing) == len(needed) and not wanted:
-        return Finding("ok", name, f"not installed ({names})", how_to_get(name, missing, distro))
-    level: Level = "error" if wanted else "warning"
-    if name == "train" and not wanted and "torch" in probes:  # it shares torch with `paper`
-        level = "ok"
-    return Finding(level, name, f"lacks {names}", how_to_get(name, missing, distro))
+    names, remedy = ", ".join(p.module for p in missing), how_to_get(name, missing, distro)
+    if not wanted and all(p in missing or p.module in _BROUGHT_ALONG for p in needed):
+        return Finding("ok", name, f"not installed ({names})", remedy)
+    return Finding("error" if wanted else "warning", name, f"lacks {names}", remedy)
 
 
 def _optional(name: str, probes: Mapping[str, Probe], distro: str) -> Finding:

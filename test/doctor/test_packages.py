@@ -83,6 +83,8 @@ def test_a_profile_that_is_wanted_must_be_there():
     assert profile("paper", complete("light"), ["light", "paper"]).level == "error"
     assert profile("paper", complete("light", "paper", without=("timm",))).level == "warning"
     assert profile("train", complete("light", "paper")).level == "ok"
+    torch_brings = {"fsspec": Probe("fsspec", "2026.3.0")}
+    assert profile("fleet", complete("light", "paper") | torch_brings).level == "ok"
 
 
 def test_ros_without_a_sourced_distribution():
@@ -130,6 +132,7 @@ NUMPY_1 = "AttributeError: _ARRAY_API not found"
         (Probe("tqdm", "4", problem="SyntaxError: x"), "error", "SyntaxError", "--force-reinstall"),
         (Probe("transformers", "4.40"), "error", "4.40 is older than 5.23", "transformers>=5.23"),
         (Probe("numpy", "1.24.2"), "error", "older than 1.26", "numpy>=1.26"),
+        (Probe("scipy"), "ok", "version unknown", ""),
         (Probe("rclpy", "7.1", facts={"middleware": "rmw_zenoh_cpp"}), "ok", "rmw_zenoh_cpp", ""),
     ],
 )  # fmt: skip
