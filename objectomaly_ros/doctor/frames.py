@@ -119,6 +119,6 @@ def _quality(tree: Tree, base: str, frame: str, subject: str, wall_s: float) -> 
     try:
         transform = tree.transform(base, frame)
     except ValueError as error:
-        return Finding("error", subject, str(error), "set its rotation: x 0, y 0, z 0, w 1 is none")
+        return Finding("error", subject, str(error), "set it; x 0, y 0, z 0, w 1 does not rotate")
     where = "" if transform is None else ", ".join(f"{value:.2f}" for value in transform[:3, 3])
     return Finding("ok", subject, f"by {len(path)} transforms; the camera is at {where} m")

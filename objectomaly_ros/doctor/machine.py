@@ -185,7 +185,7 @@ def middleware_findings(
     """
     found = [*_distro(environment.get("ROS_DISTRO", "")), _domain(environment)]
     found += _discovery(environment)
-    if (middleware or "rmw_fastrtps")[:12] != "rmw_fastrtps":
+    if middleware and not middleware.startswith("rmw_fastrtps"):
         return found
     found += _fast_dds(environment)
     if shared_memory is not None:

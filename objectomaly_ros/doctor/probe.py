@@ -131,11 +131,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the packages print is no answer
     function, *arguments = sys.argv[1:]
-    if function == "probe":
-        found = (_look(name) for name in arguments)
-    else:
-        found = (_result(CALLS[function], arguments) for _ in (0,))
-    for answer in found:
+    for answer in (
+        map(_look, arguments) if function == "probe" else [_result(CALLS[function], arguments)]
+    ):
         print(json.dumps(answer), file=answers, flush=True)
     os._exit(0)  # some libraries crash when the interpreter ends
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from objectomaly_ros.doctor.findings import Finding
+from objectomaly_ros.doctor.findings import Finding, Level
 from objectomaly_ros.doctor.graph import Graph, Seen, in_words, names_of
 
 CLOCK = "/clock"
@@ -117,5 +117,5 @@ def _age(subject: str, last: Seen, sim: bool) -> Finding:
         )
     else:
         remedy = "synchronise the clocks of camera and computer (chrony, PTP), or lower the latency"
-    level = "error" if abs(age) > _OTHER_DAY_S else "warning"
-    return Finding("error" if level == "error" else "warning", subject, found, remedy)
+    level: Level = "error" if abs(age) > _OTHER_DAY_S else "warning"
+    return Finding(level, subject, found, remedy)
