@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator
+from itertools import pairwise
+from os.path import commonprefix
 
 from objectomaly_ros.doctor.findings import Finding
 from objectomaly_ros.doctor.graph import CAMERA_INFO, Calibration, Graph, Images, nearest
 
 _SAME_S = 1e-6
+_GAP = 0.75  # times the usual interval between two stamps; a lost partner is a whole one away
 _WITHOUT = "a node that has had no message gives no ranges and no ~/points"
 
 
 def calibration_findings(graph: Graph) -> list[Finding]:
     """Report on the CameraInfo of every camera of the node; without a node, of every image."""
-    return [finding for pair in camera_infos(graph) for finding in _of_camera(graph, *pair)]
+    found = (finding for pair in camera_infos(graph) for finding in _of_camera(graph, *pair))
+    return list(dict.fromkeys(found))  # raw and compressed images share one
 
 
 def camera_infos(graph: Graph) -> list[tuple[str, str]]:
@@ -26,11 +31,7 @@ def camera_infos(graph: Graph) -> list[tuple[str, str]]:
 
 def _best_of(infos: list[str], image: str) -> str:
     """Return the topic that has most of an image topic's beginning."""
-
-    def common(info: str) -> int:
-        return next((i for i, (a, b) in enumerate(zip(info, image, strict=False)) if a != b), 0)
-
-    return max(infos, key=common)
+    return max(infos, key=lambda info: len(commonprefix([info, image])))  # noqa: RUF071 - as text
 
 
 def info_beside(image: str) -> str:
@@ -61,11 +62,11 @@ def _of_camera(graph: Graph, image: str, info: str) -> Iterator[Finding]:
             f"its frame_id is {other!r}, that of the images {frame!r}",
             "set both to the camera's optical frame in the driver",
         )
-    if _apart(images, found):
+    if which := _apart(images, found):
         yield Finding(
             "warning",
             info,
-            "none of its stamps is that of an image: other nodes do not find the pairs",
+            f"{which} of its stamps are those of images: other nodes do not find the pairs",
             "have the driver publish both with one stamp",
         )
     if not found.problems:
@@ -89,11 +90,25 @@ def _missing(graph: Graph, info: str) -> Finding:
     )
 
 
-def _apart(images: Images, found: Calibration) -> bool:
-    """Tell whether no stamp of the images is one of the CameraInfos, over the same time."""
-    stamps = [message.stamp_s for message in found.messages]
-    if min(len(stamps), len(images.messages)) < 3:
-        return False
-    return not any(
-        abs(message.stamp_s - stamp) < _SAME_S for message in images.messages for stamp in stamps
+def _apart(images: Images, found: Calibration) -> str:
+    """Return how many CameraInfos have the stamp of an image: "none", "few", or "" for enough.
+
+    Only the rarer of the two is judged, since a driver may publish CameraInfo seldom. A stamp
+    without its like counts only if it lies between two of the others without a gap: in a gap, its
+    like was lost.
+    """
+    few, many = sorted(
+        (sorted(message.stamp_s for message in one.messages) for one in (images, found)), key=len
     )
+    if len(few) < 3:
+        return ""
+    offsets = [
+        min(abs(stamp - other) for other in many[max(0, after - 1) : after + 1])
+        for stamp in few
+        for after in (bisect(many, stamp),)
+    ]
+    if min(offsets) > _SAME_S:
+        return "none"
+    steps = sorted(b - a for a, b in pairwise(many))
+    gap = _GAP * steps[len(steps) // 4]
+    return "few" if 2 * sum(_SAME_S < offset < gap for offset in offsets) > len(few) else ""

@@ -2,11 +2,12 @@
 
 import pytest
 
-from objectomaly_ros.doctor.calibration import camera_infos
+from objectomaly_ros.doctor.calibration import calibration_findings, camera_infos
 from objectomaly_ros.doctor.graph import (
     CAMERA_INFO,
     COMPRESSED,
     IMAGE,
+    Calibration,
     Endpoint,
     Graph,
     Images,
@@ -141,6 +142,52 @@ def statuses(count, *, scored=1, received=1, **values):
 
 
 @pytest.mark.parametrize(
+    inside = graph(images=["/cam/image"], infos=["/cam/b/info", "/cam/image/camera_info"])
+    assert camera_infos(inside) == [("/cam/image", "/cam/image/camera_info")]
+
+
+def calibrated(image_stamps, info_stamps, *names):
+    names = names or ("/image",)
+    infos = [Seen(stamp, "optical", NOW) for stamp in info_stamps]
+    return calibration_findings(
+        Graph(
+            "/objectomaly",
+            5.0,
+            topics={name: topic(name, IMAGE) for name in names},
+            images={name: images(*image_stamps) for name in names},
+            infos={"/camera_info": Calibration(infos, (640, 360))},
+        )
+    )
+
+
+def test_raw_and_compressed_images_share_a_calibration():
+    (found,) = calibrated(steady(), steady(), "/image", "/image/compressed")
+    assert (found.subject, found.found) == ("/camera_info", "640 x 360")
+
+
+APART = [stamp + 0.02 for stamp in steady(100)]
+
+
+@pytest.mark.parametrize(
+    ("image_stamps", "info_stamps", "told"),
+    [
+        (steady(100), APART, "none of its stamps"),
+        (steady(100), [0.0] * 100, "none of its stamps"),
+        (steady(100), [*steady(3), *APART[3:]], "few of its stamps"),
+        (steady(100), [*steady(1), *APART[5::10]], "few of its stamps"),  # published rarely
+        ([*steady(1), *APART[5::10]], steady(100), "few of its stamps"),  # throttled images
+        (steady(100), steady(100), ""),
+        (steady(100), steady(100)[::20], ""),
+        (steady(100)[::20], steady(100), ""),
+        (steady(100), steady(1), ""),  # latched
+        ([s for i, s in enumerate(steady(100)) if i % 5 > 2], steady(100)[::5] + steady(6)[3:], ""),
+        (steady(100)[10:], steady(90), ""),
+    ],
+)
+def test_stamps_of_a_calibration(image_stamps, info_stamps, told):
+    found = calibrated(image_stamps, info_stamps)
+    assert [f.level for f in found] == (["warning", "ok"] if told else ["ok"])
+    assert told in found[0].found
     ("told_by_node", "level", "told"),
     [
         (statuses(20), "ok", "20.0 a second, every image"),
