@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 MANY = 5
 """Names in a finding."""
+
+MOST_IMAGES = 8
+"""Image topics that are listened to if the node is not there."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +111,18 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Status:
-    """What ~/status told of a frame; totals since activation."""
+    """What ~/status told of a frame.
 
-    wall_s: float
+    Attributes:
+        seen: its header, which is that of the image.
+        received, scored: images since activation.
+    """
+
+    seen: Seen
     healthy: bool
     problem: str
     received: int
     scored: int
-    dropped: int
 
 
 @dataclass
@@ -129,7 +136,7 @@ class NodeSeen:
         images: topics of images that it subscribes to.
         infos: topics of CameraInfo that it subscribes to.
         diagnostics: level (0 to 3) and message of each of its last statuses, by name.
-        statuses: by topic.
+        statuses: by name of the camera, which is empty if there is one alone.
     """
 
     name: str
@@ -192,6 +199,11 @@ class Graph:
             if topic.has(IMAGE, COMPRESSED) and not name.startswith(own)
         ]
 
+    def heard_images(self) -> list[str]:
+        """Return the image topics to listen to: the node's, else the first of the others."""
+        own = self.node.images if self.node is not None else []
+        return own or self.image_topics()[:MOST_IMAGES]
+
 
 def nearest(name: str, others: Iterable[str]) -> str:
     """Return the names most like `name`, the nearest first, in words; "none" without any."""
@@ -213,6 +225,3 @@ def in_words(seconds: float) -> str:
 def names_of(ends: Sequence[Endpoint]) -> str:
     """Return the nodes of some ends, in words."""
     return ", ".join(dict.fromkeys(end.node for end in ends))
-
-
-Parameters = Mapping[str, Any]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 from objectomaly_ros.doctor.findings import Finding
-from objectomaly_ros.doctor.graph import COMPRESSED, IMAGE, Graph, Images, names_of, nearest
+from objectomaly_ros.doctor.graph import (
+    COMPRESSED,
+    IMAGE,
+    MOST_IMAGES,
+    Graph,
+    Images,
+    names_of,
+    nearest,
+)
 
 _TRANSPORT = "/compressed"
 _LOST = 0.1  # share of the images that may be missing
@@ -14,20 +22,21 @@ _MISSED = 1.6  # times the usual interval between two stamps
 
 def image_findings(graph: Graph) -> list[Finding]:
     """Report on each image topic of the node; without a node, on all image topics."""
-    if graph.node is not None and graph.node.images:
-        wanted = graph.node.images
-    else:
-        wanted = graph.image_topics()
-        if not wanted:
-            return [
-                Finding(
-                    "error" if graph.node is not None else "warning",
-                    "images",
-                    f"no image topic is published, of {len(graph.topics)} topics",
-                    "start the camera or the bag, with the ROS_DOMAIN_ID of this terminal",
-                )
-            ]
-    return [finding for name in wanted for finding in _of_topic(graph, name)]
+    wanted = graph.heard_images()
+    if not wanted:
+        return [
+            Finding(
+                "error" if graph.node is not None else "warning",
+                "images",
+                f"no image topic is published, of {len(graph.topics)} topics",
+                "start the camera or the bag, with the ROS_DOMAIN_ID of this terminal",
+            )
+        ]
+    found = [finding for name in wanted for finding in _of_topic(graph, name)]
+    left = graph.image_topics()[MOST_IMAGES:]
+    if left and not (graph.node is not None and graph.node.images):
+        found.append(Finding("ok", "images", f"not listened to: {', '.join(left)}"))
+    return found
 
 
 def _of_topic(graph: Graph, name: str) -> list[Finding]:
@@ -65,6 +74,7 @@ def _of_topic(graph: Graph, name: str) -> list[Finding]:
                 "give each its own topic; stop the camera while a bag is played",
             )
         )
+        return found
     return [*found, *_gaps(graph, name, images)]
 
 

@@ -34,7 +34,31 @@ def node_findings(graph: Graph) -> list[Finding]:
         if level
     ]
     if node.state == "active":
-        found += chain.from_iterable(_scores(graph, node, topic) for topic in node.images)
+        statuses = _by_topic(graph, node)
+        found += chain.from_iterable(
+            _scores(graph, topic, statuses.get(topic, [])) for topic in node.images
+        )
+    return found
+
+
+def _by_topic(graph: Graph, node: NodeSeen) -> dict[str, list[Status]]:
+    """Return the statuses of each image topic.
+
+    A camera's topic has its name in it; if it was remapped, the stamps and frames of its images.
+    """
+    found = {}
+    for camera, statuses in node.statuses.items():
+        told = {(status.seen.stamp_s, status.seen.frame) for status in statuses}
+        fits = {
+            topic: (
+                camera in topic.split("/"),
+                sum((m.stamp_s, m.frame) in told for m in graph.images[topic].messages),
+            )
+            for topic in node.images
+            if topic in graph.images
+        }
+        if fits:
+            found[max(fits, key=fits.__getitem__)] = statuses
     return found
 
 
@@ -72,11 +96,10 @@ def _state(node: NodeSeen) -> Finding:
     return Finding("error", node.name, f"is {node.state}: it scores nothing", remedy)
 
 
-def _scores(graph: Graph, node: NodeSeen, topic: str) -> list[Finding]:
+def _scores(graph: Graph, topic: str, statuses: list[Status]) -> list[Finding]:
     images = graph.images.get(topic, Images())
     if len(images.messages) < _FEW:
         return []
-    statuses = node.statuses.get(topic, [])
     subject = f"scores of {topic}"
     problem = statuses[-1].problem if statuses and not statuses[-1].healthy else ""
     if problem:
@@ -96,13 +119,13 @@ def _scores(graph: Graph, node: NodeSeen, topic: str) -> list[Finding]:
 def _rates(subject: str, images: Images, statuses: list[Status]) -> Finding:
     """Compare rates over the later statuses; over the earlier ones, connections are made."""
     first, last = statuses[0], statuses[-1]
-    span = last.wall_s - first.wall_s
+    span = last.seen.wall_s - first.seen.wall_s
     if len(statuses) < _FEW or span <= 0:
         return Finding("ok", subject, f"{len(statuses)} were seen, too few for a rate")
     scored, received = (
         (getattr(last, n) - getattr(first, n)) / span for n in ("scored", "received")
     )
-    seen = sum(first.wall_s < image.wall_s <= last.wall_s for image in images.messages)
+    seen = sum(first.seen.wall_s < m.wall_s <= last.seen.wall_s for m in images.messages)
     rate_hz = seen / span
     if received < _ENOUGH * rate_hz:
         return Finding(

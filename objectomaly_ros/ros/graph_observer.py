@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 import rclpy
@@ -44,10 +45,6 @@ try:
 except ImportError:  # not on PyPI
     TFMessage = None
 
-MOST_IMAGES = 8
-"""Image topics that are listened to if the node is not there."""
-
-PARAMETERS = ("use_sim_time", "image_transport", "detector.name")
 STATUS_KIND = "objectomaly_ros/msg/RefinementStatus"
 _LOOK_S = 0.25
 _DISCOVERY_S = 3.0  # nodes find each other within so many seconds
@@ -72,12 +69,11 @@ def observe(wanted: str, seconds: float) -> Graph:
     """
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    observer = GraphObserver(context, f"/{wanted.lstrip('/')}", seconds)
     try:
-        observer.listen()
-        return observer.graph
+        with closing(GraphObserver(context, f"/{wanted.lstrip('/')}", seconds)) as observer:
+            observer.listen()
+            return observer.graph
     finally:
-        observer.close()
         context.try_shutdown()
 
 
@@ -164,7 +160,7 @@ class GraphObserver:
         self._ask(ListParameters, "list_parameters", ListParameters.Request())
         known = self._asked["list_parameters"].answer()
         if known is not None:  # of names that it does not have, it would answer none
-            names = [name for name in (*PARAMETERS, *GEOMETRY) if name in known.result.names]
+            names = [name for name in ("use_sim_time", *GEOMETRY) if name in known.result.names]
             self._ask(GetParameters, "get_parameters", GetParameters.Request(names=names))
         images, infos = set(), set()
         for topic in self.graph.topics.values():
@@ -182,8 +178,7 @@ class GraphObserver:
 
     def _subscribe_all(self) -> None:
         graph = self.graph
-        images = graph.node.images if graph.node is not None else []
-        for name in images or graph.image_topics()[:MOST_IMAGES]:
+        for name in graph.heard_images():
             self._hear_images(name)
         for _, name in camera_infos(graph):
             self._hear(CameraInfo, name, self._take_info, qos.input_qos())
@@ -266,15 +261,13 @@ class GraphObserver:
     def _take_status(self, name: str, message: Any) -> None:
         node = self.graph.node
         if node is not None:
-            image = _image_of(message.camera, node.images)
-            node.statuses.setdefault(image, []).append(
+            node.statuses.setdefault(message.camera, []).append(
                 Status(
-                    time.time(),
+                    self._seen(message.header),
                     message.healthy,
                     message.problem,
                     message.frames_received,
                     message.frames_scored,
-                    message.frames_dropped,
                 )
             )
 
@@ -346,10 +339,3 @@ def _limit(duration: Any) -> float:
 
 def _seconds(stamp: Any) -> float:
     return float(stamp.sec + stamp.nanosec * 1e-9)
-
-
-def _image_of(camera: str, images: list[str]) -> str:
-    """Return the image topic of one of the node's cameras."""
-    if camera:
-        images = [name for name in images if camera in name.split("/")] or images
-    return images[0] if images else ""

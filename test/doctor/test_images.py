@@ -84,6 +84,22 @@ def test_lost_images_show_as_gaps():
     assert found[1].remedy.startswith("take /image/compressed (image_transport: compressed)")
 
 
+def test_two_publishers_lose_nothing():
+    twice = [stamp + offset for stamp in steady() for offset in (0, 0.001)]
+    (_, found) = image_findings(graph(topic("/image", IMAGE, nodes=("/a", "/b")),
+                                      seen=images(*twice)))  # fmt: skip
+    assert found.found.startswith("2 publishers")
+
+
+def test_without_a_node_some_images_are_not_listened_to():
+    names = [f"/{letter}/image" for letter in "abcdefghij"]
+    seen = Graph("/objectomaly", 5.0, topics={name: topic(name, IMAGE) for name in names})
+    seen.images = {name: images(*steady()) for name in seen.heard_images()}
+    found = image_findings(seen)
+    assert {f.level for f in found} == {"ok"}
+    assert found[-1].found == "not listened to: /i/image, /j/image"
+
+
 @pytest.mark.parametrize(
     ("stamps", "options", "sim", "level", "told"),
     [
@@ -126,22 +142,6 @@ def test_each_camera_has_its_own_calibration():
     assert camera_infos(graph(**node)) == list(zip(node["images"], node["infos"], strict=True))
     alone = Graph("/objectomaly", 5.0, topics={"/a/image": topic("/a/image", IMAGE)})
     assert camera_infos(alone) == [("/a/image", "/a/camera_info")]
-
-
-def test_calibrations_are_no_images():
-    seen = graph(topic("/camera_info", CAMERA_INFO))
-    assert seen.image_topics() == []
-
-
-def statuses(count, *, scored=1, received=1, **values):
-    values = {"healthy": True, "problem": "", **values}
-    return [
-        Status(NOW + i / 20, received=received * i, scored=scored * i, dropped=0, **values)
-        for i in range(count)
-    ]
-
-
-@pytest.mark.parametrize(
     inside = graph(images=["/cam/image"], infos=["/cam/b/info", "/cam/image/camera_info"])
     assert camera_infos(inside) == [("/cam/image", "/cam/image/camera_info")]
 
@@ -188,6 +188,22 @@ def test_stamps_of_a_calibration(image_stamps, info_stamps, told):
     found = calibrated(image_stamps, info_stamps)
     assert [f.level for f in found] == (["warning", "ok"] if told else ["ok"])
     assert told in found[0].found
+
+
+def test_calibrations_are_no_images():
+    seen = graph(topic("/camera_info", CAMERA_INFO))
+    assert seen.image_topics() == []
+
+
+def statuses(count, *, scored=1, received=1, **values):
+    values = {"healthy": True, "problem": "", **values}
+    return [
+        Status(Seen(stamp, "optical", stamp), received=received * i, scored=scored * i, **values)
+        for i, stamp in enumerate(steady(count))
+    ]
+
+
+@pytest.mark.parametrize(
     ("told_by_node", "level", "told"),
     [
         (statuses(20), "ok", "20.0 a second, every image"),
@@ -199,10 +215,23 @@ def test_stamps_of_a_calibration(image_stamps, info_stamps, told):
     ],
 )
 def test_scores(told_by_node, level, told):
-    _, found = node_findings(graph(seen=images(*steady()), statuses={"/image": told_by_node}))
+    _, found = node_findings(graph(seen=images(*steady()), statuses={"": told_by_node}))
     assert found.level == level
     assert told in found.found
     assert level == "ok" or found.remedy
+
+
+def test_statuses_of_cameras_that_were_remapped_are_told_apart_by_their_images():
+    seen = graph(images=["/axis/rgb", "/left/image", "/zed/rgb"])
+    left = images(*(stamp + 0.01 for stamp in steady()))
+    rear = Images([Seen(m.stamp_s, "rear", m.wall_s) for m in left.messages])
+    seen.images = {"/axis/rgb": images(*steady()), "/left/image": left, "/zed/rgb": rear}
+    for camera, topic in (("rear", "/zed/rgb"), ("left", "/left/image"), ("front", "/axis/rgb")):
+        seen.node.statuses[camera] = [
+            Status(m, True, "", i, i) for i, m in enumerate(seen.images[topic].messages)
+        ]
+    _, *found = node_findings(seen)
+    assert [(f.level, f.found) for f in found] == [("ok", "20.0 a second, every image")] * 3
 
 
 def test_nodes_of_one_name():
