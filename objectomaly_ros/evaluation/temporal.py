@@ -197,7 +197,8 @@ def compare(
     if not pixels:
         return PairConsistency(0, 0.0 if allowed else nan, nan, nan, nan, nan)
     values = score[valid].astype(np.float64)
-    predicted, mask = values > threshold, mask[valid]
+    # Compared as float32, as for `mask`, which rounds a threshold such as 0.1.
+    predicted, mask = score[valid] > threshold, mask[valid]
     union = int(np.count_nonzero(predicted | mask))
     return PairConsistency(
         pixels=pixels,

@@ -170,6 +170,11 @@ def test_ignored_pixels_may_hold_anything_and_are_not_compared():
         temporal_consistency([image] * 3, score, 0.5, labels)
 
 
+def test_scores_that_are_the_rounded_threshold_are_predicted_in_no_frame():
+    score, labels = np.full(SHAPE, 0.1, np.float32), np.zeros(SHAPE, np.uint8)
+    assert math.isnan(compare((score, labels), (score, labels), still(), 0.1).iou)
+
+
 def test_pixels_that_no_frame_shows_leave_the_pair_out():
     nowhere = Motion(still().positions, np.zeros(SHAPE, bool))
     score, labels = np.ones(SHAPE, np.float32), np.zeros(SHAPE, np.uint8)
