@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -199,17 +200,16 @@ def instance_metrics(
     if threshold is None:
         threshold = best_threshold(scores, labels)
     accumulator = InstanceAccumulator(threshold)
-    truths = None if truth is None else iter(truth)
-    predictions = None if predicted is None else iter(predicted)
-    for number, (score, label) in enumerate(paired_frames(scores, labels)):
-        try:
-            ids = None if truths is None else next(truths)
-            found = None if predictions is None else next(predictions)
-        except StopIteration:
-            raise ValueError(
-                f"there are {number} frames of truth or predicted but more of scores"
-            ) from None
-        accumulator.update(score, label, ids, found)
+    frames = zip_longest(
+        paired_frames(scores, labels),
+        () if truth is None else truth,
+        () if predicted is None else predicted,
+    )
+    for number, (frame, ids, found) in enumerate(frames):
+        ended = frame is None, ids is None, found is None
+        if ended != (False, truth is None, predicted is None):
+            raise ValueError(f"frame {number}: there are more frames of one kind than of another")
+        accumulator.update(*frame, ids, found)
     return accumulator.compute()
 
 
@@ -244,6 +244,7 @@ def mask_instances(masks: Masks, score: ScoreMap, threshold: float) -> Predicted
 
     Raises:
         ValueError: the masks have another size than the score.
+        TypeError: the masks are not bool.
     """
     masks = check_masks(masks)
     if masks.shape[1:] != score.shape:
@@ -340,5 +341,5 @@ def _shared_pixels(
         rows = [np.bincount(codes[mask], minlength=count) for mask in masks.astype(bool)]
         return np.array(rows, np.int64).reshape(len(rows), count)
     number = predicted.confidence.size + 1
-    pairs = np.bincount((masks * count + codes).ravel(), minlength=number * count)
+    pairs = np.bincount((masks.astype(np.int64) * count + codes).ravel(), minlength=number * count)
     return pairs.reshape(number, count)[1:]

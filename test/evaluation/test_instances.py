@@ -226,6 +226,12 @@ def test_a_component_is_as_sure_as_its_mean_score_and_specks_are_none():
     assert found.confidence == pytest.approx([(79 * 0.6 + 1) / 80, 0.8])
 
 
+def test_ids_of_eight_bits_are_as_good_as_others():
+    ids = np.arange(1, 25, dtype=np.uint8)[:, None].repeat(SHAPE[1], 1)  # every row is an object
+    labels = np.ones(SHAPE, np.uint8)
+    assert measure(labels, PredictedInstances(ids, np.ones(24)), ids).ap == 1
+
+
 def test_of_overlapping_masks_the_surest_stays():
     score = (0.9 * A + 0.7 * B).astype(np.float32)
     wide = box(2, 2, 8, 12)  # A and two columns of ground
@@ -242,8 +248,10 @@ def test_of_overlapping_masks_the_surest_stays():
     ("truth", "predicted", "message"),
     [
         ([np.zeros((3, 4), np.int32)], None, r"truth of \(3, 4\) for labels of \(24, 40\)"),
-        ([], None, "0 frames of truth or predicted but more of scores"),
-        (None, [], "0 frames of truth or predicted but more of scores"),
+        ([], None, "frame 0: there are more frames of one kind than of another"),
+        (None, [], "frame 0: there are more frames of one kind than of another"),
+        ([np.zeros(SHAPE, int)] * 2, None, "frame 1: there are more frames of one kind"),
+        (None, [predict((A, 1))] * 2, "frame 1: there are more frames of one kind"),
         (None, [predict((A, NAN))], "a confidence is NaN"),
         (None, [PredictedInstances(A[None], np.ones(2))], "1 predicted instances, but"),
         (None, [PredictedInstances(A[None, :3], np.ones(1))], "predicted masks of"),
