@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from objectomaly_ros.bags.messages import jpeg
+from objectomaly_ros.demo.accuracy import FOUND_SHARE, STEADY_SHARE
 from objectomaly_ros.demo.report import arrival_hz, number, verdict, warnings
 from objectomaly_ros.evaluation.results import percent
 from objectomaly_ros.files.writing import open_replacing
@@ -130,14 +131,15 @@ def _objects(objects: Sequence[dict[str, Any]]) -> list[str]:
         ]
         for seen in objects
     ]
+    pixels, frames = (f"{100 * share:.0f} %" for share in (FOUND_SHARE, STEADY_SHARE))
     head = ["unknown object", "in view from", "found from", "found in frames under 30 m",
             "range error"]  # fmt: skip
     return [
         "<h2>Each unknown object</h2>",
         _table(head, rows),
-        "<p>Found from: the distance from which on the node reported it in at least 9 of 10 "
-        "frames; &#9654; plays the video there. Range error: median of the difference to its true "
-        "distance.</p>",
+        f"<p>Found from: the distance from which on the node marked it ({pixels} of its pixels) in "
+        f"at least {frames} of the frames; &#9654; plays the video there. "
+        "Range error: median of the difference to its true distance.</p>",
     ]
 
 

@@ -415,6 +415,7 @@ QUOTING = (ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "ind
 def quoted(text):
     """Figures of accuracy and speed, each as the numbers that stand together in their source."""
     figures = [tuple(pair) for pair in re.findall(r"(\d\d\.\d)(?:/|, )(\d+\.\d)", text)]
+    figures += re.findall(r"[Tt]he (\w+) (?:is found |only )?from about (\d+) m\b", text)
     return figures + [(number,) for number in re.findall(r"(\d+(?:\.\d+)?) ms\b", text)]
 
 
@@ -432,8 +433,20 @@ def test_quoted_figures_are_in_their_source(page):
 
 def test_figures_are_found_and_told_apart():
     assert quoted("AuPRC/FPR95 96.2/0.5, and 59 ms after") == [("96.2", "0.5"), ("59",)]
+    assert quoted("The deer is found from about 29 m on, the tyre only from about 13 m") == [
+        ("deer", "29"),
+        ("tyre", "13"),
+    ]
     assert has("| dev | 96.2, 0.5 | 45, 66 ms |", ("96.2", "0.5"))
     assert not has("196.2/0.5 or 96.25/0.5", ("96.2", "0.5"))
+
+
+def test_readme_quotes_the_latency_of_the_node():
+    command = "| `python -m tools.benchmarks.soak --seconds 600`"
+    rows = [line for line in HOMES[0].read_text().splitlines() if line.startswith(command)]
+    (p50,) = (row.split("|")[4].split(",")[0].strip() for row in rows)
+    text = (ROOT / "README.md").read_text()
+    assert re.findall(r"(\d+) ms after its image", text) == [p50]
 
 
 def test_every_measurement_has_its_command_machine_and_date():
