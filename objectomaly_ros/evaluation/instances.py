@@ -209,7 +209,7 @@ def instance_metrics(
         ended = frame is None, ids is None, found is None
         if ended != (False, truth is None, predicted is None):
             raise ValueError(f"frame {number}: there are more frames of one kind than of another")
-        accumulator.update(*frame, ids, found)
+        accumulator.update(frame[0], frame[1], ids, found)
     return accumulator.compute()
 
 
