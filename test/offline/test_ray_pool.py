@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +19,7 @@ from offline_drives import contents, job
 from objectomaly_ros.offline.pool import WorkerError
 from objectomaly_ros.offline.run import run
 from objectomaly_ros.runtime.environment import child_environment
+from tools.processes import descendants
 
 assert remote_files.Shaky  # the protocol shaky://, also in this process
 PATIENCE_S = 120.0  # other programs run on the same cores
@@ -37,19 +37,6 @@ def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
-
-
-def descendants(number):
-    """Return the ids of all processes below one."""
-    below = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            below.setdefault(parent, []).append(int(path.parent.name))
-    found = [number]
-    for one in found:
-        found += below.get(one, [])
-    return found[1:]
 
 
 class Cluster:

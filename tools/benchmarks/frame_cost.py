@@ -10,7 +10,6 @@ its own. Run it on a quiet machine.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from objectomaly_ros.demo.drive.render import RenderedDrive
 from objectomaly_ros.types import Image
 from tools.benchmarks.node_run import running_node
 from tools.command import parser, run
+from tools.processes import descendants, processor_s
 
 PICTURES = 50
 ALONE = """
@@ -54,18 +54,6 @@ def detector_ms(path: Path, rate: float) -> float:
     """Return milliseconds of processor time that the detector takes for an image of a file."""
     command = [sys.executable, "-c", ALONE, str(path), str(1 / rate)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def processor_s(pid: int) -> float:
-    """Return seconds of processor time that a process has taken, without its children."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def children(pid: int) -> list[int]:
-    """Return the children of a process."""
-    found = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in found for child in path.read_text().split()]
 
 
 def node_ms(images: list[Image], rate: float, seconds: float) -> dict[str, float]:
@@ -116,7 +104,7 @@ def node_ms(images: list[Image], rate: float, seconds: float) -> dict[str, float
 
         play(5.0)
         pids = {"node": node.process.pid}
-        pids.update(("mask process", pid) for pid in children(node.process.pid))
+        pids.update(("mask process", pid) for pid in descendants(node.process.pid))
         before, scores = {name: processor_s(pid) for name, pid in pids.items()}, received["score"]
         play(seconds)
         frames = received["score"] - scores

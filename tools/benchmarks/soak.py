@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +27,7 @@ import numpy.typing as npt
 from objectomaly_ros.types import Image, Masks, ScoreMap
 from tools.benchmarks.node_run import running_node
 from tools.command import parser, run
+from tools.processes import memory_of
 
 KEYFRAME_S = 2.0
 SERVICE_S = 0.15
@@ -226,15 +225,10 @@ def _watch(arguments: argparse.Namespace, pid: int, report: Report) -> set[int]:
         stamps.add(int(line))
         elapsed = time.monotonic() - began
         if elapsed >= next_s:
-            report.memory_mb.append((elapsed, _resident_mb(pid)))
+            report.memory_mb.append((elapsed, round(memory_of(pid) / 2**20, 1)))
             next_s += 1.0
     publisher.wait()
     return stamps
-
-
-def _resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 def compare(arguments: argparse.Namespace, runs: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -31,7 +31,8 @@ from std_srvs.srv import Trigger
 from objectomaly_ros.ros.parameters import SPECS
 from tools.fuzz.messages import PICTURE, make_compressed, make_image
 from tools.fuzz.mutations import NUMBERS, WORDS
-from tools.fuzz.worker import MB, Input, Target, memory_of
+from tools.fuzz.worker import MB, Input, Target
+from tools.processes import memory_of
 
 ANSWER_S, START_S, COUNTED_S, MEMORY = 30.0, 90.0, 5.0, 1024 * MB
 FLOATS = (0.0, -0.0, 0.5, 1.0, -1.0, 1e-300, 1e300, float("inf"), float("-inf"), float("nan"))

@@ -20,6 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tools.processes import memory_of, processor_s
+
 Input = dict[str, Any]
 MB = 2**20
 START_S = 300.0
@@ -145,10 +147,10 @@ class Worker:
         self._answer(START_S, START_S)
 
     def _answer(self, seconds: float, wall_s: float, memory: int = 2**63) -> Any:
-        pid, began, used = self._process.pid, time.monotonic(), _processor_s(self._process.pid)
+        pid, began, used = self._process.pid, time.monotonic(), processor_s(self._process.pid)
         try:
             while not self._connection.poll(0.02):
-                late = _processor_s(pid) - used > seconds or time.monotonic() - began > wall_s
+                late = processor_s(pid) - used > seconds or time.monotonic() - began > wall_s
                 if late or memory_of(pid) > memory:
                     os.kill(pid, signal.SIGABRT)  # its log then tells where it was
                     self._process.join(5)
@@ -164,19 +166,6 @@ class Worker:
 
 class _EndedError(Exception):
     """The worker ended, or had to be ended."""
-
-
-def memory_of(pid: int | str, line: str = "VmRSS:") -> int:
-    """Return bytes of memory that a process uses now; "VmHWM:" for its peak."""
-    for text in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if text.startswith(line):
-            return int(text.split()[1]) * 1024
-    return 0  # it has ended
-
-
-def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _serve(connection: Connection, target: Target, sandbox: Path, limits: Limits) -> None:
