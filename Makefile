@@ -1,5 +1,5 @@
-# make demo: the node over a replayed drive (BAG=... TOPIC=... RATE=0.5); make test: everything that
-# must hold. ROS_DISTRO=jazzy|kilted chooses the ROS 2 wheels of make env and make demo.
+# make demo: the node over a replayed drive (BAG=... TOPIC=... PARAMS=... RATE=0.5); make test:
+# everything that must hold. ROS_DISTRO=jazzy|kilted: the ROS 2 wheels of make env and make demo.
 # make gpu: proves and measures everything on a CUDA machine; TINY=1 tries its steps on any.
 # make env PROFILE=light|paper|dev: the default profile, with the paper's networks, with all of test.
 # make docs: the documentation as a site/, from docs/ and the code.
@@ -16,7 +16,7 @@ env:
 
 demo: env
 	@$(RUN) python -m objectomaly_ros.demo --out "$(DEMO_OUT)" $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic $(TOPIC)) \
-	  $(if $(RATE),--rate $(RATE))
+	  $(if $(PARAMS),--params-file "$(PARAMS)") $(if $(RATE),--rate $(RATE))
 
 test lint bench: export PROFILE = dev
 gpu: export PROFILE = paper

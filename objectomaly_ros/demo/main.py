@@ -62,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{options.bag} would be removed with the earlier demo in {options.out}; write "
                 "elsewhere: --out FOLDER (make demo DEMO_OUT=FOLDER)"
             )
+        if options.params_file is not None and not options.params_file.is_file():
+            raise OSError(
+                f"no parameter file at {options.params_file}; `objectomaly calibrate` writes one"
+            )
         pictures_given = options.bag is not None and is_pictures(options.bag)
         if options.bag is not None and not pictures_given:  # before an earlier demo is removed
             source = open_recording(options.bag, options.topic, options.seconds)
@@ -78,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 source = open_recording(folder / "drive", options.topic, options.seconds)
             about = f"Takes {source.duration_s:.1f} s of {source.bag}"
             _announce(about, source.frames, source.duration_s, options)
-        replay(source, folder, options.rate, progress)
-        page = show(source, folder, options.rate, progress)
+        replay(source, folder, options.rate, progress, options.params_file)
+        page = show(source, folder, options.rate, progress, options.params_file)
     except (BagError, ChildError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -109,8 +113,14 @@ def _announce(
     )
 
 
-def show(source: Source, folder: Path, rate: float = 1.0, progress: Progress | None = None) -> Path:
-    """Write figures, pictures and the page of a finished replay; return the page.
+def show(
+    source: Source,
+    folder: Path,
+    rate: float = 1.0,
+    progress: Progress | None = None,
+    params: Path | None = None,
+) -> Path:
+    """Write figures, pictures and the page of a finished replay with these; return the page.
 
     Raises:
         ChildError: the node published nothing.
@@ -129,6 +139,7 @@ def show(source: Source, folder: Path, rate: float = 1.0, progress: Progress | N
     with open_replacing(folder / "latency.svg", "w", encoding="utf-8") as file:
         file.write(svg)
     summary = report.summarise(source, rate, timing, drawn.accuracy, drawn.reported)
+    summary["parameter_file"] = None if params is None else str(params)
     summary["recording_damage"] = drawn.damage
     log = folder / "logs" / "node.log"
     node_log = log.read_text(errors="replace") if log.exists() else ""
@@ -270,6 +281,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a bag, a video or a folder of images to replay (default: a drive is rendered)",
     )
     add("--topic", help="its image topic, raw or compressed, if it has several")
+    add(
+        "--params-file",
+        type=_path,
+        help="parameter file of the node (default: config/embedded.yaml)",
+    )
     length = "seconds to render or replay (default: 20, or the whole recording)"
     add("--seconds", type=_positive, help=length)
     speed = "speed of the replay; below 1 on slow machines (default: %(default)s)"

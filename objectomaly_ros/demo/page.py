@@ -170,7 +170,8 @@ def _reported(reported: Sequence[dict[str, Any]]) -> list[str]:
         else "",
         "<p>If these are ordinary things of your street, teach the node what is normal there: "
         "<code>objectomaly learn DRIVE --out normal.safetensors</code> (docs/memory.md). "
-        "<code>objectomaly calibrate DRIVE --detector embedded</code> chooses the threshold.</p>",
+        "<code>objectomaly calibrate DRIVE --detector embedded --out mine</code> chooses the "
+        "threshold, and <code>make demo BAG=... PARAMS=mine.yaml</code> shows what it changes.</p>",
     ]
 
 
@@ -250,17 +251,20 @@ def _times(summary: dict[str, Any], plot: str) -> list[str]:
 
 
 def _files(summary: dict[str, Any]) -> list[str]:
+    bag, topic = escape(summary["recording"]), escape(summary["image_topic"])
+    params = escape(summary["parameter_file"] or "")
+    own = f"params_file:={params} " if params else ""
     return [
         "<h2>Files</h2>",
-        f"<p>Drive: {escape(summary['recording'])}, topic {escape(summary['image_topic'])}, "
-        f"{summary['seconds']:.1f} s, replayed at {summary['replay_rate']:g} times its pace. Its "
-        "results are a bag, <a href='result/'>result/</a> "
+        f"<p>Drive: {bag}, topic {topic}, {summary['seconds']:.1f} s, replayed at "
+        f"{summary['replay_rate']:g} times its pace, with the parameters of "
+        f"{params or 'config/embedded.yaml'}. Its results are a bag, <a href='result/'>result/</a> "
         f"({summary['result_bytes'] / 1e6:.0f} MB, scores in steps of 1/4096).</p><ul>"
         "<li>Foxglove: open <code>result/result.mcap</code>, with the layout "
         "<code>config/foxglove.json</code>.</li>"
         "<li>RViz, on a ROS 2 machine: <code>ros2 launch objectomaly_ros replay.launch.py "
-        f"bag:={escape(summary['recording'])} image_topic:={escape(summary['image_topic'])} "
-        "rviz:=true</code> plays the drive through the node again.</li>"
+        f"bag:={bag} image_topic:={topic} {own}rviz:=true</code> plays the drive through the node "
+        "again.</li>"
         "<li>All figures: <a href='summary.json'>summary.json</a>, "
         "<a href='latency.csv'>latency.csv</a>.</li></ul>",
     ]

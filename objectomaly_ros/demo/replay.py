@@ -29,7 +29,9 @@ def image_topic(source: Source) -> str:
     return "/image/compressed" if source.compressed else "/image"
 
 
-def replay(source: Source, folder: Path, rate: float, progress: Progress) -> Path:
+def replay(
+    source: Source, folder: Path, rate: float, progress: Progress, params: Path | None = None
+) -> Path:
     """Run node, recorder and player; return the bag of results, `folder`/result.
 
     The bag holds what the report needs, compressed; of the images it holds the headers.
@@ -39,6 +41,7 @@ def replay(source: Source, folder: Path, rate: float, progress: Progress) -> Pat
         folder: where the bag and the logs go.
         rate: seconds of recording a second.
         progress: told of the stages.
+        params: parameter file of the node; None for the embedded detector's.
 
     Raises:
         ChildError: a process failed; the message holds the end of its log.
@@ -49,7 +52,7 @@ def replay(source: Source, folder: Path, rate: float, progress: Progress) -> Pat
     with Children(logs, _environment()) as children:
         with progress.stage("starting the node"):
             node = children.start(
-                "node", "objectomaly_ros.ros.refine_node", *_node_arguments(source)
+                "node", "objectomaly_ros.ros.refine_node", *_node_arguments(source, params)
             )
             recorder = children.start(
                 "recorder",
@@ -69,11 +72,14 @@ def replay(source: Source, folder: Path, rate: float, progress: Progress) -> Pat
     return result
 
 
-def _node_arguments(source: Source) -> list[str]:
-    profile = _profile()
-    parameters: dict[str, object] = {"use_sim_time": "true"}
-    if source.compressed:
-        parameters["image_transport"] = "compressed"
+def _node_arguments(source: Source, params: Path | None) -> list[str]:
+    profile = params or _profile()
+    parameters: dict[str, object] = {  # those of the replay, whatever the file says
+        "use_sim_time": "true",
+        "autostart": "true",
+        "camera_names": '[""]',
+        "image_transport": "compressed" if source.compressed else "raw",
+    }
     for name in ("height", "pitch", "roll") if source.pose is not None else ():
         parameters[f"points.camera_{name}"] = float(getattr(source.pose, name))
     return [

@@ -15,6 +15,7 @@ from objectomaly_ros.bags.messages import IMAGE, image_message
 from objectomaly_ros.bags.reader import Bag
 from objectomaly_ros.bags.writer import BagWriter
 from objectomaly_ros.demo.drive.render import RenderedDrive
+from objectomaly_ros.demo.frames import read_frames
 from objectomaly_ros.demo.main import main
 from objectomaly_ros.demo.processes import ChildError
 from objectomaly_ros.offline.cameras import Views, read_cameras
@@ -71,7 +72,12 @@ def test_a_recording_without_stamps_is_shown_frame_by_frame(tmp_path):
             array = np.full((96, 128, 3), 20 * index, np.uint8)
             image = image_message(writer.store, array, 0, "camera")
             writer.write("/image", image, 10**18 + index * 500_000_000)
+    values = {"autostart": False, "camera_names": ["front"], "image_transport": "compressed"}
+    values |= {"threshold.high": 0.0, "roi.mode": "none"}
+    params = tmp_path / "mine.yaml"
+    params.write_text(json.dumps({"/**": {"ros__parameters": values}}))
     command = [sys.executable, "-m", "objectomaly_ros.demo", "--out", str(tmp_path / "out")]
+    command += ["--params-file", str(params)]
     done = subprocess.run(
         [*command, "--bag", str(tmp_path / "bag"), "--rate", "0.25"],  # slow: no frame is dropped
         cwd=ROOT,
@@ -85,7 +91,12 @@ def test_a_recording_without_stamps_is_shown_frame_by_frame(tmp_path):
     assert summary["rate_out_hz"] > 0
     rows = (tmp_path / "out" / "latency.csv").read_text().splitlines()[1:]
     assert len({row.split(",")[0] for row in rows}) == 8
-    assert "log times stand in" in (tmp_path / "out" / "index.html").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "log times stand in" in page
+    assert f"the parameters of {params}" in page
+    with Bag(tmp_path / "out" / "result") as result:
+        masks = [frame.mask for frame in read_frames(result)]
+    assert all((mask == 1).all() for mask in masks), "no score is below the file's threshold"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -124,7 +135,7 @@ def test_a_missing_recording_is_an_error_in_one_line(tmp_path, capsys):
 
 
 def test_a_folder_of_images_becomes_a_bag(tmp_path, monkeypatch):
-    def no_replay(source, folder, rate, progress):
+    def no_replay(source, folder, rate, progress, params):
         raise ChildError(f"{source.frames} frames of {source.bag.name}")
 
     monkeypatch.setattr("objectomaly_ros.demo.main.replay", no_replay)
@@ -137,14 +148,18 @@ def test_a_folder_of_images_becomes_a_bag(tmp_path, monkeypatch):
         assert bag.image_topic(None).count == 2
 
 
-def test_an_earlier_demo_stays_if_the_recording_is_none(tmp_path, capsys):
+def test_an_earlier_demo_stays_if_a_file_is_missing_or_wrong(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no video")
     kept = tmp_path / "out" / "result" / "result.mcap"
     kept.parent.mkdir(parents=True)
     kept.touch()
     (tmp_path / "out" / ".objectomaly_demo").touch()
-    for wrong in ("notes.txt", "nothing"):
-        assert main(["--out", str(tmp_path / "out"), "--bag", str(tmp_path / wrong)]) == 1
+    for option, wrong in (
+        ("--bag", "notes.txt"),
+        ("--bag", "nothing"),
+        ("--params-file", "nothing.yaml"),
+    ):
+        assert main(["--out", str(tmp_path / "out"), option, str(tmp_path / wrong)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert wrong in line
     assert kept.exists()
