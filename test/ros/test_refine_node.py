@@ -213,11 +213,18 @@ def test_images_of_ten_bits_are_scored_as_those_of_eight_with_one_warning(plain,
 
 
 def test_malformed_images_are_logged_with_their_topic_throttled_and_counted(plain, graph):
-    reports = graph.diagnostics()
-    _, _, values = reports["objectomaly: camera"]
-    assert int(values["images malformed"]) >= 10
+    def malformed():
+        _, _, values = graph.diagnostics()["objectomaly: camera"]
+        return int(values["images malformed"])
+
+    bad, _ = MALFORMED["step of zero"]
+    publisher, before = graph.publisher("/image"), malformed()
+    for _ in range(10):
+        bad.header.stamp.sec = next(CLOCK)
+        publisher.publish(bad)
+    g.wait_for(lambda: malformed() == before + 10, "ten malformed images to be counted")
     warnings = [line for line in plain.lines if "an image on /image is skipped: " in line]
-    assert 1 <= len(warnings) < int(values["images malformed"])
+    assert 1 <= len(warnings) < before + 10
     assert "Traceback" not in plain.log
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -59,10 +60,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained, data
     assert any(not np.array_equal(other[name], value) for name, value in first.items())
 
 
-def test_a_stopped_run_goes_on_where_it_was(trained, data):
-    done = train(data, trained, "--steps", "5", "--resume")
+def test_a_stopped_run_goes_on_where_it_was(trained, data, tmp_path):
+    stopped = shutil.copytree(trained, tmp_path / "stopped")
+    done = train(data, stopped, "--steps", "5", "--resume")
     assert done.returncode == 0, done.stderr
-    assert EmbeddedDetector(trained / "embedded.safetensors").metadata["steps"] == 5
+    assert EmbeddedDetector(stopped / "embedded.safetensors").metadata["steps"] == 5
 
 
 def test_without_a_checkpoint_there_is_nothing_to_resume(data, tmp_path):
