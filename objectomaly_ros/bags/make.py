@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 JPEG_START = b"\xff\xd8\xff"
 _TOPIC = re.compile(r"(/[A-Za-z_]\w*)+", re.ASCII)
 ENCODINGS = ("rgb8", "bgr8", "jpeg")
+Picture = tuple[Path, bytes, Image | None]
+"""File of a frame, its content (empty for a video), and the image, None if it is damaged."""
 
 
 def write_frames_bag(
@@ -69,13 +71,7 @@ def write_frames_bag(
         BagError: no frames, an unreadable file, wrong arguments, or the bag exists or cannot be
             written. No bag is made then.
     """
-    video = frames if isinstance(frames, Path) and frames.is_file() else None
-    files: list[Path] = []
-    if video is not None:
-        count, rate = _count(video, rate)
-    else:
-        files = folder_frames.find_frames(frames) if isinstance(frames, Path) else list(frames)
-        count = len(files)
+    count, own_rate, pictures = _source(frames)
     if encoding not in ENCODINGS:
         raise BagError(
             f"frames cannot be written as {encoding!r}; use one of {', '.join(ENCODINGS)}"
@@ -84,20 +80,18 @@ def write_frames_bag(
         raise BagError(f"{topic!r} is no name of a topic; give one such as /camera/image")
     if stamps is None:
         start = time.time_ns() if start_ns is None else start_ns
-        rate = FOLDER_RATE_HZ if rate is None else rate
+        rate = own_rate if rate is None else rate
         stamps = folder_frames.stamps_from_rate(count, rate, start)
     if len(stamps) != count:
         raise BagError(f"{count} frames but {len(stamps)} stamps")
     base = topic.removesuffix("/compressed")
     info_topic = f"{base.rpartition('/')[0]}/camera_info"
-    read: Iterator[tuple[Path, bytes, Image | None]]
-    read = _frames(files) if video is None else _video_frames(video)
     name = f"{base}/compressed" if encoding == "jpeg" else topic
     with BagWriter(bag, storage=storage, whole=True) as writer:
         writer.add_topic(name, messages.COMPRESSED_IMAGE if encoding == "jpeg" else messages.IMAGE)
         if camera is not None:
             writer.add_topic(info_topic, messages.CAMERA_INFO)
-        pairs = zip(read, stamps, strict=True)
+        pairs = zip(pictures, stamps, strict=True)
         for (file, data, image), stamp in tqdm(
             pairs, total=count, unit="frame", disable=None if progress else True
         ):
@@ -118,11 +112,24 @@ def write_frames_bag(
             if camera is not None:
                 info = messages.camera_info_message(writer.store, camera, stamp, frame_id)
                 writer.write(info_topic, info, stamp)
+        if not count:
+            raise BagError(f"{frames} has no frame that can be decoded")
     return count
 
 
-def _frames(files: Sequence[Path]) -> Iterator[tuple[Path, bytes, Image]]:
-    """Yield each frame as it is in its file, and decoded."""
+def _source(frames: Path | Sequence[Path]) -> tuple[int, float, Iterator[Picture]]:
+    """Return the number of frames, their rate in Hz, and the frames one by one."""
+    if isinstance(frames, Path) and frames.is_file():
+        try:
+            with closing(Video(frames)) as video:
+                return video.counted(), video.rate_hz, _of_video(frames)
+        except ValueError as error:
+            raise BagError(f"{frames} cannot be read: {error}") from error
+    files = folder_frames.find_frames(frames) if isinstance(frames, Path) else frames
+    return len(files), FOLDER_RATE_HZ, _of_files(files)
+
+
+def _of_files(files: Sequence[Path]) -> Iterator[Picture]:
     decoder = ImageDecoder(warn=logger.warning)
     for file in files:
         try:
@@ -133,17 +140,7 @@ def _frames(files: Sequence[Path]) -> Iterator[tuple[Path, bytes, Image]]:
         yield file, data, image
 
 
-def _count(path: Path, rate: float | None) -> tuple[int, float]:
-    """Return the number of frames of a video, and its rate unless one is given."""
-    try:
-        with closing(Video(path)) as video:
-            return video.counted(), video.rate_hz if rate is None else rate
-    except ValueError as error:
-        raise BagError(f"{path} cannot be read: {error}") from error
-
-
-def _video_frames(path: Path) -> Iterator[tuple[Path, bytes, Image | None]]:
-    """Yield each frame of a video, None if it cannot be decoded; it has no file to copy."""
+def _of_video(path: Path) -> Iterator[Picture]:
     with closing(Video(path)) as video:
         for index, image in enumerate(video.pictures(1)):
             if image is None:

@@ -199,6 +199,14 @@ def test_frames_of_a_video_that_cannot_be_decoded_are_left_out(tmp_path, video, 
     assert stamps == [0, 50_000_000, 150_000_000, 200_000_000]
 
 
+def test_no_frame_makes_no_bag(tmp_path, video, monkeypatch):
+    monkeypatch.setattr(Video, "pictures", lambda self, every: iter([None] * 5))
+    for frames in (video, []):
+        with pytest.raises(BagError, match="no frame that can be decoded"):
+            write_frames_bag(frames, tmp_path / "bag")
+        assert not (tmp_path / "bag").exists()
+
+
 def test_the_command_takes_a_video_and_refuses_other_files(tmp_path, video, capsys):
     assert main([str(video), str(tmp_path / "bag")]) == 0
     assert "5 frames in" in capsys.readouterr().out
