@@ -10,11 +10,9 @@ import numpy as np
 from objectomaly_ros.models.devices import check_device, chosen_device
 from objectomaly_ros.ros.parameters import options
 from objectomaly_ros.ros.score_input import TopicScores, comes_by_topic
-from objectomaly_ros.runtime.keyframes import MaskGeneratorSpec
+from objectomaly_ros.runtime.keyframes import WARM_UP_SHAPE, MaskGeneratorSpec
 from objectomaly_ros.runtime.mask_process import MaskProcess
 from objectomaly_ros.types import Detector
-
-WARM_UP_SHAPE = (360, 640, 3)
 
 
 def device_of(values: Mapping[str, Any]) -> str:

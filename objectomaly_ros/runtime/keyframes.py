@@ -9,6 +9,9 @@ from objectomaly_ros.oasc import Overlap
 from objectomaly_ros.types import FrameLabels, Image, ScoreMap
 from objectomaly_ros.video.cells import Cells
 
+WARM_UP_SHAPE = (360, 640, 3)
+"""Of the pictures with which detector and mask generator warm up."""
+
 
 @dataclass(frozen=True, eq=False)
 class Keyframe:

@@ -19,12 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from objectomaly_ros.oasc import OascRule, rule_for
-from objectomaly_ros.runtime.keyframes import Failure, KeyframeMasks, MaskGeneratorSpec
+from objectomaly_ros.runtime.keyframes import (
+    WARM_UP_SHAPE,
+    Failure,
+    KeyframeMasks,
+    MaskGeneratorSpec,
+)
 from objectomaly_ros.runtime.log_text import describe
 from objectomaly_ros.types import Image, MaskGenerator, RenewsMasks, ScoreMap
 from objectomaly_ros.video.mask_set import cells, find_masks
-
-WARM_UP_SHAPE = (360, 640, 3)
 
 NICENESS = 1
 """Added to the process's niceness: CAS comes first, but other busy processes leave it some time."""
