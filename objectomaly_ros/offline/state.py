@@ -168,7 +168,7 @@ def has_changed(place: Place) -> bool:
     if place.url:  # its copy does not change
         return False
     try:
-        return source(place, {}) != json.loads(place.source.read_text(encoding="utf-8"))
+        return json.dumps(source(place, {})) != place.source.read_text(encoding="utf-8")
     except (BagError, OSError):  # it is gone
         return True
 
