@@ -204,8 +204,8 @@ def run(args: argparse.Namespace) -> int:
             report("bag", str(error))
             return FAILED
         except KeyboardInterrupt:
-            report("bag", "what is done is kept; the same command goes on")
-            raise
+            text = "what is done is kept; the same command goes on"
+            raise KeyboardInterrupt(text) from None
     for text in found.warnings:
         report("bag", text)
     summaries = [read_summary(place.summary) for place in found.done]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import FrameType
 
 from objectomaly_ros import __version__
-from objectomaly_ros.bags.errors import BagError
-from objectomaly_ros.models.extras import naming_extra
-from objectomaly_ros.runtime.environment import set_defaults
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -39,18 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 all well; 1 nothing usable (one line on stderr says why); 2 wrong usage; 3 done, but some
         inputs failed; 130 interrupted.
     """
-    _open_standard_streams()
-    set_defaults()
+    if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    from objectomaly_ros.bags.errors import BagError
+    from objectomaly_ros.models.extras import naming_extra
+    from objectomaly_ros.runtime.environment import set_defaults
+
     arguments = list(sys.argv[1:] if argv is None else argv)
     asked = next((a for a in arguments if not a.startswith("-")), "")
-    args = build_parser(asked).parse_args(arguments)
     try:
+        _open_standard_streams()
+        set_defaults()
         with naming_extra("the command"):
+            args = build_parser(asked).parse_args(arguments)
             code = int(args.run(args))
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        print("objectomaly: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("; ".join(["objectomaly: interrupted", *interrupt.args]), file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, ImportError, IndexError, BagError) as error:
         # Faults that the user can mend: files, options, packages. Any other is ours, and its
@@ -61,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
             from objectomaly_ros.cli.options import report  # imports NumPy
 
-            report(args.command, _reason(error))
+            report(asked, _reason(error))
         return FAILED
 
 
@@ -80,6 +85,23 @@ def build_parser(*asked: str) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise a KeyboardInterrupt, or end at once where a traceback would be all that comes of it.
+
+    That is during an import, outside of `main`, and while a first interrupt is handled.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    inside = False
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            break
+        inside = inside or frame.f_code is main.__code__
+        frame = frame.f_back
+    if frame is not None or not inside:
+        os._exit(INTERRUPTED)
+    raise KeyboardInterrupt
 
 
 def _open_standard_streams() -> None:

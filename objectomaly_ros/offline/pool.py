@@ -226,8 +226,11 @@ class Pool:
     def _spawn(self) -> tuple[subprocess.Popen[bytes], Connection, str]:
         """Start a process and wait until its models are loaded."""
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            with self._change:
+        # The child inherits the signals that its starting thread blocks: Ctrl-C in a terminal
+        # reaches all processes, but the command ends this one.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with ours, theirs, self._change:
                 if self._closed:
                     raise WorkerError("the run was ended")
                 process = subprocess.Popen(
@@ -238,7 +241,9 @@ class Pool:
                     env=child_environment() | {"OMP_NUM_THREADS": "1"},
                 )
                 self._processes.add(process)
-            connection = Connection(ours.detach())
+                connection = Connection(ours.detach())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             connection.send((self._job, self._segment_frames))
             answer = connection.recv()

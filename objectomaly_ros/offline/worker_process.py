@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -120,8 +119,6 @@ def _end_with_parent(parent: int) -> None:
 
 def main() -> None:
     """Serve on the socket whose file descriptor is the first argument."""
-    # Ctrl-C reaches all processes of a terminal; the command ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(int(sys.argv[2]),), daemon=True).start()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the command ended
         serve(Connection(int(sys.argv[1])))

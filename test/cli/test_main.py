@@ -1,8 +1,10 @@
 """The command itself: help, usage errors, exit codes."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image as Pillow
 from objectomaly_ros import __version__
 from objectomaly_ros.cli.main import COMMANDS, main
 from objectomaly_ros.detectors.score_files import read_score_map
+from objectomaly_ros.runtime.environment import child_environment
 
 
 def test_help_names_every_command(capsys):
@@ -52,6 +55,45 @@ def test_it_runs_as_a_module_and_help_is_quick_to_import():
     )
     assert done.returncode == 0
     assert "sam_vit_h" in done.stdout
+
+
+def test_an_interrupt_at_any_moment_ends_with_one_line_at_most(tmp_path):
+    """During imports, while models load, and at work; in the workers, too, as Ctrl-C does."""
+    for index in range(200):
+        Pillow.new("RGB", (32, 32)).save(tmp_path / f"{index}.png")
+    program = (
+        "import sys\nfrom objectomaly_ros.cli.main import main\n"
+        "print('ready', flush=True)\nsys.exit(main())"
+    )
+    slow = f"offline_models:Slow,log={tmp_path / 'log'}"
+    command = [sys.executable, "-c", program, "bag", str(tmp_path), "--workers", "1"]
+    command += ["--detector", slow, "--masks", "none", "--out"]
+    told = set()
+    for delay in (0.02, 0.1, 0.3, None):
+        process = subprocess.Popen(
+            [*command, str(tmp_path / "out")],
+            env=child_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout.readline() == "ready\n"
+        if delay is None:
+            while not (tmp_path / "log").exists():
+                time.sleep(0.01)
+        time.sleep(delay or 0.0)
+        os.killpg(process.pid, signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+        assert (process.returncode, rest) == (130, "")
+        told.add(errors)
+    known = {
+        "",
+        "objectomaly: interrupted\n",
+        "objectomaly: interrupted; what is done is kept; the same command goes on\n",
+    }
+    assert told <= known
+    assert errors in known - {""}
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
