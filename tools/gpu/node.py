@@ -22,6 +22,7 @@ from tools.gpu import models
 from tools.gpu.rows import Budget, Row, Settings, Task
 
 DETECTOR, MASKS = "tools.gpu.models:node_detector", "tools.gpu.models:node_masks"
+MODELS = ("mask2anomaly", "sam_vit_h")
 RATIO = "times alone"
 LOAD = 0.7  # share of the time that the detector is busy
 LEAST_FRAMES = 10
@@ -44,7 +45,7 @@ def measure(task: Task, settings: Settings, budget: Budget) -> Iterator[Row]:
     """Measure CAS alone, beside SAM on every frame, and alone again."""
     in_node = task.form == "node"
     run = _in_node(settings) if in_node else _in_engine(settings)
-    kinds = (models.weights(name, settings.tiny) for name in ("mask2anomaly", "sam_vit_h"))
+    kinds = (models.weights(name, settings.tiny) for name in MODELS)
     kind = ", ".join(dict.fromkeys(kinds))
     size = "96x64" if settings.tiny else f"{WIDTH}x{HEIGHT}"
     alone: list[float] = []

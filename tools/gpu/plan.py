@@ -33,7 +33,9 @@ class Step:
     sources: tuple[str, ...]
 
 
-_DETECTORS = ("detectors", "models", "arrays")
+_DETECTORS = (
+    "detectors", "models", "arrays", "weights/embedded.onnx", "weights/embedded.safetensors"
+)  # fmt: skip
 _MASKS = ("masks", "models", "benchmark")
 STEPS = {
     "refinement": Step(
@@ -138,8 +140,9 @@ def inputs(task: Task, settings: Settings, machine: dict[str, object]) -> str:
         ROOT / "tools" / "benchmarks",
     ):
         digest.update(_content(path))
-    file = models.published(task.subject)
-    digest.update(f"{file} {equality.has_goldens(task.subject, settings)}".encode())
+    subjects = node.MODELS if task.step == "node" else (task.subject,)
+    files = [str(models.published(name)) for name in subjects]
+    digest.update(f"{files} {equality.has_goldens(task.subject, settings)}".encode())
     return digest.hexdigest()
 
 

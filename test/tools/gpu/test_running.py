@@ -8,10 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tools.gpu import plan, running
-from tools.gpu.rows import Row, Settings, Task
+from objectomaly_ros.benchmark.masks import Result
+from objectomaly_ros.detectors.embedded import TORCH_WEIGHTS, WEIGHTS
+from tools.gpu import plan, running, sam
+from tools.gpu.rows import Budget, Row, Settings, Task
 from tools.gpu.worker import TaskError, Worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,6 +116,30 @@ def test_other_inputs_and_damaged_files_are_measured_again(fake, settings, monke
     monkeypatch.setattr(plan, "_content", lambda path: b"changed")
     run(settings, machine={"device": "another"})
     assert fake.asked[7:] == ["rba", "uno", "rpl"]
+
+
+def test_results_depend_on_weights(settings, monkeypatch):
+    there = set()
+    monkeypatch.setattr(plan.models, "published", lambda name: name in there)
+    node = Task("node", "CAS beside SAM", "engine", 1.0)
+    before = plan.inputs(node, settings, {})
+    there.add("sam_vit_h")
+    assert plan.inputs(node, settings, {}) != before
+    read = []
+    monkeypatch.setattr(plan, "_content", lambda path: read.append(path) or b"")
+    plan.inputs(Task("embedded", "embedded", "", 1.0), settings, {})
+    assert {WEIGHTS, TORCH_WEIGHTS} < {*read}
+
+
+def test_masks_without_the_official_ones_are_measured_again(settings, monkeypatch):
+    found = Result()
+    found.add({"encoder": 0.1, "decoder": 0.1, "post_processing": 0.1})
+    found.masks = np.ones((2, 4, 4), bool)
+    monkeypatch.setattr(sam, "_repeat", lambda *_: (found, 1.0))
+    rows = sam.measure(Task("sam", "sam_vit_b", "float32", 1.0), settings, Budget(1.0))
+    assert next(rows).figures["masks"] == 2
+    with pytest.raises(RuntimeError, match="not compared"):
+        next(rows)
 
 
 def test_files_are_json_without_nan(fake, settings):
