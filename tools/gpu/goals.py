@@ -22,7 +22,7 @@ class Goal:
         figure: its name in the rows.
         limit: to reach.
         at_least: whether more is better.
-        rows: which rows count; the best of them is taken.
+        rows: which rows count; the best of them whose check holds is taken.
     """
 
     name: str
@@ -94,10 +94,13 @@ def judge(rows: Sequence[StepRow], why_not: str) -> list[Outcome]:
 
 def _outcome(goal: Goal, rows: Sequence[StepRow]) -> Outcome:
     fitting = [row for step, row in rows if goal.rows(step, row)]
-    found = [row for row in fitting if goal.figure in row.figures]
+    found = [row for row in fitting if goal.figure in row.figures and row.holds is not False]
     if not found:
-        reasons = [row.problem or row.note for row in fitting if row.problem or row.note]
-        return Outcome(goal, "not measured", None, reasons[0] if reasons else "no row has it")
+        reasons = (
+            "its check does not hold" if row.holds is False else row.problem or row.note
+            for row in fitting
+        )
+        return Outcome(goal, "not measured", None, next(filter(None, reasons), "no row has it"))
     best = (max if goal.at_least else min)(found, key=lambda row: row.figures[goal.figure])
     value = best.figures[goal.figure]
     met = value >= goal.limit if goal.at_least else value <= goal.limit
