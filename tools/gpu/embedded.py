@@ -10,6 +10,7 @@ from objectomaly_ros.benchmark.street import draw_street
 from objectomaly_ros.detectors import load_detector
 from objectomaly_ros.detectors.embedded import TORCH_WEIGHTS, WEIGHTS, OnnxMaps
 from objectomaly_ros.detectors.onnx_network import OrtNetwork
+from objectomaly_ros.types import Image, ScoreMap
 from tools.gpu.rows import PACKAGE, Budget, Row, Settings, Task
 from tools.gpu.timing import measure as timed
 
@@ -37,10 +38,12 @@ def measure(task: Task, settings: Settings, budget: Budget) -> Iterator[Row]:
         yield Row("embedded", f"torch, {settings.device}, float16", size,
                   timed(lambda: half.score(image), settings, budget.left() / 2),
                   weights=PACKAGE)  # fmt: skip
-    yield from _onnx_cuda(settings, budget)
+    yield from _onnx_cuda(image, expected, size, settings, budget)
 
 
-def _onnx_cuda(settings: Settings, budget: Budget) -> Iterator[Row]:
+def _onnx_cuda(
+    image: Image, expected: ScoreMap, size: str, settings: Settings, budget: Budget
+) -> Iterator[Row]:
     import onnxruntime
 
     if CUDA not in onnxruntime.get_available_providers():
@@ -51,9 +54,7 @@ def _onnx_cuda(settings: Settings, budget: Budget) -> Iterator[Row]:
     if CUDA not in network._session.get_providers():
         yield Row("embedded", "ONNX Runtime, CUDA", note="its CUDA provider does not load here")
         return
-    size, shape = next(iter(settings.sizes.items()))
-    image, detector = draw_street(*shape), load_detector("embedded")
-    expected = detector.score(image)
+    detector = load_detector("embedded")
     vars(detector)["_network"] = OnnxMaps(WEIGHTS, network)
     figures = {"difference": float(np.abs(detector.score(image) - expected).max())}
     figures |= timed(lambda: detector.score(image), settings, budget.left())

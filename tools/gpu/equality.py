@@ -72,9 +72,7 @@ class _Goldens:
                 bound = LOGITS if what.endswith("logits") else EXACT
                 figures = {"difference": relative, "bound": bound}
                 output = what.removeprefix(f"{self._name} ")
-                yield Row(
-                    self._name, "float32", output, figures, relative <= bound, GOLDEN, "golden"
-                )
+                yield Row(self._name, "float32", output, figures, _holds(figures), GOLDEN, "golden")
 
     def half(self) -> Iterator[Row]:
         name, precision = self._name, self._settings.half

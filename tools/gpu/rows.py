@@ -97,7 +97,6 @@ class Budget:
     """The seconds that a task may spend; it always measures something."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
