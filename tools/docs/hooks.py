@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
+from tools import ROOT
 from tools.docs.reference import PAGES
-
-ROOT = Path(__file__).resolve().parents[2]
 
 OUTSIDE = {
     "README.md": "overview.md",

@@ -15,8 +15,7 @@ from objectomaly_ros.ros import refine_node
 from objectomaly_ros.ros.arguments import play_bag_parser, record_bag_parser
 from objectomaly_ros.ros.parameters import SPECS, UNSET, Spec
 from objectomaly_ros.ros.topics import DIAGNOSTICS, INPUTS, OUTPUTS, SERVICES, Topic
-
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
 
 # The names that stay, as they are imported.
 API = {
@@ -145,7 +144,7 @@ def messages() -> str:
         lines += _table("field", "meaning", "type")
         for line in filter(None, fields.splitlines()):
             kind, name, meaning = re.fullmatch(r"(\S+) (\S+)\s*(?:# (.*))?", line).groups("")
-            lines.append(_row(f"`{name}`", _text(meaning or ""), f"`{kind}`"))
+            lines.append(_row(f"`{name}`", _text(meaning), f"`{kind}`"))
         lines.append("")
     return "\n".join(lines)
 
