@@ -97,6 +97,8 @@ class BlockRefiner:
             return
         score = before.cells.calibrate(before.frame.detection.score)
         yield Refined(before.frame, refine_boundary(score), True)
+        if len(frames) == 1:
+            return
         later = _carried_back(frames[1:], after) if after is not None else []
         flow = FlowPropagation()
         flow.step(before.frame.image)

@@ -19,7 +19,7 @@ from objectomaly_ros.obstacles.roi import road_roi
 from objectomaly_ros.obstacles.stage import MOST_REGIONS, Obstacles
 from objectomaly_ros.offline.block import Frame, Keyframe, Refined
 from objectomaly_ros.offline.cameras import Views
-from objectomaly_ros.offline.job import Models
+from objectomaly_ros.offline.job import NO_MASKS, Models
 from objectomaly_ros.offline.outputs import Outputs
 from objectomaly_ros.offline.plan import Plan
 from objectomaly_ros.offline.planner import MAX_RANGE_M, MAX_RELATIVE_ERROR
@@ -71,8 +71,8 @@ def write_segment(
 ) -> Rows:
     """Process segment `number` of a plan.
 
-    The frames up to the next keyframe after the segment are read, too, so that the result is that
-    of the whole stream.
+    The frames up to the next keyframe after the segment are read, too, if its masks are needed, so
+    that the result is that of the whole stream.
 
     Args:
         recording: of the plan.
@@ -153,10 +153,12 @@ def _groups(
 ) -> Iterator[_Group]:
     """Yield the groups of a segment, and the beginning of the one after it."""
     beyond = last
-    if last < len(plan.blocks):
+    if last < len(plan.blocks) and models.job.masks != NO_MASKS:
         beyond = int(np.searchsorted(plan.blocks, plan.blocks[last], "right"))
     group: _Group | None = None
     for index, picture in enumerate(recording.pictures(plan.stream[first:beyond]), start=first):
+        if index >= last and (group is None or len(group.frames) == 1):
+            break  # a keyframe alone needs no masks of a later one
         frame = _scored(index, picture, plan, models)
         if isinstance(frame, str):
             if index < last:

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NamedTuple
 
 from objectomaly_ros.files.writing import is_full
+from objectomaly_ros.runtime.environment import keep_freed_memory
 from objectomaly_ros.runtime.log_text import describe
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def make_worker(job: Job, segment_frames: int) -> Worker:
         BaseException: the models do not load; a user's module may call sys.exit.
     """
     logging.disable(logging.WARNING)  # of damage and bad images: the summary has them
+    keep_freed_memory()
     import cv2
 
     cv2.setNumThreads(1)  # as OMP_NUM_THREADS does for the others

@@ -142,3 +142,11 @@ def test_a_detector_without_a_threshold_is_refused(tmp_path):
     assert Worker(job(detector="simple_models:NoThresholdDetector", threshold=200.0))
     with pytest.raises(ValueError, match="the threshold is nan: give a finite one"):
         Worker(job(threshold=float("nan")))
+
+
+@pytest.mark.parametrize("options", [{"masks": "none"}, {"masks_every": 1}])
+def test_each_image_is_scored_once_if_no_masks_are_carried(make_drive, tmp_path, options):
+    log = tmp_path / "log"
+    counts = job(detector=f"offline_models:Slow,log={log},seconds=0", **options)
+    process(make_drive(), tmp_path / "out", counts)
+    assert log.read_text() == "x" * 23
