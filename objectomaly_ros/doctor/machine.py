@@ -65,10 +65,11 @@ def _quota(path: Path) -> float | None:
         return None
 
 
-def _free_memory(path: Path = Path("/proc/meminfo")) -> int:
+def _free_memory() -> int:
     """Return the bytes that can be used without swapping."""
     try:
-        lines = dict(line.split(":") for line in path.read_text().splitlines())
+        text = Path("/proc/meminfo").read_text()
+        lines = dict(line.split(":") for line in text.splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -44,7 +44,8 @@ def node_findings(graph: Graph) -> list[Finding]:
 def _by_topic(graph: Graph, node: NodeSeen) -> dict[str, list[Status]]:
     """Return the statuses of each image topic.
 
-    A camera's topic has its name in it; if it was remapped, the stamps and frames of its images.
+    A camera's topic is the one with its name in the path. If that was remapped, it is the one whose
+    images have the stamps and frames of the statuses.
     """
     found = {}
     for camera, statuses in node.statuses.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -44,6 +46,8 @@ try:
     from tf2_msgs.msg import TFMessage
 except ImportError:  # not on PyPI
     TFMessage = None
+
+logger = logging.getLogger(__name__)
 
 STATUS_KIND = "objectomaly_ros/msg/RefinementStatus"
 _LOOK_S = 0.25
@@ -94,7 +98,7 @@ class GraphObserver:
             use_global_arguments=False,
         )
         self._executor = ResilientExecutor(
-            lambda origin, text: None, self.graph.unreadable.add, context=context
+            partial(logger.warning, "%s: %s"), self.graph.unreadable.add, context=context
         )
         self._executor.add_node(self._node)
         self._heard: set[str] = set()
