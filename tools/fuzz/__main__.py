@@ -65,7 +65,6 @@ def fuzz(
     seconds: float,
     cases: int = 10**9,
     findings: int = 1000,
-    limits: Limits | None = None,
     out: Path | None = None,
 ) -> Tally:
     """Run cases of a target for some time, or so many.
@@ -76,10 +75,9 @@ def fuzz(
         seconds: after the first case, in which others may end.
         cases: at most.
         findings: after which it stops.
-        limits: of one case.
         out: a folder for the inputs of findings; None to keep none.
     """
-    tally, worker = Tally(target.name, seed), Worker(target, limits or Limits())
+    tally, worker = Tally(target.name, seed), Worker(target, Limits())
     began = told = time.monotonic()
     try:
         while tally.cases < cases and tally.counts["finding"] < findings:

@@ -28,7 +28,6 @@ LOAD = 0.7  # share of the time that the detector is busy
 LEAST_FRAMES = 10
 WAIT_S = 30.0
 """The engine runs on for so long until a frame is refined."""
-WIDTH, HEIGHT = 1280, 720
 
 
 def has_ros() -> bool:
@@ -47,7 +46,7 @@ def measure(task: Task, settings: Settings, budget: Budget) -> Iterator[Row]:
     run = _in_node(settings) if in_node else _in_engine(settings)
     kinds = (models.weights(name, settings.tiny) for name in MODELS)
     kind = ", ".join(dict.fromkeys(kinds))
-    size = "96x64" if settings.tiny else f"{WIDTH}x{HEIGHT}"
+    height, width = _shape(settings)
     alone: list[float] = []
     for number, (form, with_masks) in enumerate(
         (("CAS alone", False), ("CAS beside SAM", True), ("CAS alone again", False))
@@ -62,8 +61,13 @@ def measure(task: Task, settings: Settings, budget: Budget) -> Iterator[Row]:
             figures |= {"refined": refined, RATIO: p99 / float(np.mean(alone))}
         alone.append(p99)
         note = "Mask2Anomaly, SAM ViT-H on every frame" if with_masks else "Mask2Anomaly"
-        yield Row("real node" if in_node else "engine without ROS", form, size, figures,
-                  weights=kind, note=note)  # fmt: skip
+        yield Row("real node" if in_node else "engine without ROS", form, f"{width}x{height}",
+                  figures, weights=kind, note=note)  # fmt: skip
+
+
+def _shape(settings: Settings) -> tuple[int, int]:
+    """Return height and width of the images."""
+    return (64, 96) if settings.tiny else (720, 1280)
 
 
 Run = Callable[[bool, float], tuple[list[float], int]]
@@ -101,7 +105,7 @@ class _Recorder:
 
 def _in_engine(settings: Settings) -> Run:
     detector = models.node_detector(None, settings.device, tiny=settings.tiny)
-    image = draw_street(64, 96) if settings.tiny else draw_street(HEIGHT, WIDTH)
+    image = draw_street(*_shape(settings))
     period = _period(detector, image)
 
     def run(with_masks: bool, seconds: float) -> tuple[list[float], int]:
@@ -157,7 +161,7 @@ def _in_node(settings: Settings) -> Run:
     from tools.benchmarks import soak
 
     detector = models.node_detector(None, settings.device, tiny=settings.tiny)
-    width, height = (96, 64) if settings.tiny else (WIDTH, HEIGHT)
+    height, width = _shape(settings)
     period = _period(detector, draw_street(height, width))
     del detector  # the node loads its own
     options = f"[tiny={str(settings.tiny).lower()}]"

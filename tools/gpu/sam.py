@@ -194,12 +194,12 @@ def _options(network: Any, image: Image, name: str, settings: Settings) -> dict[
 
 
 def _repeat(
-    run: Callable[[Result], None], settings: Settings, budget: Budget, most: int = 20
+    run: Callable[[Result], None], settings: Settings, budget: Budget
 ) -> tuple[Result, float]:
     """Run once to warm up, then while the budget lasts, at least once."""
     run(Result())
     memory, found = PeakMemory(torch.device(settings.device)), Result()
-    most = 2 if settings.tiny else most
+    most = 2 if settings.tiny else 20
     runs, last = 0, 0.0
     while not runs or (runs < most and budget.left() > last):
         left = budget.left()
