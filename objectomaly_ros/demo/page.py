@@ -123,7 +123,7 @@ def _objects(objects: Sequence[dict[str, Any]]) -> list[str]:
         [
             escape(seen["name"]),
             f"{seen['first_visible_m']:.0f} m",
-            "missed"
+            ("at times" if seen["frames_found"] else "missed")
             if seen["found_from_m"] is None
             else f"{seen['found_from_m']:.0f} m {_seek(seen['found_from_s'])}",
             f"{seen['frames_found']} of {seen['frames']}",

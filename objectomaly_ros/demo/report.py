@@ -93,7 +93,7 @@ def verdict(summary: dict[str, Any]) -> list[str]:
             told.append(f"{brief} of them in one or two frames only.")
         return told
     objects = accuracy["objects"]
-    missed = [seen["name"] for seen in objects if seen["found_from_m"] is None]
+    unsteady = [seen for seen in objects if seen["found_from_m"] is None]
     found = [seen for seen in objects if seen["found_from_m"] is not None]
     found.sort(key=lambda seen: -seen["found_from_m"])
     told = [
@@ -103,8 +103,10 @@ def verdict(summary: dict[str, Any]) -> list[str]:
     if found:
         ranges = ", ".join(f"{seen['name']} {seen['found_from_m']:.0f} m" for seen in found)
         told.append(f"How far ahead each was found: {ranges}.")
-    if missed:
-        told.append(f"Missed: {', '.join(missed)}.")
+    for words, some in (("Found only at times", True), ("Missed", False)):
+        names = [seen["name"] for seen in unsteady if (seen["frames_found"] > 0) == some]
+        if names:
+            told.append(f"{words}: {', '.join(names)}.")
     return told
 
 

@@ -117,11 +117,13 @@ def test_an_object_is_found_from_where_it_stays_found(result_path, truth):
     (sofa,) = accuracy.objects
     assert (sofa.found_from_m, sofa.found_from_s) == (None, None)
     assert (sofa.frames, sofa.frames_found) == (3, 2)
+    never = replace(sofa, name="crate", frames_found=0)
     assert verdict(
-        {"accuracy": {**asdict(accuracy), "objects": [asdict(sofa), {**asdict(sofa)}]}}
+        {"accuracy": {**asdict(accuracy), "objects": [asdict(sofa), asdict(never)]}}
     ) == [
         "The node found 0 of 2 unknown objects on the road; 6 of 9 reports were false.",
-        "Missed: sofa, sofa.",
+        "Found only at times: sofa.",
+        "Missed: crate.",
     ]
 
 
