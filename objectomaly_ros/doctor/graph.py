@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from objectomaly_ros.arrays.image_messages import DEPTH
 from objectomaly_ros.geometry.transform_tree import TransformSeen
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -203,6 +204,21 @@ class Graph:
         """Return the image topics to listen to: the node's, else the first of the others."""
         own = self.node.images if self.node is not None else []
         return own or self.image_topics()[:MOST_IMAGES]
+
+    def keep_cameras(self) -> None:
+        """Leave out all images but those of the node's cameras.
+
+        Others are its scores and depth, and what was listened to before the node was found.
+        """
+        node = self.node
+        if node is not None and node.images:
+            node.images = [name for name in node.images if not self._is_map(name)] or node.images
+            self.images = {name: self.images[name] for name in node.images if name in self.images}
+
+    def _is_map(self, name: str) -> bool:
+        encodings = self.images.get(name, Images()).encodings.keys()
+        last = name.removesuffix("/compressed").rpartition("/")[2]
+        return last in ("score_in", "depth") or bool(encodings and encodings <= {*DEPTH})
 
 
 def nearest(name: str, others: Iterable[str]) -> str:

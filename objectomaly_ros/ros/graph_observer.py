@@ -21,7 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from objectomaly_ros.arrays.image_messages import DEPTH, ImageDecoder
+from objectomaly_ros.arrays.image_messages import ImageDecoder
 from objectomaly_ros.doctor.calibration import camera_infos
 from objectomaly_ros.doctor.graph import (
     CAMERA_INFO,
@@ -124,7 +124,7 @@ class GraphObserver:
             self._executor.spin_once(timeout_sec=0.05)
         self._look()
         self._take_answers()
-        self._leave_out_depth()
+        self.graph.keep_cameras()
         judge_calibrations(self.graph, self._infos)
 
     def _unknown(self) -> bool:
@@ -286,18 +286,6 @@ class GraphObserver:
             names = self._asked["get_parameters"].request.names
             values = map(parameter_value_to_python, found.values)
             node.parameters = dict(zip(names, values, strict=False))
-
-    def _leave_out_depth(self) -> None:
-        """Leave out the node's inputs that are no camera images: scores and depth."""
-        node, seen = self.graph.node, self.graph.images
-        if node is None or len(node.images) < 2:
-            return
-        for name in list(node.images):
-            encodings = seen[name].encodings if name in seen else {}
-            last = name.removesuffix("/compressed").rpartition("/")[2]
-            if last in ("score_in", "depth") or (encodings and encodings.keys() <= {*DEPTH}):
-                node.images.remove(name)
-                seen.pop(name, None)
 
 
 class _Question:

@@ -234,6 +234,20 @@ def test_statuses_of_cameras_that_were_remapped_are_told_apart_by_their_images()
     assert [(f.level, f.found) for f in found] == [("ok", "20.0 a second, every image")] * 3
 
 
+def test_only_the_cameras_of_the_node_count():
+    seen = graph(images=["/a/aligned", "/b/score_in", "/image"], statuses={"": statuses(20)})
+    seen.images = {name: images(*steady()) for name in (*seen.node.images, "/other/image")}
+    seen.images["/a/aligned"].encodings = {"16UC1": "it is a depth image"}
+    seen.keep_cameras()
+    assert (seen.node.images, [*seen.images]) == (["/image"], ["/image"])
+    _, found = node_findings(seen)
+    assert found.found == "20.0 a second, every image"
+    alone = graph(seen=images(*steady()))
+    alone.images["/image"].encodings = {"32FC1": "it is a depth image"}
+    alone.keep_cameras()
+    assert alone.node.images == ["/image"]
+
+
 def test_nodes_of_one_name():
     seen = graph()
     seen.nodes.append("/objectomaly")
