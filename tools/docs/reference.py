@@ -171,7 +171,7 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
 
 
 def _command(parser: argparse.ArgumentParser, heading: str = "##") -> Iterator[str]:
-    usage = parser.format_usage().removeprefix("usage: ").rstrip()
+    usage = re.sub(r"^(usage: | {7})", "", parser.format_usage().rstrip(), flags=re.MULTILINE)
     yield from (f"{heading} {parser.prog}", "", _text(parser.description or ""), "")
     yield from ("```text", usage, "```", "")
     options = [
@@ -189,7 +189,7 @@ def _command(parser: argparse.ArgumentParser, heading: str = "##") -> Iterator[s
             yield _row(f"`{shown}`{required}", _text(text))
         yield ""
     if parser.epilog:
-        yield from ("```text", parser.epilog.strip(), "```", "")
+        yield from ("```text", parser.epilog.strip("\n"), "```", "")
 
 
 class LaunchArgument(NamedTuple):
