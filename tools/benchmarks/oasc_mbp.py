@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
@@ -23,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from objectomaly_ros.demo.report import processor
 from objectomaly_ros.gpu import mbp as gpu_mbp
 from objectomaly_ros.gpu import oasc as gpu_oasc
 from objectomaly_ros.mbp import refine_boundary
@@ -173,20 +172,14 @@ SECTIONS: dict[str, Callable[[int], list[Row]]] = {"oasc": bench_oasc, "mbp": be
 
 def machine() -> dict[str, object]:
     """Describe the machine."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
     return {
-        "cpu": model,
-        "cores": os.cpu_count(),
+        "processor": processor(),
         "opencv": cv2.__version__,
         "opencv_threads": cv2.getNumThreads(),
         "torch": torch.__version__,
         "torch_threads": torch.get_num_threads(),
         "numpy": np.__version__,
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load_average": os.getloadavg()[0],
     }
 
 

@@ -51,6 +51,7 @@ def main() -> int:
         os.environ["TORCH_COMPILE_DISABLE"] = "1"
     import torch
 
+    from objectomaly_ros.demo.report import processor
     from objectomaly_ros.models.devices import chosen_device, device_of
     from tools.gpu import page, plan, running
     from tools.gpu.rows import Settings
@@ -84,8 +85,7 @@ def main() -> int:
         print(text, file=sys.stderr, flush=True)
 
     outcomes = running.run(tasks, settings, arguments.seconds, machine, say)
-    cores = f"{len(os.sched_getaffinity(0))} cores, {platform.processor() or platform.machine()}"
-    about = {**machine, "processor": cores, "written": time.strftime("%Y-%m-%d %H:%M")}
+    about = {**machine, "processor": processor(), "written": time.strftime("%Y-%m-%d %H:%M")}
     report = page.Report(settings, about, outcomes)
     written = page.write(report)
     print("\n".join(report.verdict()))
