@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
 def _installation(args: argparse.Namespace) -> tuple[dict[str, list[Finding]], dict[str, Any]]:
     from objectomaly_ros.doctor import machine, packages
     from objectomaly_ros.doctor.probe import probe
+    from objectomaly_ros.models.devices import has_nvidia_driver
 
     environment, names = os.environ, packages.distributions()
     probes = probe(list(names), names)
@@ -96,7 +97,7 @@ def _installation(args: argparse.Namespace) -> tuple[dict[str, list[Finding]], d
         ),
         "Machine": [
             *machine.machine_findings(machine.Machine.here(), environment),
-            *packages.gpu_findings(probes, driver=machine.has_nvidia_driver()),
+            *packages.gpu_findings(probes, driver=has_nvidia_driver()),
         ],
         "Models": _models(args),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
@@ -73,15 +72,6 @@ def _free_memory() -> int:
         return int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def has_nvidia_driver() -> bool:
-    """Tell whether the driver of NVIDIA's GPUs is installed."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
 
 
 def machine_findings(machine: Machine, environment: Mapping[str, str]) -> list[Finding]:

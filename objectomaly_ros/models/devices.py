@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -21,14 +22,21 @@ on other CPUs a frame takes minutes instead of seconds."""
 _PRECISIONS = get_args(Precision)
 
 
+def has_nvidia_driver() -> bool:
+    """Tell whether the driver of NVIDIA's GPUs is installed."""
+    with suppress(OSError):
+        return bool(ctypes.CDLL("libcuda.so.1"))
+    return False
+
+
 def has_cuda() -> bool:
     """Tell whether torch can compute on a GPU; torch loads only if NVIDIA's driver is there."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-        import torch
-    except (OSError, ModuleNotFoundError):
-        return False
-    return torch.cuda.is_available()
+    with suppress(ModuleNotFoundError):
+        if has_nvidia_driver():
+            import torch
+
+            return torch.cuda.is_available()
+    return False
 
 
 def chosen_device(wanted: str, checkpoint: str | PathLike[str] | None = None) -> str:
