@@ -9,7 +9,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +54,7 @@ class RayPool:
         self._stdout = ExitStack()
         self._ray: Any = None
         self._function: Any = None
+        self._told: Any = None
         self._identity = ""
         self._tasks: list[tuple[int, int, Task]] = []
         self._numbers = itertools.count()
@@ -78,6 +79,8 @@ class RayPool:
         """
         with naming_extra("--ray"):
             import ray
+            from ray.util.queue import Queue
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
         self._ray = ray
         try:
             _check_address(self._address)
@@ -94,6 +97,8 @@ class RayPool:
             max_retries=0,  # the attempts are counted here, and told
             runtime_env={"env_vars": environment},
         )
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         answer = self._load()
         if isinstance(answer, Failure):
             raise WorkerError(answer.text)
@@ -103,7 +108,7 @@ class RayPool:
     def _load(self) -> Done | Failure:
         for _ in range(ATTEMPTS):
             try:
-                return self._answer_of(self._submit(None))[0]
+                return self._answer_of(self._submit(None))
             except _LostError as error:
                 lost = error
         raise WorkerError(f"{ATTEMPTS} workers died while they loaded, the last one {lost}")
@@ -131,6 +136,7 @@ class RayPool:
                 else:
                     self._running[self._submit(task)] = task
             ready, _ = self._ray.wait(list(self._running), timeout=_POLL_S)
+            yield from self._progress()
             for reference in ready:
                 yield from self._finish(reference)
 
@@ -145,12 +151,22 @@ class RayPool:
             place = task.place
             far = replace(place, path=place.path.absolute(), out=place.out.absolute())
             task = replace(task, place=far)
-        return self._function.remote(self._job, self._segment_frames, self._identity, task)
+        return self._function.remote(
+            self._job, self._segment_frames, self._identity, task, self._told.actor
+        )
+
+    def _progress(self) -> Iterator[Event]:
+        tasks = {reference.task_id().hex(): task for reference, task in self._running.items()}
+        with suppress(self._ray.exceptions.RayError):  # the end of a task tells as much
+            waiting = self._ray.get(self._told.actor.qsize.remote(), timeout=_POLL_S)
+            for number, frames, copied in self._told.get_nowait_batch(waiting):
+                if number in tasks:
+                    yield Event(tasks[number], frames, copied)
 
     def _finish(self, reference: Any) -> Iterator[Event]:
         task = self._running.pop(reference)
         try:
-            answer, frames = self._answer_of(reference)
+            answer = self._answer_of(reference)
         except _LostError as error:
             yield self._repeat(task, str(error))
             return
@@ -159,13 +175,13 @@ class RayPool:
                 raise WorkerError(answer.text)
             yield Event(task, problem=answer.text, ended=True)
         else:
-            yield Event(task, frames, value=answer.value, ended=True)
+            yield Event(task, value=answer.value, ended=True)
 
-    def _answer_of(self, reference: Any) -> tuple[Done | Failure, int]:
+    def _answer_of(self, reference: Any) -> Done | Failure:
         errors = self._ray.exceptions
         try:
-            answer, frames = self._ray.get(reference)
-            return answer, frames
+            answer: Done | Failure = self._ray.get(reference)
+            return answer
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
             raise _LostError("died") from error
         except errors.OutOfMemoryError as error:
@@ -195,8 +211,8 @@ class _LostError(Exception):
 
 
 def perform(
-    job: Job, segment_frames: int, identity: str, task: Task | None
-) -> tuple[Done | Failure, int]:
+    job: Job, segment_frames: int, identity: str, task: Task | None, told: Any
+) -> Done | Failure:
     """Do a task in a process of Ray's, with the models that it has loaded before.
 
     Args:
@@ -204,9 +220,10 @@ def perform(
         segment_frames: of the worker.
         identity: that its models must have; empty for any.
         task: None to load the models alone.
+        told: the actor of a queue for number of the task, frames that are done, bytes copied.
 
     Returns:
-        the result, for no task the identity of the models; and the number of frames.
+        the result; for no task the identity of the models.
     """
     host = socket.gethostname()
     try:
@@ -214,27 +231,34 @@ def perform(
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except BaseException as error:  # a user's module may call sys.exit
-        return Failure(f"{describe(error)} (on {host})", True), 0
+        return Failure(f"{describe(error)} (on {host})", True)
     found = worker.models.identity
     if identity not in ("", found):
         text = "other weights, or another version of this package"
-        return Failure(f"{host} has {text}: install the same on all machines", True), 0
+        return Failure(f"{host} has {text}: install the same on all machines", True)
     if task is None:
-        return Done(found), 0
+        return Done(found)
     place = task.place
     for path, fatal in ((place.out, True), (None if place.url else place.path, False)):
         if path is not None and not path.exists():
             text = f"{host} has no {path}: it must be on a disk that all machines share"
             text += ", see --work" if place.target and path == place.out else ""
-            return Failure(text, fatal), 0
-    counted = [0]
+            return Failure(text, fatal)
+    import ray
+
+    number = ray.get_runtime_context().get_task_id()
     try:
-        answer = attempt(worker, task, counted.append)
+        answer = attempt(
+            worker,
+            task,
+            lambda frames: told.put_nowait.remote((number, frames, 0)),
+            lambda size: told.put_nowait.remote((number, 0, size)),
+        )
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     if isinstance(answer, Failure) and isinstance(task, Segment) and _is_done(task):
-        return Done(None), 0
-    return answer, sum(counted)
+        return Done(None)
+    return answer
 
 
 def _is_done(task: Segment) -> bool:

@@ -16,6 +16,7 @@ pytest.importorskip("ray", reason="fleets need Ray: pip install 'objectomaly_ros
 import remote_files
 from offline_drives import contents, job
 
+from objectomaly_ros.offline import ray_pool
 from objectomaly_ros.offline.pool import WorkerError
 from objectomaly_ros.offline.run import run
 from objectomaly_ros.runtime.environment import child_environment
@@ -136,14 +137,22 @@ def test_a_node_that_is_killed_changes_nothing(cluster, make_drive, make_folder,
     assert results(tmp_path / "fleet") == results(tmp_path / "local")
 
 
-def test_a_model_that_does_not_load_and_a_task_that_kills(cluster, make_folder, tmp_path):
-    folder = make_folder("dangerous", 4)
+def test_a_model_that_does_not_load_and_progress_within_a_segment(
+    cluster, make_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ray_pool, "_POLL_S", 0.05)
+    folder = make_folder(count=4)
     broken = job(detector="offline_models:Missing")
     with pytest.raises(WorkerError, match="Missing"):
         run([folder], tmp_path / "a", broken, 1, ray=cluster.address)
-    always = job(detector="offline_models:Starves", masks="none")
-    report = run([folder], tmp_path / "b", always, 1, ray=cluster.address)
+    slow = job(detector=f"offline_models:Slow,log={tmp_path / 'log'},seconds=0.3", masks="none",
+               masks_every=1)  # fmt: skip
+    counts = []
+    report = run([folder], tmp_path / "b", slow, 1, ray=cluster.address,
+                 progress=lambda frames, more: counts.append((frames, more)))  # fmt: skip
     assert not report.failed
+    assert sum(frames for frames, _ in counts) == 4
+    assert (1, 0) in counts  # and not all four when the segment is done
 
 
 def test_no_cluster_is_told(make_folder, tmp_path):
