@@ -9,7 +9,7 @@ from pathlib import Path
 
 from objectomaly_ros.files.reading import printable
 
-DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+DONE, FAILED, PARTLY = 0, 1, 3  # 2 is that of argparse
 """Exit codes: all well, nothing usable, wrong usage, done but some inputs failed."""
 
 MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"

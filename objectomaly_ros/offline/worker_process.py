@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NamedTuple
 
 from objectomaly_ros.files.writing import is_full
-from objectomaly_ros.runtime.environment import keep_freed_memory
+from objectomaly_ros.runtime.environment import end_with_parent, keep_freed_memory
 from objectomaly_ros.runtime.log_text import describe
 
 if TYPE_CHECKING:
@@ -112,15 +109,8 @@ def serve(connection: Connection) -> None:
         connection.send(answer)
 
 
-def _end_with_parent(parent: int) -> None:
-    """End when the command was killed, even in the middle of a task."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
 def main() -> None:
     """Serve on the socket whose file descriptor is the first argument."""
-    threading.Thread(target=_end_with_parent, args=(int(sys.argv[2]),), daemon=True).start()
+    end_with_parent(int(sys.argv[2]))
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the command ended
         serve(Connection(int(sys.argv[1])))

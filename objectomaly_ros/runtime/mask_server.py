@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from objectomaly_ros.oasc import OascRule, rule_for
+from objectomaly_ros.runtime.environment import end_with_parent
 from objectomaly_ros.runtime.keyframes import (
     WARM_UP_SHAPE,
     Failure,
@@ -92,18 +92,11 @@ def _leave_room_for_cas(device: str) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it loads
 
 
-def _end_with_parent(parent: int) -> None:
-    """End when the node was killed, even while a generator is busy."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
 def main() -> None:
     """Serve on the socket whose file descriptor is the first argument."""
     # The node blocks SIGTERM and SIGINT before it starts this process. SIGINT stays blocked: Ctrl-C
     # reaches all processes of a terminal, but the node ends this one.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent(os.getppid())
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the node ended
         serve(Connection(int(sys.argv[1])))
