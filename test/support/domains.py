@@ -5,7 +5,7 @@ import os
 
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_EACH = 200 // _WORKERS
+_EACH = 100 // _WORKERS  # the ports of domains above 101 are those of other sockets on Linux
 _numbers = itertools.count(os.getpid())
 
 
