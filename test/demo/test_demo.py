@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from domains import next_domain
 
 from objectomaly_ros.bags.messages import IMAGE, image_message
 from objectomaly_ros.bags.reader import Bag
@@ -21,6 +22,11 @@ from objectomaly_ros.demo.processes import ChildError
 from objectomaly_ros.offline.cameras import Views, read_cameras
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def own_domain(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(next_domain()))
 
 
 def summary_of(folder):
