@@ -6,9 +6,11 @@ also ends the bond if the manager is late, and then the manager shuts down all i
 
 from __future__ import annotations
 
+import threading
 import uuid
 
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.node import Node
 
 try:
@@ -18,6 +20,7 @@ except ImportError:  # comes with Nav2; not on PyPI
 
 TOPIC = "bond"  # in the node's namespace; the bond's id is the node's name
 PERIOD_S = 0.25  # the manager waits bond_timeout / 2 for the first heartbeat, 2 s by default
+_ACK = Duration(seconds=0.2)  # the longest wait for a manager that is busy
 
 
 class Bond:
@@ -29,6 +32,7 @@ class Bond:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._lock = threading.Lock()  # no heartbeat comes after the end
         self._instance = ""
         if Status is not None:
             self._publisher = node.create_publisher(Status, TOPIC, 5)
@@ -44,13 +48,18 @@ class Bond:
 
     def end(self) -> None:
         """Tell the lifecycle manager that the node ends its work."""
-        if self._instance:
+        with self._lock:
+            if not self._instance:
+                return
             self._timer.cancel()
             self._publish(active=False)
             self._instance = ""
+        self._publisher.wait_for_all_acked(_ACK)  # the process may end now
 
     def _beat(self) -> None:
-        self._publish(active=True)
+        with self._lock:
+            if self._instance:
+                self._publish(active=True)
 
     def _publish(self, *, active: bool) -> None:
         message = Status(id=self._node.get_name(), instance_id=self._instance, active=active)
