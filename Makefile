@@ -7,7 +7,7 @@ ROS_DISTRO ?= jazzy
 export ROS_DISTRO
 RUN = scripts/env
 DEMO_OUT ?= demo_output
-PYTEST_OPTIONS = -n 4 --dist worksteal
+PYTEST_OPTIONS = -n 3 --dist worksteal
 
 .PHONY: env demo test lint bench gpu docs clean
 
@@ -22,7 +22,7 @@ test lint bench: export PROFILE = dev
 gpu: export PROFILE = paper
 
 # The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv; the tutorials
-# are the same on both. Four processes for two cores, as tests of the ROS graph wait much.
+# are the same on both. Three processes for two cores, as tests of the ROS graph wait much.
 test: export OMP_NUM_THREADS = 1
 test:
 	@ROS_DISTRO=jazzy scripts/build_env
