@@ -10,8 +10,9 @@ import threading
 import uuid
 
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 from rclpy.node import Node
+
+from objectomaly_ros.ros.qos import LAST_WORDS
 
 try:
     from bond.msg import Status
@@ -20,7 +21,6 @@ except ImportError:  # comes with Nav2; not on PyPI
 
 TOPIC = "bond"  # in the node's namespace; the bond's id is the node's name
 PERIOD_S = 0.25  # the manager waits bond_timeout / 2 for the first heartbeat, 2 s by default
-_ACK = Duration(seconds=0.2)  # the longest wait for a manager that is busy
 
 
 class Bond:
@@ -54,7 +54,7 @@ class Bond:
             self._timer.cancel()
             self._publish(active=False)
             self._instance = ""
-        self._publisher.wait_for_all_acked(_ACK)  # the process may end now
+        self._publisher.wait_for_all_acked(LAST_WORDS)
 
     def _beat(self) -> None:
         with self._lock:

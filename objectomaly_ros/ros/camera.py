@@ -207,6 +207,8 @@ class Camera:
     def destroy(self) -> None:
         """Unsubscribe and destroy the publishers."""
         self.unsubscribe()
+        if "status" in self._publishers:
+            self._publishers["status"].wait_for_all_acked(qos.LAST_WORDS)
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers = {}

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
+
+LAST_WORDS = Duration(seconds=0.2)
+"""Longest wait for a last message to arrive; without it, it goes astray with its publisher."""
 
 Log = Callable[[str, str], None]
 """Takes a throttling key and the text."""
