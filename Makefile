@@ -21,15 +21,15 @@ demo: env
 test lint bench: export PROFILE = dev
 gpu: export PROFILE = paper
 
-# The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv; the tutorials
-# are the same on both. Three processes for two cores, as tests of the ROS graph wait much.
+# The whole suite on jazzy; what touches ROS once more on kilted, which shares .venv. Tutorials, fuzz
+# and planners meet the same code on both. Three processes for two cores, as tests of ROS wait much.
 test: export OMP_NUM_THREADS = 1
 test:
 	@ROS_DISTRO=jazzy scripts/build_env
 	@$(MAKE) --no-print-directory lint
 	@ROS_DISTRO=kilted scripts/build_env
 	@ROS_DISTRO=jazzy $(RUN) python -m pytest $(PYTEST_OPTIONS)
-	@ROS_DISTRO=kilted $(RUN) python -m pytest $(PYTEST_OPTIONS) -m ros --ignore test/docs
+	@ROS_DISTRO=kilted $(RUN) python -m pytest $(PYTEST_OPTIONS) -m ros $(addprefix --ignore test/,docs fuzz consumers)
 
 lint: env
 	@$(RUN) ruff check .
