@@ -10,7 +10,7 @@ from pathlib import Path
 from objectomaly_ros.files.reading import printable
 
 DONE, FAILED, PARTLY = 0, 1, 3  # 2 is that of argparse
-"""Exit codes: all well, nothing usable, wrong usage, done but some inputs failed."""
+"""Exit codes: all well, nothing usable, done but some inputs failed."""
 
 MODEL = "NAME[=CHECKPOINT][,OPTION=VALUE...]"
 """How help texts write a `ModelSpec`."""
