@@ -18,7 +18,11 @@ from typing import Any, NamedTuple
 from objectomaly_ros.offline.job import Job
 from objectomaly_ros.offline.tasks import Assembly, Place, Scan, Segment, Task
 from objectomaly_ros.offline.worker_process import OUT_OF_MEMORY, Done, Failure, Progress
-from objectomaly_ros.runtime.environment import child_command, child_environment
+from objectomaly_ros.runtime.environment import (
+    child_command,
+    child_environment,
+    interrupts_blocked,
+)
 
 ATTEMPTS = 3
 """A task at which so many workers have died is given up."""
@@ -226,24 +230,18 @@ class Pool:
     def _spawn(self) -> tuple[subprocess.Popen[bytes], Connection, str]:
         """Start a process and wait until its models are loaded."""
         ours, theirs = socket.socketpair()
-        # The child inherits the signals that its starting thread blocks: Ctrl-C in a terminal
-        # reaches all processes, but the command ends this one.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with ours, theirs, self._change:
-                if self._closed:
-                    raise WorkerError("the run was ended")
-                process = subprocess.Popen(
-                    [*child_command(_MODULE), str(theirs.fileno()), str(os.getpid())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=2,  # ours is for the results
-                    env=child_environment() | {"OMP_NUM_THREADS": "1"},
-                )
-                self._processes.add(process)
-                connection = Connection(ours.detach())
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with interrupts_blocked(), ours, theirs, self._change:
+            if self._closed:
+                raise WorkerError("the run was ended")
+            process = subprocess.Popen(
+                [*child_command(_MODULE), str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # ours is for the results
+                env=child_environment() | {"OMP_NUM_THREADS": "1"},
+            )
+            self._processes.add(process)
+            connection = Connection(ours.detach())
         try:
             connection.send((self._job, self._segment_frames))
             answer = connection.recv()

@@ -15,7 +15,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
-from objectomaly_ros.runtime.environment import child_command, child_environment
+from objectomaly_ros.runtime.environment import (
+    child_command,
+    child_environment,
+    interrupts_blocked,
+)
 from objectomaly_ros.runtime.keyframes import (
     Failure,
     KeyframeMasks,
@@ -149,27 +153,19 @@ class MaskProcess:
         limit = struct.pack("ll", int(TIME_LIMIT_S) + 1, 0)
         for direction in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
             ours.setsockopt(socket.SOL_SOCKET, direction, limit)
-        # The child inherits the signals that its starting thread blocks: so Ctrl-C in a terminal
-        # reaches the node alone, which ends the child in good order.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with self._lock:
-                if self._closed:
-                    raise MaskGeneratorError("the mask process was closed")
-                self._process = subprocess.Popen(
-                    [*child_command(_SERVER), str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env=child_environment(),
-                )
-                self._connection = Connection(ours.detach())
-                self._started = self._clock()
-                self._starts += 1
-                self._first_bytes, self._warm = None, False
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            ours.close()
-            theirs.close()
+        with interrupts_blocked(), ours, theirs, self._lock:
+            if self._closed:
+                raise MaskGeneratorError("the mask process was closed")
+            self._process = subprocess.Popen(
+                [*child_command(_SERVER), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=child_environment(),
+            )
+            self._connection = Connection(ours.detach())
+            self._started = self._clock()
+            self._starts += 1
+            self._first_bytes, self._warm = None, False
 
     def _send(self, question: object, task: str) -> None:
         with self._line(task) as connection:
